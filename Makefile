@@ -1,0 +1,168 @@
+# margind: build, run, test, measure. Plain make; `make help` lists the targets.
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+CC     ?= gcc
+SAN    ?=
+
+# Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
+# include each other. tools/tidy reads these lines.
+LAYERS         := include,base http,json,wire event dedup,price,agg,account query pipeline,recover api net main,config
+LAYERS_STORAGE := include,base column block db log,index,table,snapshot store
+
+WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
+CFLAGS  := -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(CFLAGS_EXTRA)
+LDFLAGS := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS_EXTRA)
+LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lcrypto -linih
+
+# Vector kernels live in files of their own, named after what they need.
+%_avx2.o:   CFLAGS += -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
+%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512vbmi2 -mavx512dq -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+ENGINE_SRC  := $(filter-out engine/main.c,$(wildcard engine/*.c engine/*/*.c))
+STORAGE_SRC := $(wildcard storage/*.c)
+CLIENT_SRC  := $(wildcard tools/client/*.c)
+DATA_SRC    := $(BUILD)/gen/data.c
+UNIT_SRC    := $(wildcard tests/unit/*.c tests/unit/*/*.c)
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+TOOLS       := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
+MODELS      := $(patsubst tests/model/%.c,%,$(wildcard tests/model/*.c))
+FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+RACES       := $(patsubst tests/race/%.c,%,$(wildcard tests/race/*.c))
+BENCHES     := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+
+ENGINE  := $(BUILD)/libengine.a
+STORAGE := $(BUILD)/libstorage.a
+CLIENT  := $(BUILD)/libmargin.a
+SUPPORT := $(BUILD)/libsupport.a
+
+.PHONY: all help run test test-unit test-model test-fuzz-replay asan race fuzz crash system bench tidy install clean deps deps-test
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/margind $(addprefix $(BUILD)/,$(TOOLS)) $(CLIENT)  ## build everything into build/
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+
+# --- building ---------------------------------------------------------------------------------------
+
+$(BUILD)/%.o: %.c | deps
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(CC) $(CFLAGS) -c $< -o $@
+
+# Data the product carries: model prices now, dashboard assets later.
+EMBED_FILES := $(wildcard engine/price/data/*.json)
+$(BUILD)/embed: $(BUILD)/tools/embed.o
+	$(CC) $(LDFLAGS) $< -o $@
+$(BUILD)/gen/data.c: $(BUILD)/embed $(EMBED_FILES)
+	@mkdir -p $(@D)
+	$(BUILD)/embed $(EMBED_FILES) > $@
+
+$(ENGINE): $(call objects,$(ENGINE_SRC)) $(BUILD)/gen/data.o
+	@rm -f $@ && ar rcs $@ $^
+$(STORAGE): $(call objects,$(STORAGE_SRC))
+	@rm -f $@ && ar rcs $@ $^
+$(CLIENT): $(call objects,$(CLIENT_SRC))
+	@rm -f $@ && ar rcs $@ $^
+$(SUPPORT): $(call objects,$(SUPPORT_SRC))
+	@rm -f $@ && ar rcs $@ $^
+
+LINK = $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -o $@
+
+$(BUILD)/margind: $(BUILD)/engine/main.o $(ENGINE) $(STORAGE)
+	$(LINK)
+$(addprefix $(BUILD)/,$(filter-out embed,$(TOOLS))): $(BUILD)/%: $(BUILD)/tools/%.o $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -lm
+$(BUILD)/unit: $(call objects,$(UNIT_SRC)) $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -lcriterion
+$(addprefix $(BUILD)/,$(MODELS)): $(BUILD)/%: $(BUILD)/tests/model/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -lm
+$(addprefix $(BUILD)/,$(RACES)): $(BUILD)/%: $(BUILD)/tests/race/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK)
+$(addprefix $(BUILD)/replay-,$(FUZZERS)): $(BUILD)/replay-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK)
+$(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -fsanitize=fuzzer
+$(addprefix $(BUILD)/bench-,$(BENCHES)): $(BUILD)/bench-%: $(BUILD)/bench/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -lm
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# --- what is needed, from Debian -----------------------------------------------------------------------
+
+deps:
+	@tools/deps.sh build
+deps-test: deps
+	@tools/deps.sh test
+
+# --- testing: `make test` is the whole truth, the others are its parts ----------------------------------
+
+test: deps-test tidy  ## build and run every test
+	$(MAKE) all
+	$(MAKE) test-unit test-model test-fuzz-replay
+	$(MAKE) asan
+	$(MAKE) race
+	$(MAKE) system
+	$(MAKE) crash
+	@echo "all tests passed"
+
+test-unit: deps-test $(BUILD)/unit  ## unit tests
+	tests/support/run-unit.sh $(BUILD)/unit
+
+test-model: deps-test $(addprefix $(BUILD)/,$(MODELS))  ## random operations against naive oracles
+	@set -e; for t in $(MODELS); do echo "model $$t"; timeout 600 $(BUILD)/$$t $(SEED); done
+
+test-fuzz-replay: deps-test $(addprefix $(BUILD)/replay-,$(FUZZERS))  ## every input the fuzzers ever kept
+	@set -e; for t in $(FUZZERS); do timeout 600 $(BUILD)/replay-$$t tests/fuzz/corpus/$$t; done
+
+asan:  ## unit tests, models and corpora under AddressSanitizer and UBSan
+	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-unit test-model test-fuzz-replay
+
+race: deps-test  ## threaded tests under ThreadSanitizer
+	$(MAKE) BUILD=$(BUILD)/race SAN=thread race-run
+.PHONY: race-run
+race-run: $(addprefix $(BUILD)/,$(RACES))
+	@set -e; for t in $(RACES); do echo "race $$t"; TSAN_OPTIONS=halt_on_error=1 timeout 600 $(BUILD)/$$t; done
+
+FUZZ_SECONDS ?= 60
+fuzz: deps-test  ## coverage-guided fuzzing, FUZZ_SECONDS each (clang)
+	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS_EXTRA=-fsanitize=fuzzer-no-link fuzz-run
+.PHONY: fuzz-run
+fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
+	@set -e; for t in $(FUZZERS); do mkdir -p $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; \
+	  $(BUILD)/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=tests/fuzz/corpus/$$t/ \
+	  $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; done
+
+system: deps-test all  ## tests that start the real server
+	python3 tests/system/run.py --build $(BUILD)
+
+crash: deps-test all  ## kill the server under load, check every acknowledged event
+	python3 tests/crash/run.py --build $(BUILD)
+
+tidy: $(BUILD)/tidy  ## style and layering
+	$(BUILD)/tidy --layers "$(LAYERS)" --layers-storage "$(LAYERS_STORAGE)" .
+
+# --- running and installing ----------------------------------------------------------------------------
+
+run: all  ## start the server on ./data with sample events
+	tools/run.sh $(BUILD)
+
+bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figure with its ratio
+	@tools/deps.sh bench
+	bench/run.sh $(BUILD)
+
+install: all  ## install to $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(BUILD)/margind $(BUILD)/marginctl $(BUILD)/margin-load $(DESTDIR)$(PREFIX)/bin
+	install -m 644 include/margin.h include/wire.h include/base.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(CLIENT) $(DESTDIR)$(PREFIX)/lib
+
+clean:  ## remove what was built
+	rm -rf $(BUILD)

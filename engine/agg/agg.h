@@ -1,0 +1,67 @@
+/*
+ * agg.h: series, dimension values, cells and time buckets: the figures, in memory.
+ *
+ * One writer (the commit thread; recovery before it). Readers hold the read lock for a bounded
+ * slice; the writer takes the write lock inside agg_apply() in bounded slices. Functions marked
+ * [any] need no lock: ids, dimensions and texts are append-only and never move.
+ */
+#ifndef MARGIN_AGG_AGG_H
+#define MARGIN_AGG_AGG_H
+
+#include "event.h"
+#include "store.h"
+
+struct agg;
+
+struct agg_options {
+    u64 seed;
+    u32 minutes_kept; /* width of the minute buckets' memory; 0: default 180 */
+};
+enum err agg_create(const struct agg_options *options, struct agg **out);
+void agg_destroy(struct agg *agg);
+
+/* --- series --------------------------------------------------------------------------------- */
+
+/* Finds or makes the series of rows[0..count) that are SERIES_UNRESOLVED, writing batch->series.
+ * New series are pending until agg_settle() (their block is durable) or agg_undo() (it is not).
+ * ERR_LIMIT: a bound of limits.h; ERR_NO_MEMORY. On error the call made nothing. */
+enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count);
+/* The pending definitions, for the log; valid until the next call that changes them. */
+const struct series_def *agg_pending(const struct agg *agg, u32 *count);
+void agg_settle(struct agg *agg);
+void agg_undo(struct agg *agg);
+/* Recovery: takes a definition from the log. ids ascend without gaps. ERR_CORRUPT otherwise. */
+enum err agg_define(struct agg *agg, const struct series_def *def);
+
+u32 agg_series_count(const struct agg *agg);                   /* [any] */
+const u32 *agg_series_dims(const struct agg *agg, u32 series); /* [any] by enum store_dim */
+struct slice agg_value_text(const struct agg *agg, enum store_dim dim, u32 value); /* [any] */
+/* The value's id within an account, or DIM_NONE. Takes the read lock itself. */
+u32 agg_value_find(struct agg *agg, u32 account, enum store_dim dim, struct slice text);
+
+/* --- applying ------------------------------------------------------------------------------- */
+
+/* Adds events to the figures; all must be resolved, settled and durable. The same function serves
+ * commits and recovery. */
+void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count);
+
+void agg_read_lock(struct agg *agg);
+void agg_read_unlock(struct agg *agg);
+
+/* Counts commits; changes whenever any figure changed. [any] */
+u64 agg_version(const struct agg *agg);
+u64 agg_memory_bytes(const struct agg *agg); /* [any] approximately */
+
+/* --- snapshot ------------------------------------------------------------------------------- */
+
+/* As dedup.h: begin() fixes the content as of now while applying goes on in the writer thread.
+ * copy() gives the next piece (tag and bytes) until *bytes is 0. load() takes the pieces in order.
+ */
+enum err agg_snapshot_begin(struct agg *agg);
+enum err agg_snapshot_copy(struct agg *agg, void *out, usize out_bytes, u32 *tag, usize *bytes);
+void agg_snapshot_end(struct agg *agg);
+enum err agg_snapshot_load(struct agg *agg, u32 tag, const void *data, usize bytes);
+/* After the last piece: rebuilds indexes, checks the whole. ERR_CORRUPT. */
+enum err agg_snapshot_loaded(struct agg *agg);
+
+#endif

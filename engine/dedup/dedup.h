@@ -1,0 +1,49 @@
+/*
+ * dedup.h: the idempotency set: which (account, key) pairs have an event. 16 bytes an entry: 96
+ * bits of the pair's 128-bit hash (the rest is implied by the entry's place) and the payload
+ * digest.
+ *
+ * One writer (the commit thread; recovery before it). Claims become final with dedup_settle();
+ * until then dedup_undo() takes back all claims since the last settle, so that a failed commit
+ * never leaves a key without its event.
+ */
+#ifndef MARGIN_DEDUP_DEDUP_H
+#define MARGIN_DEDUP_DEDUP_H
+
+#include "event.h"
+
+struct dedup;
+
+enum dedup_verdict {
+    DEDUP_NEW,       /* claimed now */
+    DEDUP_DUPLICATE, /* known, same payload digest */
+    DEDUP_CONFLICT   /* known, another payload digest */
+};
+
+enum err dedup_create(struct dedup **out);
+void dedup_destroy(struct dedup *dedup);
+
+/* Fills batch->key_hash for events first .. first + count that have TEXT_KEY. Any thread. */
+void dedup_hash_keys(struct event_batch *batch, u32 first, u32 count, u64 seed);
+
+/* Decides events first .. first + count of the batch in order, claiming new keys; an event without
+ * a key is always DEDUP_NEW. Within the call the first occurrence of a key wins. ERR_NO_MEMORY:
+ * nothing is claimed by this call. */
+enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
+                     u8 *verdict);
+void dedup_settle(struct dedup *dedup);
+void dedup_undo(struct dedup *dedup);
+
+u64 dedup_count(const struct dedup *dedup);
+u64 dedup_memory_bytes(const struct dedup *dedup);
+
+/* Snapshot while claims go on: begin() fixes the content as of now (nothing unsettled); copy()
+ * gives the next piece in `out` (at most out_bytes, a multiple of 16) until 0; the writer thread
+ * calls claim/settle in between, from another thread. A piece is an array of opaque 16-byte entries
+ * that restore() takes in any order. end() also ends an unfinished one. */
+enum err dedup_snapshot_begin(struct dedup *dedup);
+usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes);
+void dedup_snapshot_end(struct dedup *dedup);
+enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes);
+
+#endif

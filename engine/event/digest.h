@@ -1,0 +1,14 @@
+/*
+ * digest.h: 32 bits over what an event says (every given field but the key, whatever the order or
+ * spacing of the JSON), kept beside the key to tell a true repeat from a conflicting one.
+ */
+#ifndef MARGIN_EVENT_DIGEST_H
+#define MARGIN_EVENT_DIGEST_H
+
+#include "event.h"
+
+/* Fills batch->digest[first .. first + count). Runs after decoding and before pricing; `time_given`
+ * bit i tells that event first + i carried a timestamp of its own (a default is not payload). */
+void event_digest(struct event_batch *batch, u32 first, u32 count, u64 seed);
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * edge.h: a front thread's network edge: listeners, connections and their bytes, timers, and a
+ * wake-up from other threads. Two implementations stand behind it (io_uring, epoll). The edge knows
+ * nothing of what the bytes mean: protocols are tables of functions.
+ */
+#ifndef MARGIN_NET_EDGE_H
+#define MARGIN_NET_EDGE_H
+
+#include "base.h"
+
+struct edge;
+struct net_conn;
+
+struct net_protocol {
+    const char *name;
+    usize session_bytes; /* memory beside each connection, zeroed before open() */
+    void (*open)(void *session, struct net_conn *conn, void *context);
+    /* Bytes arrived; the session consumes all of them. */
+    void (*receive)(void *session, const char *data, usize bytes);
+    /* The peer closed its side, a deadline passed, or an error: no bytes will come any more. The
+     * session's memory lasts until this has returned and every net_hold() is released. */
+    void (*closed)(void *session);
+    /* The deadline set by net_set_deadline() passed. NULL: the connection is closed. */
+    void (*expired)(void *session);
+    /* Output that was too much at once has been sent: net_output_bytes() is low again. May be NULL.
+     */
+    void (*drained)(void *session);
+};
+
+struct net_listener {
+    const struct net_protocol *protocol;
+    void *context;
+    const char *host; /* numeric address */
+    u16 port;         /* 0: any; see edge_port() */
+};
+
+enum edge_kind { EDGE_AUTO, EDGE_URING, EDGE_EPOLL };
+
+struct edge_options {
+    enum edge_kind kind; /* AUTO: io_uring, else epoll with one warning line that names the cause */
+    const struct net_listener *listeners;
+    u32 listener_count;
+    u32 connections_max;
+    u64 idle_ns; /* a connection without a deadline of its own is closed after this */
+    void (*on_wake)(void *context); /* after edge_wake(), on the edge's thread */
+    void (*on_turn)(void *context); /* after each turn of the loop that did something */
+    void *context;
+};
+
+/* Binds and listens. ERR_SYSTEM / ERR_LOCKED (port in use) with one line in `why`. */
+enum err edge_create(const struct edge_options *options, struct edge **out, char *why,
+                     usize why_bytes);
+u16 edge_port(const struct edge *edge, u32 listener);
+/* Runs until edge_stop(): then no new connections and bytes, and returns when every held connection
+ * is released and output is sent, or after `grace_ns`. */
+void edge_run(struct edge *edge, u64 grace_ns);
+void edge_stop(struct edge *edge); /* any thread */
+void edge_wake(struct edge *edge); /* any thread; cheap when already awake */
+void edge_destroy(struct edge *edge);
+
+/* --- for protocols, on the edge's thread ----------------------------------------------------- */
+
+/* Copies bytes to the connection's output; sent at the end of the turn, in order. */
+void net_send(struct net_conn *conn, const void *data, usize bytes);
+usize net_output_bytes(const struct net_conn *conn); /* waiting to be sent */
+void net_close_after_send(struct net_conn *conn);
+/* Stops and restarts receiving: backpressure. */
+void net_pause(struct net_conn *conn);
+void net_resume(struct net_conn *conn);
+/* Closes (or calls expired) at this monotonic time unless set anew; 0: back to the idle time-out.
+ */
+void net_set_deadline(struct net_conn *conn, u64 deadline_ns);
+/* A held connection keeps its session memory after closed(). Pairs. */
+void net_hold(struct net_conn *conn);
+void net_release(struct net_conn *conn);
+bool net_is_closed(const struct net_conn *conn);
+/* Numeric address of the peer, for limits and logs. */
+const char *net_peer(const struct net_conn *conn);
+
+struct edge_stats {
+    u64 connections; /* open now */
+    u64 accepted;
+    u64 refused; /* over the bound */
+    u64 received_bytes;
+    u64 sent_bytes;
+    u64 starved; /* receive buffers ran out */
+    u64 expired;
+};
+void edge_get_stats(const struct edge *edge, struct edge_stats *out); /* any thread, approximate */
+
+#endif

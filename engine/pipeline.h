@@ -1,0 +1,115 @@
+/*
+ * pipeline.h: the path of an event, on one page (pipeline.c). Front threads decode, price and hash;
+ * the commit thread decides duplicates, appends to the log with one sync a group, applies to the
+ * aggregates, and hands the answers back to the front thread they came from.
+ */
+#ifndef MARGIN_PIPELINE_H
+#define MARGIN_PIPELINE_H
+
+#include "account/account.h"
+#include "agg/agg.h"
+#include "base/pool.h"
+#include "dedup/dedup.h"
+#include "event/decode.h"
+#include "price/price.h"
+#include "store.h"
+
+struct pipeline; /* one a process */
+struct front;    /* the pipeline's side of one front thread; only that thread uses it */
+
+/* --- ingest ---------------------------------------------------------------------------------- */
+
+/* One ingest request on its way. The caller owns it, zeroes it, sets account, done and context, and
+ * keeps it until done() has been called: always on the same front thread, never inside
+ * front_ingest_*. */
+struct ingest {
+    u32 account;
+    void (*done)(struct ingest *ingest);
+    void *context;
+
+    /* Result, valid in done(). */
+    enum err err; /* ERR_OK: durable and visible. ERR_NO_SPACE, ERR_BUSY: nothing was stored */
+    u32 sent;     /* accepted + rejected */
+    u32 accepted;
+    u32 rejected;   /* invalid events and duplicates */
+    u32 duplicates; /* conflicts included */
+    u32 conflicts;
+    u64 first_id;                 /* id of the first accepted event; 0 if none */
+    struct event_reject *rejects; /* the invalid events; messages are slices of reject_text */
+    u32 reject_count;
+    struct buf reject_text;
+};
+/* Frees what the result owns; call it at the end of done(). */
+void ingest_free(struct ingest *ingest);
+
+/* Takes the body of POST /api/events/ingest. `body` (from the front thread's pool, `bytes` used and
+ * EVENT_TEXT_PADDING behind them) belongs to the front from here on, also on error.
+ * ERR_INVALID: *error says why. ERR_BUSY: past capacity, answer 503. ERR_OK: done() will be called.
+ */
+enum err front_ingest(struct front *front, struct ingest *ingest, struct block body, usize bytes,
+                      i64 now_ms, struct decode_error *error);
+/* The single-event endpoint; the body is copied. */
+enum err front_ingest_client(struct front *front, struct ingest *ingest, struct slice body,
+                             struct slice key, i64 now_ms, struct decode_error *error);
+/* A native batch: `fill` decodes the payload into an empty batch whose text memory has room for
+ * `payload.bytes` + 64 KiB. It returns ERR_OK or ERR_INVALID with *error. Rejected events go to
+ * `result`. */
+typedef enum err (*front_fill)(struct event_batch *batch, struct slice payload, i64 now_ms,
+                               struct decode_result *result, struct decode_error *error);
+enum err front_ingest_native(struct front *front, struct ingest *ingest, front_fill fill,
+                             struct slice payload, i64 now_ms, struct decode_error *error);
+
+struct pool *front_pool(struct front *front);
+
+/* --- work beside the path --------------------------------------------------------------------- */
+
+/* Slow reads (anything that touches the log) run on a reader thread: run() there, then done() on
+ * the front thread. The caller owns the job until done(). ERR_BUSY: too many wait. */
+struct job {
+    void (*run)(struct job *job);
+    void (*done)(struct job *job);
+    void *context;
+    struct front *front;
+    struct job *next;
+};
+enum err front_job(struct front *front, struct job *job);
+
+/* --- wiring ---------------------------------------------------------------------------------- */
+
+struct pipeline_options {
+    struct store *store;
+    struct agg *agg;
+    struct dedup *dedup;
+    const struct price_table *prices;
+    u64 dedup_seed;
+    u64 series_seed;
+    u64 digest_seed;
+    u32 front_count;
+    u64 snapshot_events; /* events after which the background thread writes a snapshot */
+    void (*wake)(void *context, u32 front); /* edge_wake of that front thread */
+    void *context;
+};
+enum err pipeline_start(const struct pipeline_options *options, struct pipeline **out);
+struct front *pipeline_front(struct pipeline *pipeline, u32 front);
+void front_on_turn(struct front *front); /* edge's on_turn: hands the open batch over */
+void front_on_wake(struct front *front); /* edge's on_wake: delivers answers */
+/* Commits what was handed over, writes a snapshot, ends the threads. */
+void pipeline_stop(struct pipeline *pipeline);
+
+struct pipeline_stats { /* since start */
+    u64 accepted;
+    u64 duplicates;
+    u64 conflicts;
+    u64 invalid;
+    u64 unpriced;
+    u64 commits;
+    u64 commit_ns;
+    u64 overloaded; /* requests answered 503 */
+    u64 no_space;
+    u64 snapshots;
+    u64 snapshot_ms;    /* wall time of the last one written; 0: none */
+    u64 queued_batches; /* now */
+};
+void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out);
+
+#endif

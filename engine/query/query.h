@@ -1,0 +1,118 @@
+/*
+ * query.h: aggregate queries: group by, filters, window, bucket width, order, page. Answers come
+ * from series, cells and time buckets; only explicit bounds that cut a bucket need the log's ragged
+ * ends.
+ */
+#ifndef MARGIN_QUERY_QUERY_H
+#define MARGIN_QUERY_QUERY_H
+
+#include "agg/agg.h"
+#include "store.h"
+
+#define QUERY_GROUPS_MAX 3
+#define QUERY_AGENT STORE_DIMS /* pseudo dimension: the agent; all time only, alone, no filters */
+
+enum query_bucket { BUCKET_NONE, BUCKET_MINUTE, BUCKET_HOUR, BUCKET_DAY, BUCKET_MONTH };
+
+enum query_order { /* ties by group texts ascending */
+                   ORDER_KEY,
+                   ORDER_EVENTS,
+                   ORDER_COST,
+                   ORDER_REVENUE,
+                   ORDER_MARGIN, /* revenue - cost */
+                   ORDER_USAGE,
+                   ORDER_LAST_SEEN,
+                   QUERY_ORDERS
+};
+
+struct query {
+    u32 account;
+    u8 group[QUERY_GROUPS_MAX]; /* enum store_dim, or QUERY_AGENT */
+    u32 group_count;
+    u32 filter_mask;                 /* bit d: dimension d equals filter[d] */
+    struct slice filter[STORE_DIMS]; /* texts; DIM_SOURCE as "sdk" */
+    bool present_only;               /* leave out rows whose first group has no value */
+    bool live;                       /* without source stripe */
+    bool without_revenue;            /* without events named "revenue" */
+    i64 from;                        /* ms inclusive; INT64_MIN: no bound */
+    i64 to;                          /* ms exclusive; INT64_MAX: no bound */
+    enum query_bucket bucket;        /* rows also by bucket start, ascending before `order` */
+    enum query_order order;
+    bool ascending;
+    u32 offset;
+    u32 limit; /* 1..QUERY_ROWS_MAX */
+};
+
+/* A rolling window: the last `window_ms` before now, its start rounded down to the minute up to 24
+ * h and to the hour beyond. */
+i64 query_window_start(i64 now_ms, i64 window_ms);
+
+struct figures {
+    u64 events;
+    i128 cost;    /* picodollars; events in a foreign unit count 0 */
+    i128 revenue; /* picodollars */
+    i128 usage;   /* micro-units */
+    u64 input;    /* tokens */
+    u64 output;
+    u64 cached;
+    u64 cache_write;
+    u64 duration_ms;    /* sum */
+    u64 duration_count; /* events that had one */
+    i64 first_seen;     /* ms; INT64_MAX without events */
+    i64 last_seen;      /* ms; INT64_MIN without events */
+    u64 unpriced;       /* events with cost_source unpriced */
+};
+
+struct query_row {
+    u32 value[QUERY_GROUPS_MAX]; /* value ids; DIM_NONE where absent */
+    i64 bucket_start;
+    struct figures figures;
+};
+
+struct query_result {
+    struct query_row *rows; /* owned; query_result_free */
+    u32 row_count;
+    u32 row_total;        /* rows before offset and limit */
+    struct figures total; /* over all rows, before offset and limit */
+    i64 from;             /* the bounds that were used */
+    i64 to;
+};
+
+/* True if the answer needs events from the log (and so must not run on a front thread). */
+bool query_needs_log(const struct agg *agg, const struct query *query);
+
+/* ERR_INVALID with *why (static) for a plan that cannot be; ERR_LIMIT too many rows; ERR_NO_MEMORY,
+ * ERR_CORRUPT. `store` may be NULL if query_needs_log() is false. Any thread. */
+enum err query_run(struct agg *agg, struct store *store, const struct query *query,
+                   struct query_result *result, const char **why);
+void query_result_free(struct query_result *result);
+
+/* margin(C, R) of the API: false for null, else an integer percent R0((R - C) / R * 100). */
+bool margin_percent(i128 cost, i128 revenue, i64 *percent);
+
+/* --- quantiles ------------------------------------------------------------------------------- */
+
+/* Duration quantile (permille, 0..1000) over all time of one value of a dimension; false if no
+ * event had a duration. Relative error at most 1 %. */
+bool query_duration_quantile(struct agg *agg, enum store_dim dim, u32 value, u32 permille, i64 *ms);
+
+/* --- traces ---------------------------------------------------------------------------------- */
+
+#define TRACE_COST_TYPES_MAX 5
+struct trace_summary {
+    char id[EVENT_TRACE_MAX];
+    u32 id_bytes;
+    i64 start_ms;
+    u64 spans;
+    i128 cost;
+    i128 revenue;
+    i64 duration_max_ms; /* -1: none */
+    u32 root_series;     /* of the earliest event: its name is the root event */
+    u32 cost_type_count;
+    u32 cost_type[TRACE_COST_TYPES_MAX]; /* value ids */
+};
+/* Traces by start, newest first; window on start [from, to). Sets *count and *total. */
+enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset, u32 limit,
+                      struct trace_summary *out, u32 *count, u32 *total);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * limits.h: every bound of the system, in one place. Past a bound a caller gets a clear error
+ * and nothing is half done. Relations between bounds are asserted at the end of the file.
+ */
+#ifndef MARGIN_LIMITS_H
+#define MARGIN_LIMITS_H
+
+#include "base.h"
+
+/* --- requests ------------------------------------------------------------------------------- */
+
+#define HTTP_HEAD_BYTES_MAX (16 * KIB)  /* request line and headers */
+#define HTTP_HEADERS_MAX 64             /* header fields a request */
+#define HTTP_TARGET_BYTES_MAX (8 * KIB) /* path and query */
+#define HTTP_BODY_INGEST_MAX (16 * MIB) /* expanded body of an ingest request */
+#define HTTP_BODY_MANAGE_MAX (2 * MIB)  /* expanded body of any other request */
+#define HTTP_QUERY_PARAMS_MAX 32        /* parameters in a query string */
+#define JSON_DEPTH_MAX 64               /* nesting of a request body */
+
+#define INGEST_EVENTS_MAX 1000 /* events in one HTTP ingest request */
+#define WIRE_EVENTS_MAX 4096   /* events in one native batch */
+#define WIRE_FRAME_BYTES_MAX (16 * MIB)
+
+/* --- events (bytes) ------------------------------------------------------------------------- */
+
+#define EVENT_NAME_MAX 128
+#define EVENT_CUSTOMER_MAX 255
+#define EVENT_FEATURE_MAX 128
+#define EVENT_MODEL_MAX 128
+#define EVENT_PROVIDER_MAX 64
+#define EVENT_COST_TYPE_MAX 64
+#define EVENT_COST_UNIT_MAX 16
+#define EVENT_AGENT_MAX 128
+#define EVENT_KEY_MAX 255
+#define EVENT_TRACE_MAX 128
+#define EVENT_PROPERTIES_MAX (32 * KIB)
+#define EVENT_PROPERTIES_DEPTH_MAX 16
+#define EVENT_META_MAX (8 * KIB)
+#define EVENT_META_KEYS_MAX 64
+#define EVENT_REFS_MAX (4 * KIB)
+#define EVENT_TOKENS_MAX ((i64)1 << 40)
+#define EVENT_TIME_MIN ((i64)946684800000)      /* 2000-01-01T00:00:00Z, ms */
+#define EVENT_TIME_AHEAD_MS ((i64)24 * 3600000) /* how far ahead of now an event may lie */
+
+#define PICO_PER_USD ((i64)1000000000000)
+#define EVENT_MONEY_MAX (9000000 * PICO_PER_USD) /* magnitude, picodollars */
+#define MICRO_PER_UNIT ((i64)1000000)
+#define EVENT_USAGE_MAX ((i64)9200000000000 * MICRO_PER_UNIT) /* magnitude, micro-units */
+
+/* --- path ----------------------------------------------------------------------------------- */
+
+#define EVENT_BATCH_MAX 4096               /* events in one event batch */
+#define EVENT_BATCH_REQUESTS_MAX 1024      /* requests that share one event batch */
+#define EVENT_BATCH_TEXT_MAX (33 * MIB)    /* text behind one batch: a body and what is added */
+#define EVENT_ERRORS_MAX INGEST_EVENTS_MAX /* rejected events listed in one answer */
+#define COMMIT_GROUP_EVENTS_MAX 65536      /* events in one commit, so in one block */
+#define FRONT_THREADS_MAX 64
+#define FRONT_BATCHES 16      /* event batches a front thread owns */
+#define CONNECTIONS_MAX 16384 /* a front thread, default of the setting */
+#define REPLY_BYTES_MAX (64 * MIB)
+
+/* --- derived state -------------------------------------------------------------------------- */
+
+#define SERIES_MAX ((u32)1 << 28)
+#define DIM_VALUES_MAX ((u32)1 << 26) /* values of one dimension, over all accounts */
+#define ACCOUNTS_MAX ((u32)1 << 16)
+#define TRACES_MAX ((u32)1 << 27)
+#define KEYS_MAX 4096 /* API keys an installation */
+
+#define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
+#define PAGE_EVENTS_MAX 200
+
+_Static_assert(INGEST_EVENTS_MAX <= EVENT_BATCH_MAX, "a request fits a batch");
+_Static_assert(WIRE_EVENTS_MAX <= EVENT_BATCH_MAX, "a native batch fits a batch");
+_Static_assert(EVENT_BATCH_MAX <= COMMIT_GROUP_EVENTS_MAX, "a batch fits a commit");
+_Static_assert(2 * HTTP_BODY_INGEST_MAX <= EVENT_BATCH_TEXT_MAX, "a body fits a batch");
+_Static_assert(EVENT_MONEY_MAX / PICO_PER_USD == 9000000, "money fits 64 bits");
+
+#endif

@@ -1,0 +1,190 @@
+/*
+ * store.h: what the engine asks of storage, and all that it sees of it.
+ *
+ * A data directory holds three things: the log (events in columnar blocks, append only), the
+ * control tables (accounts, keys: their own LMDB environment, so that creating a key never waits
+ * behind ingest), and snapshots of derived state. The log is the truth; snapshots may be deleted.
+ *
+ * Threads: store_append() belongs to one thread at a time (the commit thread), store_merge() to the
+ * background thread. Scans, snapshots and table reads may run on any thread beside them.
+ */
+#ifndef MARGIN_STORE_H
+#define MARGIN_STORE_H
+
+#include "base.h"
+#include "event.h"
+
+struct store;
+
+/* Dimensions by which events can be filtered: the texts of a series, then its source and account.
+ */
+enum store_dim {
+    DIM_EVENT_NAME = TEXT_EVENT_NAME,
+    DIM_CUSTOMER = TEXT_CUSTOMER,
+    DIM_FEATURE = TEXT_FEATURE,
+    DIM_MODEL = TEXT_MODEL,
+    DIM_PROVIDER = TEXT_PROVIDER,
+    DIM_COST_TYPE = TEXT_COST_TYPE,
+    DIM_SOURCE = SERIES_TEXTS,
+    DIM_ACCOUNT,
+    STORE_DIMS
+};
+#define DIM_NONE UINT32_MAX /* the series has no value in this dimension */
+
+struct store_options {
+    const char *dir;     /* made if missing (mode 0700) */
+    usize log_map_bytes; /* LMDB map of the log; the most the log can grow to. 0: default, 1 TiB */
+    bool read_only;      /* for tools; may run beside a server */
+    bool skip_sync;      /* benchmarks of the path above the disk only; never a server default */
+
+    /* The value ids (by enum store_dim) of a series, for the indexes; the engine owns them. Called
+     * on any thread for series that store_append() or store_scan has passed. Lifetime: the store's.
+     */
+    const u32 *(*series_dims)(void *context, u32 series);
+    void *context;
+};
+
+/* Opens or makes the data directory. On failure `why` is one line that says what to do.
+ * Errors: ERR_LOCKED (another server), ERR_VERSION, ERR_CORRUPT, ERR_NO_SPACE, ERR_SYSTEM. */
+enum err store_open(const struct store_options *options, struct store **out, char *why,
+                    usize why_bytes);
+void store_close(struct store *store);
+
+/* --- appending ------------------------------------------------------------------------------ */
+
+/* Some rows of one batch, in the order in which they get their ids. */
+struct store_part {
+    const struct event_batch *batch;
+    const u32 *rows;
+    u32 row_count;
+};
+
+/* One commit: becomes one block. Event k of the group gets the id store_next_id() + k; the parts'
+ * `id` columns are not read. Every row's series is resolved. */
+struct store_group {
+    const struct store_part *parts;
+    u32 part_count;
+    u32 event_count;               /* sum of row_count, 1..COMMIT_GROUP_EVENTS_MAX */
+    const struct series_def *defs; /* series that appear for the first time, ascending ids */
+    u32 def_count;
+};
+
+/* The id the next event gets: 1 on an empty log. */
+u64 store_next_id(const struct store *store);
+
+/* Encodes the group as one block and commits it with sync. ERR_OK: durable. ERR_NO_SPACE: nothing
+ * was written and the same group may be tried again. ERR_IO: what the disk holds is unknown; the
+ * caller must stop the process. */
+enum err store_append(struct store *store, const struct store_group *group);
+
+/* Merges waiting small blocks into one segment, if enough wait. Sets *did. */
+enum err store_merge(struct store *store, bool *did);
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+struct store_filter {
+    i64 time_from; /* ms, inclusive; INT64_MIN for no bound */
+    i64 time_to;   /* ms, exclusive; INT64_MAX for no bound */
+    u64 id_from;   /* inclusive */
+    u64 id_to;     /* exclusive; UINT64_MAX for no bound */
+    u32 dim_mask;  /* bit d: dimension d must have value dim_value[d] */
+    u32 dim_value[STORE_DIMS];
+    struct slice trace; /* empty: any */
+    struct slice agent; /* empty: any */
+};
+
+/* Matches everything. */
+extern const struct store_filter store_filter_all;
+
+struct store_scan_options {
+    struct store_filter filter;
+    bool newest_first; /* descending id, else ascending */
+    u32 columns;       /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
+    bool want_defs;    /* recovery: also deliver series definitions */
+};
+
+struct store_scan;
+
+/* Opens a scan over what is committed now and later. No read transaction stays open between calls.
+ */
+enum err store_scan_open(struct store *store, const struct store_scan_options *options,
+                         struct store_scan **out);
+
+/* Gives the next matching events, in order, at most EVENT_BATCH_MAX; the batch and its text belong
+ * to the scan and last until the next call. batch->count 0 with ERR_OK: the end. With want_defs,
+ * *defs are the definitions to apply before the batch's events. A damaged block gives ERR_CORRUPT
+ * once, with its range in *damage; calling again goes on behind it. */
+struct store_damage {
+    u64 id_from;
+    u64 id_to;
+    char what[96];
+};
+enum err store_scan_next(struct store_scan *scan, const struct event_batch **batch,
+                         const struct series_def **defs, u32 *def_count,
+                         struct store_damage *damage);
+void store_scan_close(struct store_scan *scan);
+
+struct store_stats {
+    u64 events;
+    u64 blocks;
+    u64 segments;
+    u64 log_bytes;     /* pages in use by the log's environment, in bytes */
+    u64 payload_bytes; /* sum of block sizes */
+    u64 map_bytes;
+    u64 append_count;
+    u64 append_ns;      /* time in store_append */
+    u64 sync_ns;        /* of that, in the LMDB commit */
+    u64 damaged_blocks; /* found so far */
+};
+void store_get_stats(struct store *store, struct store_stats *out);
+
+/* Re-reads the whole log: checksums, chain, ids. Calls `report` for each damage found. */
+enum err store_verify(struct store *store,
+                      void (*report)(void *context, const struct store_damage *),
+                      void (*progress)(void *context, u64 done, u64 total), void *context);
+
+/* --- snapshots ------------------------------------------------------------------------------ */
+
+/* A snapshot is a sequence of sections (tag, bytes) that belong to one log position. */
+struct snapshot_writer;
+enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out);
+enum err snapshot_write(struct snapshot_writer *writer, u32 tag, const void *data, usize bytes);
+enum err snapshot_finish(struct snapshot_writer *writer); /* sync, rename, drop the oldest */
+void snapshot_abort(struct snapshot_writer *writer);
+
+/* Opens the newest valid snapshot (skip = 0), the one before (1)...; ERR_NOT_FOUND past the last,
+ * ERR_CORRUPT for a damaged one (try the next). Everything is verified before the first section. */
+struct snapshot_reader;
+enum err snapshot_open(struct store *store, u32 skip, struct snapshot_reader **out, u64 *next_id);
+/* The next section; false at the end. The bytes last until snapshot_close. 8-byte aligned. */
+bool snapshot_next(struct snapshot_reader *reader, u32 *tag, const void **data, usize *bytes);
+void snapshot_close(struct snapshot_reader *reader);
+
+/* --- control tables ------------------------------------------------------------------------- */
+
+/* A set of ordered key-value tables in DIR/control, safe to open from another process (marginctl)
+ * while a server runs. Values at most 64 KiB, keys at most 255 bytes. Each put or delete is synced.
+ */
+struct control;
+enum control_table { CONTROL_META, CONTROL_ACCOUNTS, CONTROL_KEYS, CONTROL_TABLES };
+
+enum err control_open(const char *dir, bool create, struct control **out, char *why,
+                      usize why_bytes);
+void control_close(struct control *control);
+/* Copies the value into `value` (at most *bytes), sets *bytes. ERR_NOT_FOUND. */
+enum err control_get(struct control *control, enum control_table table, struct slice key,
+                     void *value, usize *bytes);
+enum err control_put(struct control *control, enum control_table table, struct slice key,
+                     struct slice value);
+/* As control_put, but ERR_EXISTS if the key is there. */
+enum err control_add(struct control *control, enum control_table table, struct slice key,
+                     struct slice value);
+enum err control_delete(struct control *control, enum control_table table, struct slice key);
+/* Calls `visit` for every pair in key order until it returns false. */
+enum err control_each(struct control *control, enum control_table table,
+                      bool (*visit)(void *context, struct slice key, struct slice value),
+                      void *context);
+/* Changes whenever any process has committed; cheap enough for every request. */
+u64 control_version(struct control *control);
+
+#endif
