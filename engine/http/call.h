@@ -31,9 +31,12 @@ struct http_param { /* percent-decoded, '+' is a blank in queries */
 
 #define HTTP_CAPTURES_MAX 4
 
+struct http_route;
+
 struct http_call {
     /* Request. Everything lasts until the call is finished. */
     enum http_method method;
+    const struct http_route *route;          /* the row that matched; never NULL in a handler */
     struct slice path;                       /* as received, without the query */
     struct slice capture[HTTP_CAPTURES_MAX]; /* percent-decoded {name} parts of the route */
     u32 capture_count;
@@ -73,7 +76,7 @@ struct http_route {
     const char *pattern;
     http_handler handler;
     usize body_bytes_max;
-    u32 scope; /* for the handler's own use (api/) */
+    u32 scope; /* for the handler's own use (api/), through call->route */
 };
 
 #endif
