@@ -67,6 +67,11 @@
 #define CONNECTIONS_MAX 16384 /* a front thread, default of the setting */
 #define REPLY_BYTES_MAX (64 * MIB)
 
+/* --- settings ------------------------------------------------------------------------------- */
+
+#define CONFIG_PATH_BYTES_MAX 4096     /* a path in a setting, NUL included */
+#define CONNECTIONS_SETTING_MAX 262144 /* the most connections-max may be set to */
+
 /* --- derived state -------------------------------------------------------------------------- */
 
 #define SERIES_MAX ((u32)1 << 28)

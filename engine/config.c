@@ -1,0 +1,424 @@
+/*
+ * config.c: settings, from flags, the environment and a file. The table below is the whole of it:
+ * parsing, --help and the messages are loops over the table, so a new setting is one new row.
+ * The only user of inih.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <ini.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "version.h"
+
+enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE };
+
+struct setting {
+    const char *name;    /* --name; MARGIND_NAME in the environment */
+    const char *section; /* in the file; NULL: not there */
+    const char *key;
+    enum kind kind;
+    usize offset;   /* of the member in struct config */
+    const char *in; /* what the value looks like, for --help */
+    const char *fallback;
+    u64 least; /* KIND_COUNT, KIND_BYTES: bounds, inclusive */
+    u64 most;
+    const char *const *choices; /* KIND_CHOICE: by enum value, NULL at the end */
+    const char *help;
+};
+
+/* Members that hold a choice are enums, read and written as unsigned int. */
+static const char *const net_choices[] = {
+    [EDGE_AUTO] = "auto", [EDGE_URING] = "uring", [EDGE_EPOLL] = "epoll", NULL};
+static const char *const level_choices[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+_Static_assert(sizeof(enum edge_kind) == sizeof(unsigned), "choices are stored as unsigned");
+_Static_assert(sizeof(enum log_level) == sizeof(unsigned), "choices are stored as unsigned");
+
+#define AT(member) offsetof(struct config, member)
+static const struct setting settings[] = {
+    {"data-dir", "storage", "data-dir", KIND_PATH, AT(data_dir), "DIR", "./data", 0, 0, NULL,
+     "where everything is kept; made if missing"},
+    {"http-listen", "http", "listen", KIND_LISTEN, AT(http), "HOST:PORT", "127.0.0.1:8080", 0, 0,
+     NULL, "HTTP API; numeric address, [::1]:8080 for IPv6, port 0 for any free port"},
+    {"wire-listen", "wire", "listen", KIND_LISTEN, AT(wire), "HOST:PORT", "127.0.0.1:8081", 0, 0,
+     NULL, "binary socket"},
+    {"config", NULL, NULL, KIND_PATH, AT(file), "FILE", "", 0, 0, NULL,
+     "settings file (INI); its sections and keys are in brackets below"},
+    {"front-threads", "net", "front-threads", KIND_COUNT, AT(front_threads), "N|auto", "auto", 1,
+     FRONT_THREADS_MAX, NULL, "threads that receive and decode; auto: processors - 1, at least 1"},
+    {"net", "net", "edge", KIND_CHOICE, AT(net), "auto|uring|epoll", "auto", 0, 0, net_choices,
+     "io_uring, epoll, or io_uring with epoll where the system forbids it"},
+    {"connections-max", "net", "connections-max", KIND_COUNT, AT(connections_max), "N", "16384", 1,
+     CONNECTIONS_SETTING_MAX, NULL, "connections a front thread holds open"},
+    {"idle-seconds", "net", "idle-seconds", KIND_COUNT, AT(idle_seconds), "N", "120", 1, 86400,
+     NULL, "a connection silent for longer is closed"},
+    {"log-map-bytes", "storage", "log-map-bytes", KIND_BYTES, AT(log_map_bytes), "SIZE", "1T", MIB,
+     64 * 1024 * GIB, NULL, "the most the log may grow to; address space, not disk, is reserved"},
+    {"snapshot-events", "storage", "snapshot-events", KIND_COUNT, AT(snapshot_events), "N",
+     "10000000", 1000, (u64)1 << 40, NULL, "events between two snapshots of the figures"},
+    {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
+     level_choices, "the least important lines still written to stderr"},
+};
+#undef AT
+#define SETTINGS ARRAY_COUNT(settings)
+#define OPTION_HELP ((int)SETTINGS)
+#define OPTION_VERSION ((int)SETTINGS + 1)
+#define OPTIONS (SETTINGS + 2)
+_Static_assert(OPTIONS < ':', "an option's number is not one of getopt's characters");
+
+#define ENV_PREFIX "MARGIND_"
+#define ENV_NAME_BYTES 48
+
+/* "front-threads" -> "MARGIND_FRONT_THREADS". */
+static void env_name(const struct setting *setting, char out[ENV_NAME_BYTES]) {
+    usize prefix = strlen(ENV_PREFIX);
+    usize bytes = strlen(setting->name);
+    check(prefix + bytes < ENV_NAME_BYTES);
+    memcpy(out, ENV_PREFIX, prefix);
+    for (usize i = 0; i <= bytes; i++) {
+        char c = setting->name[i];
+        bool lower = c >= 'a' && c <= 'z';
+        out[prefix + i] = (char)(c == '-' ? '_' : lower ? c - 'a' + 'A' : c);
+    }
+}
+
+static void print_help(struct buf *message) {
+    buf_put_text(message, "margind " MARGIN_VERSION ": what AI usage costs, earns and leaves.\n\n"
+                          "usage: margind [--SETTING VALUE]...\n\n"
+                          "A flag beats the environment, which beats the file.\n"
+                          "SIZE takes a suffix K, M, G or T (powers of 1024).\n");
+    for (usize i = 0; i < SETTINGS; i++) {
+        const struct setting *setting = &settings[i];
+        char env[ENV_NAME_BYTES];
+        env_name(setting, env);
+        buf_put_format(message, "\n  --%s %s\n      %s\n      default %s, env %s", setting->name,
+                       setting->in, setting->help,
+                       setting->fallback[0] != 0 ? setting->fallback : "none", env);
+        if (setting->section != NULL) {
+            buf_put_format(message, ", file [%s] %s", setting->section, setting->key);
+        }
+        buf_put_char(message, '\n');
+    }
+    buf_put_text(message, "\n  --help\n  --version\n");
+}
+
+/* --- values: each returns false if the text is not one ---------------------------------------- */
+
+static bool parse_digits(const char *text, usize bytes, u64 *out) {
+    u64 value = 0;
+    if (bytes == 0) {
+        return false;
+    }
+    for (usize i = 0; i < bytes; i++) {
+        u64 digit = (u64)(u8)text[i] - '0';
+        if (digit > 9 || value > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return true;
+}
+
+static bool parse_bytes(const char *text, u64 *out) {
+    static const char suffixes[] = "KMGT";
+    usize bytes = strlen(text);
+    unsigned shift = 0;
+    if (bytes > 1) {
+        char last = text[bytes - 1];
+        char upper = (char)(last >= 'a' && last <= 'z' ? last - 'a' + 'A' : last);
+        const char *suffix = strchr(suffixes, upper);
+        if (suffix != NULL) {
+            shift = 10 * (unsigned)(suffix - suffixes + 1);
+            bytes--;
+        }
+    }
+    u64 value;
+    if (!parse_digits(text, bytes, &value) || value > UINT64_MAX >> shift) {
+        return false;
+    }
+    *out = value << shift;
+    return true;
+}
+
+static bool parse_listen(const char *text, struct config_listen *out) {
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL) {
+        return false;
+    }
+    const char *host = text;
+    usize bytes = (usize)(colon - text);
+    bool six = bytes > 2 && host[0] == '[' && host[bytes - 1] == ']';
+    if (six) {
+        host++;
+        bytes -= 2;
+    }
+    u64 port;
+    u8 address[sizeof(struct in6_addr)];
+    struct config_listen listen = {0};
+    if (bytes >= sizeof listen.host || strlen(colon + 1) > 5) {
+        return false;
+    }
+    memcpy(listen.host, host, bytes);
+    if (inet_pton(six ? AF_INET6 : AF_INET, listen.host, address) != 1 ||
+        !parse_digits(colon + 1, strlen(colon + 1), &port) || port > UINT16_MAX) {
+        return false;
+    }
+    listen.port = (u16)port;
+    *out = listen;
+    return true;
+}
+
+static bool parse_choice(const struct setting *setting, const char *text, unsigned *out) {
+    for (unsigned i = 0; setting->choices[i] != NULL; i++) {
+        if (strcmp(setting->choices[i], text) == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_number(const struct setting *setting, const char *text, u64 *out) {
+    if (setting->kind == KIND_COUNT && strcmp(setting->fallback, "auto") == 0 &&
+        strcmp(text, "auto") == 0) {
+        *out = 0;
+        return true;
+    }
+    u64 value;
+    bool good = setting->kind == KIND_BYTES ? parse_bytes(text, &value)
+                                            : parse_digits(text, strlen(text), &value);
+    if (!good || value < setting->least || value > setting->most) {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+static bool parse_value(const struct setting *setting, const char *text, struct config *config) {
+    void *member = (char *)config + setting->offset;
+    usize bytes = strlen(text);
+    switch (setting->kind) {
+    case KIND_PATH:
+        if (bytes >= CONFIG_PATH_BYTES_MAX || (bytes == 0 && setting->fallback[0] != 0)) {
+            return false;
+        }
+        memcpy(member, text, bytes + 1);
+        return true;
+    case KIND_LISTEN:
+        return parse_listen(text, member);
+    case KIND_COUNT:
+    case KIND_BYTES:
+        return parse_number(setting, text, member);
+    case KIND_CHOICE:
+        return parse_choice(setting, text, member);
+    }
+    check(false);
+    return false;
+}
+
+/* What the value should have been: the end of an error line. */
+static void put_expected(const struct setting *setting, struct buf *message) {
+    switch (setting->kind) {
+    case KIND_PATH:
+        buf_put_format(message, "is empty or longer than %zu bytes",
+                       (usize)CONFIG_PATH_BYTES_MAX - 1);
+        break;
+    case KIND_LISTEN:
+        buf_put_text(message, "is not a numeric HOST:PORT such as 127.0.0.1:8080 or [::1]:8080");
+        break;
+    case KIND_COUNT:
+        buf_put_format(message, "is not a whole number from %llu to %llu%s",
+                       (unsigned long long)setting->least, (unsigned long long)setting->most,
+                       strcmp(setting->fallback, "auto") == 0 ? " or auto" : "");
+        break;
+    case KIND_BYTES:
+        buf_put_format(message, "is not a size from %lluM to %lluT, such as 64M or 1T",
+                       (unsigned long long)(setting->least >> 20),
+                       (unsigned long long)(setting->most >> 40));
+        break;
+    case KIND_CHOICE:
+        buf_put_format(message, "is not one of %s", setting->in);
+        break;
+    }
+}
+
+/* --- sources: each applies what it holds, or leaves one line in the message ------------------- */
+
+/* Applies one value; on failure the message says "<where>: "<text>" is not ...". */
+static bool apply(const struct setting *setting, const char *text, struct config *config,
+                  const char *where, struct buf *message) {
+    if (parse_value(setting, text, config)) {
+        return true;
+    }
+    buf_put_format(message, "%s: \"%.200s\" ", where, text);
+    put_expected(setting, message);
+    return false;
+}
+
+struct file_reading {
+    struct config *config;
+    struct buf problem;
+};
+
+/* Called by inih for each name = value; 0 stops it. */
+static int on_file_value(void *user, const char *section, const char *key, const char *value) {
+    struct file_reading *reading = user;
+    for (usize i = 0; i < SETTINGS; i++) {
+        const struct setting *setting = &settings[i];
+        if (setting->section != NULL && strcmp(setting->section, section) == 0 &&
+            strcmp(setting->key, key) == 0) {
+            return apply(setting, value, reading->config, key, &reading->problem);
+        }
+    }
+    buf_put_format(&reading->problem, "there is no setting [%.100s] %.100s", section, key);
+    return 0;
+}
+
+static bool load_file(const char *path, struct config *config, struct buf *message) {
+    /* Without these inih splits a line of more than 200 bytes in two. */
+    ini_use_stack = false;
+    ini_allow_realloc = true;
+    ini_max_line = 2 * CONFIG_PATH_BYTES_MAX;
+    ini_allow_multiline = false;
+    struct file_reading reading = {.config = config};
+    buf_init(&reading.problem, CONFIG_MESSAGE_BYTES_MAX);
+    int line = ini_parse(path, on_file_value, &reading);
+    if (line < 0) {
+        buf_put_format(message, "%.200s: the settings file cannot be read", path);
+    } else if (line > 0) {
+        buf_put_format(message, "%.200s:%d: ", path, line);
+        if (reading.problem.bytes > 0) {
+            buf_put_slice(message, buf_slice(&reading.problem));
+        } else {
+            buf_put_text(message, "neither [section] nor name = value");
+        }
+    }
+    buf_free(&reading.problem);
+    return line == 0;
+}
+
+/* The value of a setting's environment variable; NULL if unset or empty. */
+static const char *env_find(const struct setting *setting, char *const *envp) {
+    char name[ENV_NAME_BYTES];
+    env_name(setting, name);
+    usize bytes = strlen(name);
+    for (; *envp != NULL; envp++) {
+        if (strncmp(*envp, name, bytes) == 0 && (*envp)[bytes] == '=') {
+            return (*envp)[bytes + 1] != 0 ? *envp + bytes + 1 : NULL;
+        }
+    }
+    return NULL;
+}
+
+struct flags {
+    const char *value[SETTINGS]; /* NULL: not given */
+    bool help;
+    bool version;
+};
+
+static void put_flag_problem(int answer, const char *argument, struct buf *message) {
+    if (answer == ':') {
+        buf_put_format(message, "%.200s needs a value; --help lists the settings", argument);
+    } else {
+        buf_put_format(message, "unknown option %.200s; --help lists the settings", argument);
+    }
+}
+
+static bool read_flags(int argc, char **argv, struct flags *flags, struct buf *message) {
+    struct option options[OPTIONS + 1] = {0};
+    for (usize i = 0; i < SETTINGS; i++) {
+        options[i] = (struct option){settings[i].name, required_argument, NULL, (int)i};
+    }
+    options[OPTION_HELP] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+    options[OPTION_VERSION] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+    opterr = 0;
+    optind = 0; /* glibc: start afresh */
+    for (;;) {
+        int at = MAX(optind, 1);
+        int answer = getopt_long(argc, argv, "+:h", options, NULL);
+        if (answer == -1) {
+            break;
+        }
+        if (answer == OPTION_HELP || answer == 'h') {
+            flags->help = true;
+        } else if (answer == OPTION_VERSION) {
+            flags->version = true;
+        } else if (answer >= 0 && answer < (int)SETTINGS) {
+            flags->value[answer] = optarg;
+        } else {
+            put_flag_problem(answer, argv[at], message);
+            return false;
+        }
+    }
+    if (optind < argc) {
+        buf_put_format(message, "unexpected argument %.200s; --help lists the settings",
+                       argv[optind]);
+        return false;
+    }
+    return true;
+}
+
+/* One processor is left to the commit thread. */
+static u64 default_front_threads(void) {
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return (u64)MIN(MAX(count - 1, 1), FRONT_THREADS_MAX);
+}
+
+static bool load_all(const struct flags *flags, char *const *envp, struct config *out,
+                     struct buf *message) {
+    char where[ENV_NAME_BYTES];
+    for (usize i = 0; i < SETTINGS; i++) {
+        check(parse_value(&settings[i], settings[i].fallback, out));
+    }
+    for (usize i = 0; i < SETTINGS; i++) {
+        const char *file = flags->value[i] != NULL ? flags->value[i] : env_find(&settings[i], envp);
+        if (settings[i].offset == offsetof(struct config, file) && file != NULL &&
+            !load_file(file, out, message)) {
+            return false;
+        }
+    }
+    for (usize i = 0; i < SETTINGS; i++) {
+        const char *text = env_find(&settings[i], envp);
+        env_name(&settings[i], where);
+        if (text != NULL && !apply(&settings[i], text, out, where, message)) {
+            return false;
+        }
+    }
+    for (usize i = 0; i < SETTINGS; i++) {
+        const char *text = flags->value[i];
+        snprintf(where, sizeof where, "--%s", settings[i].name);
+        if (text != NULL && !apply(&settings[i], text, out, where, message)) {
+            return false;
+        }
+    }
+    if (out->front_threads == 0) {
+        out->front_threads = default_front_threads();
+    }
+    return true;
+}
+
+enum err config_load(int argc, char **argv, char *const *envp, struct config *out,
+                     struct buf *message) {
+    check(argc >= 1 && envp != NULL);
+    *out = (struct config){0};
+    struct flags flags = {0};
+    if (!read_flags(argc, argv, &flags, message)) {
+        return ERR_INVALID;
+    }
+    if (flags.help || flags.version) {
+        out->print_only = true;
+        if (flags.help) {
+            print_help(message);
+        } else {
+            buf_put_text(message, "margind " MARGIN_VERSION "\n");
+        }
+        return ERR_OK;
+    }
+    return load_all(&flags, envp, out, message) ? ERR_OK : ERR_INVALID;
+}

@@ -1,0 +1,47 @@
+/*
+ * config.h: the settings of the server. One table in config.c lists each setting once: its flag,
+ * environment variable, place in the settings file, default, bounds and help text. A flag beats the
+ * environment, which beats the file, which beats the default; every value given is checked, also
+ * one that is overridden, so that a mistake shows the day it is made.
+ */
+#ifndef MARGIN_CONFIG_H
+#define MARGIN_CONFIG_H
+
+#include "base.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "limits.h"
+#include "net/edge.h"
+
+#define CONFIG_HOST_BYTES 46 /* the longest numeric IPv6 address and a NUL */
+#define CONFIG_MESSAGE_BYTES_MAX (16 * KIB)
+
+struct config_listen {
+    char host[CONFIG_HOST_BYTES]; /* numeric address without brackets */
+    u16 port;                     /* 0: the system chooses */
+};
+
+struct config {
+    bool print_only; /* --help or --version: print the message on stdout and exit 0 */
+    char data_dir[CONFIG_PATH_BYTES_MAX];
+    char file[CONFIG_PATH_BYTES_MAX]; /* settings file; empty: none */
+    struct config_listen http;
+    struct config_listen wire;
+    u64 front_threads; /* 1..FRONT_THREADS_MAX, "auto" resolved */
+    enum edge_kind net;
+    u64 connections_max; /* a front thread */
+    u64 idle_seconds;    /* a connection silent for longer is closed */
+    u64 log_map_bytes;
+    u64 snapshot_events;
+    enum log_level log_level;
+};
+
+/* Reads the settings. `envp` ends with NULL, as environ does; argv[0] is the program. Reads the
+ * settings file and the number of processors, nothing else.
+ * ERR_OK: `out` is complete; with out->print_only the message is what to print.
+ * ERR_INVALID: the message is one line (without newline) that says what is wrong and where.
+ * Not for two threads at once: getopt keeps its place in a global. */
+enum err config_load(int argc, char **argv, char *const *envp, struct config *out,
+                     struct buf *message);
+
+#endif
