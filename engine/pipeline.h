@@ -78,23 +78,31 @@ enum err front_job(struct front *front, struct job *job);
 
 struct pipeline_options {
     struct store *store;
-    struct agg *agg;
-    struct dedup *dedup;
     const struct price_table *prices;
     u64 dedup_seed;
     u64 series_seed;
     u64 digest_seed;
     u32 front_count;
     u64 snapshot_events; /* events after which the background thread writes a snapshot */
+    usize pool_bytes;    /* memory for bodies and text, a front thread */
     void (*wake)(void *context, u32 front); /* edge_wake of that front thread */
+    void (*fatal)(void *context); /* a write failed: the process must stop; any thread, once */
     void *context;
 };
-enum err pipeline_start(const struct pipeline_options *options, struct pipeline **out);
+/* Makes the pipeline and its fronts, so that edges can be opened on them; nothing may be ingested
+ * before pipeline_start(). ERR_NO_MEMORY. */
+enum err pipeline_create(const struct pipeline_options *options, struct pipeline **out);
+/* After recovery: takes the recovered state (not owned) and starts the threads. `snapshot_id` is
+ * the log position of the snapshot it came from. */
+enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup *dedup,
+                        u64 snapshot_id);
 struct front *pipeline_front(struct pipeline *pipeline, u32 front);
 void front_on_turn(struct front *front); /* edge's on_turn: hands the open batch over */
 void front_on_wake(struct front *front); /* edge's on_wake: delivers answers */
-/* Commits what was handed over, writes a snapshot, ends the threads. */
+/* When the fronts' threads have ended: commits what was handed over, writes a snapshot, ends the
+ * threads. */
 void pipeline_stop(struct pipeline *pipeline);
+void pipeline_destroy(struct pipeline *pipeline);
 
 struct pipeline_stats { /* since start */
     u64 accepted;

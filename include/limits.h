@@ -57,13 +57,14 @@
 
 /* --- path ----------------------------------------------------------------------------------- */
 
-#define EVENT_BATCH_MAX 4096               /* events in one event batch */
-#define EVENT_BATCH_REQUESTS_MAX 1024      /* requests that share one event batch */
-#define EVENT_BATCH_TEXT_MAX (33 * MIB)    /* text behind one batch: a body and what is added */
-#define EVENT_ERRORS_MAX INGEST_EVENTS_MAX /* rejected events listed in one answer */
-#define COMMIT_GROUP_EVENTS_MAX 65536      /* events in one commit, so in one block */
+#define EVENT_BATCH_MAX 4096             /* events in one event batch */
+#define EVENT_BATCH_REQUESTS_MAX 1024    /* requests that share one event batch */
+#define EVENT_BATCH_TEXT_MAX (33 * MIB)  /* text behind one batch: a body and what is added */
+#define EVENT_ERRORS_MAX EVENT_BATCH_MAX /* rejected events listed in one answer */
+#define COMMIT_GROUP_EVENTS_MAX 65536    /* events in one commit, so in one block */
 #define FRONT_THREADS_MAX 64
-#define FRONT_BATCHES 16      /* event batches a front thread owns */
+#define FRONT_BATCHES 256     /* event batches a front thread may have under way */
+#define JOBS_MAX 1024         /* slow reads waiting for the reader thread */
 #define CONNECTIONS_MAX 16384 /* a front thread, default of the setting */
 #define REPLY_BYTES_MAX (64 * MIB)
 

@@ -45,6 +45,10 @@ u32 agg_value_find(struct agg *agg, u32 account, enum store_dim dim, struct slic
  * commits and recovery. */
 void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count);
 
+/* Lets time pass: windows that end now are kept relative to this. The writer thread calls it before
+ * applying, and at least each second. */
+void agg_advance(struct agg *agg, i64 now_ms);
+
 void agg_read_lock(struct agg *agg);
 void agg_read_unlock(struct agg *agg);
 

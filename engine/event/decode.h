@@ -17,7 +17,7 @@
 
 struct decoder; /* scratch memory and learned shapes; one a front thread */
 
-enum err decoder_create(struct decoder **out);
+enum err decoder_create(u64 digest_seed, struct decoder **out);
 void decoder_destroy(struct decoder *decoder);
 
 /* Why a whole body was refused. */

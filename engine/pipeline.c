@@ -1,0 +1,130 @@
+/*
+ * pipeline.c: the path of an event, on one page.
+ *
+ *   front thread    socket -> HTTP or frame -> decode -> price -> series -> key hash
+ * (pipeline/front.c) | slot: an event batch, handed over whole commit thread   duplicates -> series
+ * definitions -> log, one sync -> figures         (pipeline/commit.c) | the same slot, with a
+ * verdict for each event front thread    answer
+ *
+ * Beside it: the reader thread runs what touches the log for queries (pipeline/reader.c); the
+ * background thread merges blocks and writes snapshots (pipeline/background.c).
+ */
+#include "pipeline.h"
+
+#include "pipeline/parts.h"
+
+#include <stdlib.h>
+
+enum err pipeline_create(const struct pipeline_options *options, struct pipeline **out) {
+    check(options->front_count >= 1 && options->front_count <= FRONT_THREADS_MAX);
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    if (pipeline == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    pipeline->options = *options;
+    pthread_mutex_init(&pipeline->lock, NULL);
+    pthread_cond_init(&pipeline->work, NULL);
+    pthread_cond_init(&pipeline->snapshot_fixed, NULL);
+    pthread_mutex_init(&pipeline->job_lock, NULL);
+    pthread_cond_init(&pipeline->job_work, NULL);
+    pthread_mutex_init(&pipeline->pause_lock, NULL);
+    pthread_cond_init(&pipeline->pause, NULL);
+    pipeline->fronts = calloc(options->front_count, sizeof *pipeline->fronts);
+    enum err err = pipeline->fronts == NULL ? ERR_NO_MEMORY : ERR_OK;
+    for (u32 i = 0; err == ERR_OK && i < options->front_count; i++) {
+        err = front_open(&pipeline->fronts[i], pipeline, i);
+    }
+    *out = pipeline;
+    return err;
+}
+
+enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup *dedup,
+                        u64 snapshot_id) {
+    pipeline->agg = agg;
+    pipeline->dedup = dedup;
+    pipeline->snapshot_last_id = snapshot_id;
+    pipeline->started = true;
+    int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);
+    check(failed == 0);
+    failed = pthread_create(&pipeline->background_thread, NULL, background_run, pipeline);
+    check(failed == 0);
+    failed = pthread_create(&pipeline->reader_thread, NULL, reader_run, pipeline);
+    check(failed == 0);
+    return ERR_OK;
+}
+
+struct front *pipeline_front(struct pipeline *pipeline, u32 front) {
+    check(front < pipeline->options.front_count);
+    return &pipeline->fronts[front];
+}
+
+void pipeline_stop(struct pipeline *pipeline) {
+    if (!pipeline->started) {
+        return;
+    }
+    pthread_mutex_lock(&pipeline->job_lock);
+    pipeline->jobs_stopping = true;
+    pthread_cond_signal(&pipeline->job_work);
+    pthread_mutex_unlock(&pipeline->job_lock);
+    pthread_join(pipeline->reader_thread, NULL);
+
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->stopping = true;
+    pthread_cond_signal(&pipeline->work);
+    pthread_cond_signal(&pipeline->snapshot_fixed);
+    pthread_mutex_unlock(&pipeline->lock);
+    pthread_join(pipeline->commit_thread, NULL);
+
+    pthread_mutex_lock(&pipeline->pause_lock);
+    pipeline->background_stopping = true;
+    pthread_cond_signal(&pipeline->pause);
+    pthread_mutex_unlock(&pipeline->pause_lock);
+    pthread_join(pipeline->background_thread, NULL);
+
+    for (u32 i = 0; i < pipeline->options.front_count; i++) {
+        front_on_wake(&pipeline->fronts[i]); /* the last answers: their connections are gone */
+    }
+    background_snapshot_final(pipeline);
+    pipeline->started = false;
+}
+
+void pipeline_destroy(struct pipeline *pipeline) {
+    if (pipeline == NULL) {
+        return;
+    }
+    check(!pipeline->started);
+    for (u32 i = 0; pipeline->fronts != NULL && i < pipeline->options.front_count; i++) {
+        front_close(&pipeline->fronts[i]);
+    }
+    free(pipeline->fronts);
+    pthread_cond_destroy(&pipeline->pause);
+    pthread_mutex_destroy(&pipeline->pause_lock);
+    pthread_cond_destroy(&pipeline->job_work);
+    pthread_mutex_destroy(&pipeline->job_lock);
+    pthread_cond_destroy(&pipeline->snapshot_fixed);
+    pthread_cond_destroy(&pipeline->work);
+    pthread_mutex_destroy(&pipeline->lock);
+    free(pipeline);
+}
+
+static u64 value_of(const _Atomic u64 *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {
+    const struct counters *counters = &pipeline->counters;
+    *out = (struct pipeline_stats){
+        .accepted = value_of(&counters->accepted),
+        .duplicates = value_of(&counters->duplicates),
+        .conflicts = value_of(&counters->conflicts),
+        .invalid = value_of(&counters->invalid),
+        .unpriced = value_of(&counters->unpriced),
+        .commits = value_of(&counters->commits),
+        .commit_ns = value_of(&counters->commit_ns),
+        .overloaded = value_of(&counters->overloaded),
+        .no_space = value_of(&counters->no_space),
+        .snapshots = value_of(&counters->snapshots),
+        .snapshot_ms = value_of(&counters->snapshot_ms),
+        .queued_batches = value_of(&counters->queued_batches),
+    };
+}

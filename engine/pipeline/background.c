@@ -1,0 +1,157 @@
+/*
+ * background.c: what must not delay the path: merging small blocks into segments, and snapshots. A
+ * snapshot is fixed at a log position by the commit thread between two commits, which costs it
+ * nothing; this thread then copies the fixed state out piece by piece while ingest goes on.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/parts.h"
+#include "pipeline/snapshot_tags.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define PAUSE_MS 100
+#define PIECE_BYTES (1 * MIB)
+#define MERGES_A_ROUND 4 /* then look whether a snapshot is due */
+
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+static enum err write_dedup(struct pipeline *pipeline, struct snapshot_writer *writer,
+                            char *piece) {
+    enum err err = ERR_OK;
+    usize bytes;
+    while (err == ERR_OK &&
+           (bytes = dedup_snapshot_copy(pipeline->dedup, piece, PIECE_BYTES)) > 0) {
+        err = snapshot_write(writer, SNAPSHOT_TAG_DEDUP, piece, bytes);
+    }
+    return err;
+}
+
+static enum err write_agg(struct pipeline *pipeline, struct snapshot_writer *writer, char *piece) {
+    for (;;) {
+        u32 tag = 0;
+        usize bytes = 0;
+        enum err err = agg_snapshot_copy(pipeline->agg, piece, PIECE_BYTES, &tag, &bytes);
+        if (err != ERR_OK || bytes == 0) {
+            return err;
+        }
+        check(tag < SNAPSHOT_TAG_DEDUP);
+        err = snapshot_write(writer, tag, piece, bytes);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+}
+
+/* Writes the state that both parts have fixed, and lets them go on. */
+static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
+    u64 start_ns = clock_monotonic_ns();
+    struct snapshot_writer *writer = NULL;
+    char *piece = malloc(PIECE_BYTES);
+    enum err err =
+        piece == NULL ? ERR_NO_MEMORY : snapshot_begin(pipeline->options.store, next_id, &writer);
+    if (err == ERR_OK) {
+        err = write_agg(pipeline, writer, piece);
+    }
+    agg_snapshot_end(pipeline->agg);
+    if (err == ERR_OK) {
+        err = write_dedup(pipeline, writer, piece);
+    }
+    dedup_snapshot_end(pipeline->dedup);
+    if (err == ERR_OK) {
+        err = snapshot_finish(writer);
+    } else if (writer != NULL) {
+        snapshot_abort(writer);
+    }
+    free(piece);
+    u64 took_ms = (clock_monotonic_ns() - start_ns) / 1000000;
+    if (err != ERR_OK) {
+        /* Not fatal: the log is the truth, and the older snapshot is still there. */
+        log_warn("snapshot_failed", "reason=%s events=%llu", err_text(err),
+                 (unsigned long long)(next_id - 1));
+        return err;
+    }
+    count_add(&pipeline->counters.snapshots, 1);
+    atomic_store_explicit(&pipeline->counters.snapshot_ms, took_ms, memory_order_relaxed);
+    log_info("snapshot", "events=%llu took_ms=%llu", (unsigned long long)(next_id - 1),
+             (unsigned long long)took_ms);
+    pipeline->snapshot_last_id = next_id;
+    return ERR_OK;
+}
+
+/* Asks the commit thread to fix the state; false if it could not. */
+static bool fix_state(struct pipeline *pipeline) {
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->snapshot = SNAPSHOT_WANTED;
+    pthread_cond_signal(&pipeline->work);
+    while (pipeline->snapshot == SNAPSHOT_WANTED && !pipeline->stopping) {
+        pthread_cond_wait(&pipeline->snapshot_fixed, &pipeline->lock);
+    }
+    bool fixed = pipeline->snapshot == SNAPSHOT_FIXED;
+    pipeline->snapshot = SNAPSHOT_IDLE;
+    pthread_mutex_unlock(&pipeline->lock);
+    return fixed;
+}
+
+static void snapshot_if_due(struct pipeline *pipeline) {
+    u64 events = store_next_id(pipeline->options.store) - pipeline->snapshot_last_id;
+    if (events >= pipeline->options.snapshot_events && fix_state(pipeline)) {
+        write_fixed(pipeline, pipeline->snapshot_id);
+    }
+}
+
+enum err background_snapshot_final(struct pipeline *pipeline) {
+    u64 next_id = store_next_id(pipeline->options.store);
+    if (next_id == pipeline->snapshot_last_id || atomic_load(&pipeline->failed)) {
+        return ERR_OK;
+    }
+    enum err err = dedup_snapshot_begin(pipeline->dedup);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = agg_snapshot_begin(pipeline->agg);
+    if (err != ERR_OK) {
+        dedup_snapshot_end(pipeline->dedup);
+        return err;
+    }
+    return write_fixed(pipeline, next_id);
+}
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void merge_some(struct pipeline *pipeline) {
+    bool did = true;
+    for (u32 i = 0; i < MERGES_A_ROUND && did; i++) {
+        enum err err = store_merge(pipeline->options.store, &did);
+        if (err != ERR_OK) {
+            log_warn("merge_failed", "reason=%s", err_text(err));
+            return;
+        }
+    }
+}
+
+/* Sleeps a little; false: the process is stopping. */
+static bool pause_a_while(struct pipeline *pipeline) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += PAUSE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&pipeline->pause_lock);
+    if (!pipeline->background_stopping) {
+        pthread_cond_timedwait(&pipeline->pause, &pipeline->pause_lock, &until);
+    }
+    bool stopping = pipeline->background_stopping;
+    pthread_mutex_unlock(&pipeline->pause_lock);
+    return !stopping;
+}
+
+void *background_run(void *context) {
+    struct pipeline *pipeline = context;
+    while (pause_a_while(pipeline)) {
+        merge_some(pipeline);
+        snapshot_if_due(pipeline);
+    }
+    return NULL;
+}

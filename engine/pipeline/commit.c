@@ -1,0 +1,221 @@
+/*
+ * commit.c: the commit thread, the single writer. It takes every waiting batch, decides duplicates,
+ * names the series, appends one block with one sync, applies it to the figures and gives the
+ * answers back. While commit N syncs, batch N+1 fills: group commit without timers.
+ *
+ * The order inside a group is the promise: claim, log, apply, answer. Applying before the commit
+ * would show figures that a crash takes back; answering before it would lose acknowledged events;
+ * and a claim whose commit fails is undone, so a key never outlives its event.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/parts.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define GROUP_SLOTS_MAX 1024
+#define IDLE_SECONDS 1 /* how often an idle commit thread lets time pass in the figures */
+
+struct group {
+    struct slot *slot[GROUP_SLOTS_MAX];
+    u32 slot_count;
+    u32 event_count; /* accepted */
+};
+
+/* --- taking work ------------------------------------------------------------------------------ */
+
+static void fix_snapshot(struct pipeline *pipeline) {
+    if (pipeline->snapshot != SNAPSHOT_WANTED) {
+        return;
+    }
+    /* Between groups nothing is unsettled, so the state belongs to one log position. */
+    pipeline->snapshot_id = store_next_id(pipeline->options.store);
+    if (dedup_snapshot_begin(pipeline->dedup) == ERR_OK) {
+        if (agg_snapshot_begin(pipeline->agg) == ERR_OK) {
+            pipeline->snapshot = SNAPSHOT_FIXED;
+        } else {
+            dedup_snapshot_end(pipeline->dedup);
+        }
+    }
+    if (pipeline->snapshot != SNAPSHOT_FIXED) {
+        pipeline->snapshot = SNAPSHOT_IDLE;
+    }
+    pthread_cond_signal(&pipeline->snapshot_fixed);
+}
+
+/* Takes what waits, at most one commit's worth. False: stopping, and nothing waits any more. */
+static bool take_group(struct pipeline *pipeline, struct group *group) {
+    group->slot_count = 0;
+    pthread_mutex_lock(&pipeline->lock);
+    fix_snapshot(pipeline);
+    if (pipeline->waiting.head == NULL && !pipeline->stopping) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += IDLE_SECONDS;
+        pthread_cond_timedwait(&pipeline->work, &pipeline->lock, &until);
+        fix_snapshot(pipeline);
+    }
+    u32 events = 0;
+    struct slot *slot;
+    while ((slot = pipeline->waiting.head) != NULL && group->slot_count < GROUP_SLOTS_MAX &&
+           events + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX) {
+        pipeline->waiting.head = slot->next;
+        events += slot->batch.count;
+        group->slot[group->slot_count++] = slot;
+    }
+    if (pipeline->waiting.head == NULL) {
+        pipeline->waiting.tail = NULL;
+    }
+    bool more = group->slot_count > 0 || !pipeline->stopping;
+    pthread_mutex_unlock(&pipeline->lock);
+    atomic_fetch_sub_explicit(&pipeline->counters.queued_batches, group->slot_count,
+                              memory_order_relaxed);
+    return more;
+}
+
+/* --- deciding --------------------------------------------------------------------------------- */
+
+static void collect_rows(struct slot *slot) {
+    slot->row_count = 0;
+    for (u32 row = 0; row < slot->batch.count; row++) {
+        slot->rows[slot->row_count] = row;
+        slot->row_count += slot->verdict[row] == DEDUP_NEW;
+    }
+}
+
+/* Duplicates and series of one slot. */
+static enum err decide(struct pipeline *pipeline, struct slot *slot) {
+    enum err err = dedup_claim(pipeline->dedup, &slot->batch, 0, slot->batch.count, slot->verdict);
+    if (err != ERR_OK) {
+        return err;
+    }
+    collect_rows(slot);
+    return agg_resolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+}
+
+/* Takes back every claim and every new series since the last commit. */
+static void undo(struct pipeline *pipeline, struct group *group) {
+    dedup_undo(pipeline->dedup);
+    agg_undo(pipeline->agg);
+    u32 known = agg_series_count(pipeline->agg);
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct event_batch *batch = &group->slot[i]->batch;
+        for (u32 row = 0; row < batch->count; row++) {
+            if (batch->series[row] >= known) {
+                batch->series[row] = SERIES_UNRESOLVED;
+            }
+        }
+    }
+}
+
+/* Decides the whole group. A slot that cannot be decided (memory, a bound) fails alone: all is
+ * taken back and the rest is decided again, which is rare enough to be simple. */
+static void decide_group(struct pipeline *pipeline, struct group *group) {
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct slot *slot = group->slot[i];
+        if (slot->err != ERR_OK) {
+            continue;
+        }
+        slot->err = decide(pipeline, slot);
+        if (slot->err != ERR_OK) {
+            log_warn("batch_refused", "reason=%s events=%u", err_text(slot->err),
+                     slot->batch.count);
+            undo(pipeline, group);
+            i = UINT32_MAX; /* from the start, without this slot */
+        }
+    }
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static enum err append(struct pipeline *pipeline, struct group *group) {
+    struct store_part part[GROUP_SLOTS_MAX];
+    struct store_group out = {.parts = part};
+    u64 next_id = store_next_id(pipeline->options.store);
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct slot *slot = group->slot[i];
+        if (slot->err != ERR_OK || slot->row_count == 0) {
+            continue;
+        }
+        slot->first_id = next_id + out.event_count;
+        part[out.part_count++] = (struct store_part){&slot->batch, slot->rows, slot->row_count};
+        out.event_count += slot->row_count;
+    }
+    group->event_count = out.event_count;
+    if (out.event_count == 0) {
+        return ERR_OK;
+    }
+    out.defs = agg_pending(pipeline->agg, &out.def_count);
+    return store_append(pipeline->options.store, &out);
+}
+
+static void apply(struct pipeline *pipeline, struct group *group) {
+    dedup_settle(pipeline->dedup);
+    agg_settle(pipeline->agg);
+    agg_advance(pipeline->agg, clock_wall_ms());
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct slot *slot = group->slot[i];
+        if (slot->err != ERR_OK) {
+            continue;
+        }
+        for (u32 k = 0; k < slot->row_count; k++) {
+            slot->batch.id[slot->rows[k]] = slot->first_id + k;
+        }
+        agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+    }
+}
+
+static void refuse(struct pipeline *pipeline, struct group *group, enum err err) {
+    undo(pipeline, group);
+    for (u32 i = 0; i < group->slot_count; i++) {
+        if (group->slot[i]->err == ERR_OK) {
+            group->slot[i]->err = err;
+        }
+    }
+    count_add(&pipeline->counters.no_space, 1);
+}
+
+static void stop_process(struct pipeline *pipeline, enum err err) {
+    log_error("write_failed",
+              "reason=%s action=\"stopping: what the disk holds is unknown; restart to recover\"",
+              err_text(err));
+    atomic_store(&pipeline->failed, true);
+    pipeline->options.fatal(pipeline->options.context);
+}
+
+/* The path: claim, log, apply. Answers follow in commit_run. */
+static void commit_group(struct pipeline *pipeline, struct group *group) {
+    u64 start_ns = clock_monotonic_ns();
+    decide_group(pipeline, group);
+    enum err err = append(pipeline, group);
+    if (err == ERR_OK) {
+        apply(pipeline, group);
+    } else if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_LIMIT) {
+        refuse(pipeline, group, err);
+    } else {
+        stop_process(pipeline, err);
+        return;
+    }
+    count_add(&pipeline->counters.commits, 1);
+    count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - start_ns);
+}
+
+void *commit_run(void *context) {
+    struct pipeline *pipeline = context;
+    struct group group;
+    while (take_group(pipeline, &group)) {
+        if (group.slot_count == 0) {
+            agg_advance(pipeline->agg, clock_wall_ms());
+            continue;
+        }
+        commit_group(pipeline, &group);
+        if (atomic_load(&pipeline->failed)) {
+            break; /* no answer is better than a wrong one: connections close without one */
+        }
+        for (u32 i = 0; i < group.slot_count; i++) {
+            front_return_slot(group.slot[i]);
+        }
+    }
+    return NULL;
+}

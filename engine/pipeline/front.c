@@ -1,0 +1,454 @@
+/*
+ * front.c: the front thread's part of the path: decode, price, name the series, hash the key; then
+ * hand the batch over. A large body becomes a batch of its own and its memory is adopted, not
+ * copied; small requests of one turn of the loop share a batch, so that single-event clients get
+ * group commit too.
+ */
+#include "event/batch.h"
+#include "pipeline/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SHARED_BODY_MAX (32 * KIB)  /* bodies up to this are copied into the shared batch */
+#define SHARED_TEXT_BYTES (2 * MIB) /* text of a shared batch */
+#define TEXT_SLACK (64 * KIB)       /* room for text that later steps add */
+#define MESSAGE_BYTES_MAX (1 * MIB) /* reject texts of one request */
+
+/* --- opening and closing ---------------------------------------------------------------------- */
+
+enum err front_open(struct front *front, struct pipeline *pipeline, u32 index) {
+    const struct pipeline_options *options = &pipeline->options;
+    front->pipeline = pipeline;
+    front->index = index;
+    pthread_mutex_init(&front->lock, NULL);
+    buf_init(&front->result.messages, MESSAGE_BYTES_MAX);
+    enum err err = pool_create(options->pool_bytes, &front->pool);
+    if (err == ERR_OK) {
+        err = decoder_create(options->digest_seed, &front->decoder);
+    }
+    if (err == ERR_OK) {
+        err = price_cache_create(options->prices, &front->prices);
+    }
+    if (err == ERR_OK) {
+        err = series_cache_create(options->series_seed, &front->series);
+    }
+    return err;
+}
+
+static void slot_recycle(struct slot *slot) {
+    struct front *front = slot->front;
+    pool_give(front->pool, slot->text);
+    slot->text = (struct block){NULL, 0};
+    slot->next = front->idle;
+    front->idle = slot;
+}
+
+static void slots_unmap(struct slot *slot) {
+    while (slot != NULL) {
+        struct slot *next = slot->next;
+        munmap(slot, sizeof *slot);
+        slot = next;
+    }
+}
+
+/* Slots that a failed commit thread never gave back end with the process. */
+void front_close(struct front *front) {
+    if (front->open != NULL) {
+        slot_recycle(front->open);
+    }
+    slots_unmap(front->idle);
+    series_cache_destroy(front->series);
+    price_cache_destroy(front->prices);
+    decoder_destroy(front->decoder);
+    buf_free(&front->result.messages);
+    if (!atomic_load(&front->pipeline->failed)) {
+        pool_destroy(front->pool);
+    }
+    pthread_mutex_destroy(&front->lock);
+}
+
+struct pool *front_pool(struct front *front) {
+    return front->pool;
+}
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+/* A slot is more than a megabyte, of which a batch touches only what it fills: mapped, never
+ * cleared. */
+static struct slot *slot_take(struct front *front, u32 account) {
+    struct slot *slot = front->idle;
+    if (slot != NULL) {
+        front->idle = slot->next;
+    } else if (front->slot_count < FRONT_BATCHES) {
+        slot = mmap(NULL, sizeof *slot, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (slot == MAP_FAILED) {
+            return NULL;
+        }
+        slot->front = front;
+        front->slot_count++;
+    } else {
+        return NULL;
+    }
+    slot->request_count = 0;
+    slot->row_count = 0;
+    slot->first_id = 0;
+    slot->err = ERR_OK;
+    slot->batch.count = 0;
+    slot->batch.account = account;
+    return slot;
+}
+
+static void slot_set_text(struct slot *slot, struct block text, usize used) {
+    slot->text = text;
+    slot->batch.text = text.data;
+    slot->batch.text_bytes = (u32)used;
+    slot->batch.text_bytes_max = (u32)(text.capacity - EVENT_TEXT_PADDING);
+}
+
+static struct slot *slot_take_with_text(struct front *front, u32 account, usize bytes) {
+    struct slot *slot = slot_take(front, account);
+    if (slot == NULL) {
+        return NULL;
+    }
+    struct block text = pool_take(front->pool, bytes);
+    if (text.data == NULL) {
+        slot_recycle(slot);
+        return NULL;
+    }
+    slot_set_text(slot, text, 0);
+    return slot;
+}
+
+static void hand_over(struct front *front, struct slot *slot) {
+    struct pipeline *pipeline = front->pipeline;
+    count_add(&pipeline->counters.queued_batches, 1);
+    pthread_mutex_lock(&pipeline->lock);
+    slot_list_add(&pipeline->waiting, slot);
+    pthread_cond_signal(&pipeline->work);
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
+static void hand_over_open(struct front *front) {
+    struct slot *slot = front->open;
+    front->open = NULL;
+    if (slot != NULL && slot->request_count > 0) {
+        hand_over(front, slot);
+    } else if (slot != NULL) {
+        slot_recycle(slot);
+    }
+}
+
+/* The shared slot of this turn, with room for one more request of `bytes` and `events`. */
+static struct slot *open_slot(struct front *front, u32 account, usize bytes, u32 events) {
+    struct slot *slot = front->open;
+    if (slot != NULL &&
+        (slot->batch.account != account || slot->request_count == EVENT_BATCH_REQUESTS_MAX ||
+         slot->batch.count + events > EVENT_BATCH_MAX ||
+         slot->batch.text_bytes + bytes + TEXT_SLACK > slot->batch.text_bytes_max)) {
+        hand_over_open(front);
+        slot = NULL;
+    }
+    if (slot == NULL) {
+        slot = slot_take_with_text(front, account, SHARED_TEXT_BYTES);
+        front->open = slot;
+    }
+    return slot;
+}
+
+/* --- the steps after decoding ----------------------------------------------------------------- */
+
+/* The position in the request of its k-th event that decoded. */
+static u32 request_index(const struct decode_result *result, u32 k) {
+    u32 index = k;
+    for (u32 i = 0; i < result->reject_count && result->rejects[i].index <= index; i++) {
+        index++;
+    }
+    return index;
+}
+
+static void reject_insert(struct decode_result *result, u32 index, const char *text) {
+    usize offset = result->messages.bytes;
+    buf_put_text(&result->messages, text);
+    u32 at = result->reject_count;
+    while (at > 0 && result->rejects[at - 1].index > index) {
+        result->rejects[at] = result->rejects[at - 1];
+        at--;
+    }
+    result->rejects[at] =
+        (struct event_reject){index, {(u32)offset, (u32)(result->messages.bytes - offset)}};
+    result->reject_count++;
+}
+
+/* Takes out the events whose computed cost does not fit; the last one first, so that the rows
+ * before it keep their places. */
+static void refuse_overflow(struct event_batch *batch, struct decode_result *result,
+                            const u32 *overflow, u32 overflow_count) {
+    for (u32 i = overflow_count; i-- > 0;) {
+        u32 index = request_index(result, overflow[i] - result->first);
+        batch_remove(batch, overflow[i]);
+        result->count--;
+        reject_insert(result, index, "computed cost is too large");
+    }
+}
+
+/* Price, revenue, series and key hash of what was just decoded. */
+static void enrich(struct front *front, struct event_batch *batch, struct decode_result *result) {
+    u32 overflow[EVENT_BATCH_MAX];
+    u32 overflow_count = 0;
+    price_events(front->prices, batch, result->first, result->count, overflow, &overflow_count);
+    refuse_overflow(batch, result, overflow, overflow_count);
+    series_cache_resolve(front->series, batch, result->first, result->count);
+    dedup_hash_keys(batch, result->first, result->count, front->pipeline->options.dedup_seed);
+}
+
+static bool keep_rejects(struct ingest *ingest, const struct decode_result *result) {
+    buf_init(&ingest->reject_text, MESSAGE_BYTES_MAX);
+    if (result->reject_count == 0) {
+        return true;
+    }
+    usize bytes = result->reject_count * sizeof *result->rejects;
+    ingest->rejects = malloc(bytes);
+    if (ingest->rejects == NULL) {
+        return false;
+    }
+    memcpy(ingest->rejects, result->rejects, bytes);
+    ingest->reject_count = result->reject_count;
+    buf_put_slice(&ingest->reject_text, buf_slice(&result->messages));
+    return !ingest->reject_text.failed;
+}
+
+void ingest_free(struct ingest *ingest) {
+    free(ingest->rejects);
+    ingest->rejects = NULL;
+    buf_free(&ingest->reject_text);
+}
+
+/* Enters a decoded request into its slot. */
+static enum err enter(struct front *front, struct slot *slot, struct ingest *ingest) {
+    struct decode_result *result = &front->result;
+    enrich(front, &slot->batch, result);
+    if (!keep_rejects(ingest, result)) {
+        slot->batch.count = result->first;
+        ingest_free(ingest);
+        return ERR_BUSY;
+    }
+    ingest->sent = result->sent;
+    slot->request[slot->request_count++] = (struct request){ingest, result->first, result->count};
+    return ERR_OK;
+}
+
+static enum err busy(struct front *front) {
+    count_add(&front->pipeline->counters.overloaded, 1);
+    return ERR_BUSY;
+}
+
+/* --- the three ways in -------------------------------------------------------------------------
+ */
+
+static struct text_ref add_body(struct event_batch *batch, struct slice body) {
+    struct text_ref ref = {batch->text_bytes, (u32)body.bytes};
+    memcpy(batch->text + ref.offset, body.data, body.bytes);
+    memset(batch->text + ref.offset + body.bytes, 0, EVENT_TEXT_PADDING);
+    batch->text_bytes += ref.bytes;
+    return ref;
+}
+
+/* Takes a request that was not entered out of a shared slot again. */
+static void retract(struct slot *slot, u32 count, u32 text_bytes) {
+    slot->batch.count = count;
+    slot->batch.text_bytes = text_bytes;
+}
+
+static enum err ingest_shared(struct front *front, struct ingest *ingest, struct slice body,
+                              i64 now_ms, struct decode_error *error) {
+    struct slot *slot =
+        open_slot(front, ingest->account, body.bytes + EVENT_TEXT_PADDING, INGEST_EVENTS_MAX);
+    if (slot == NULL) {
+        return busy(front);
+    }
+    u32 count = slot->batch.count;
+    u32 text_bytes = slot->batch.text_bytes;
+    struct text_ref ref = add_body(&slot->batch, body);
+    enum err err = decode_ingest(front->decoder, &slot->batch, ref, now_ms, &front->result, error);
+    if (err == ERR_OK) {
+        err = enter(front, slot, ingest);
+    }
+    if (err != ERR_OK) {
+        retract(slot, count, text_bytes);
+    }
+    return err;
+}
+
+static enum err ingest_adopted(struct front *front, struct ingest *ingest, struct block body,
+                               usize bytes, i64 now_ms, struct decode_error *error) {
+    struct block text =
+        pool_grow(front->pool, body, bytes, bytes + TEXT_SLACK + EVENT_TEXT_PADDING);
+    struct slot *slot = text.data != NULL ? slot_take(front, ingest->account) : NULL;
+    if (slot == NULL) {
+        pool_give(front->pool, text.data != NULL ? text : body);
+        return busy(front);
+    }
+    slot_set_text(slot, text, bytes);
+    enum err err = decode_ingest(front->decoder, &slot->batch, (struct text_ref){0, (u32)bytes},
+                                 now_ms, &front->result, error);
+    if (err == ERR_OK) {
+        err = enter(front, slot, ingest);
+    }
+    if (err != ERR_OK) {
+        slot_recycle(slot);
+        return err;
+    }
+    hand_over(front, slot);
+    return ERR_OK;
+}
+
+enum err front_ingest(struct front *front, struct ingest *ingest, struct block body, usize bytes,
+                      i64 now_ms, struct decode_error *error) {
+    if (bytes > SHARED_BODY_MAX) {
+        return ingest_adopted(front, ingest, body, bytes, now_ms, error);
+    }
+    enum err err = ingest_shared(front, ingest, (struct slice){body.data, bytes}, now_ms, error);
+    pool_give(front->pool, body);
+    return err;
+}
+
+enum err front_ingest_client(struct front *front, struct ingest *ingest, struct slice body,
+                             struct slice key, i64 now_ms, struct decode_error *error) {
+    usize room = body.bytes + key.bytes + EVENT_TEXT_PADDING;
+    struct slot *slot =
+        room + TEXT_SLACK < SHARED_TEXT_BYTES ? open_slot(front, ingest->account, room, 1) : NULL;
+    if (slot == NULL) {
+        return busy(front);
+    }
+    u32 count = slot->batch.count;
+    u32 text_bytes = slot->batch.text_bytes;
+    struct text_ref ref = add_body(&slot->batch, body);
+    enum err err = decode_client_event(front->decoder, &slot->batch, ref, key, now_ms, error);
+    if (err == ERR_OK) {
+        front->result.sent = 1;
+        front->result.first = count;
+        front->result.count = 1;
+        front->result.reject_count = 0;
+        buf_clear(&front->result.messages);
+        err = enter(front, slot, ingest);
+    }
+    if (err != ERR_OK) {
+        retract(slot, count, text_bytes);
+    }
+    return err;
+}
+
+enum err front_ingest_native(struct front *front, struct ingest *ingest, front_fill fill,
+                             struct slice payload, i64 now_ms, struct decode_error *error) {
+    usize room = payload.bytes + TEXT_SLACK + EVENT_TEXT_PADDING;
+    struct slot *slot = slot_take_with_text(front, ingest->account, room);
+    if (slot == NULL) {
+        return busy(front);
+    }
+    enum err err = fill(&slot->batch, payload, now_ms, &front->result, error);
+    if (err == ERR_OK) {
+        err = enter(front, slot, ingest);
+    }
+    if (err != ERR_OK) {
+        slot_recycle(slot);
+        return err;
+    }
+    hand_over(front, slot);
+    return ERR_OK;
+}
+
+void front_on_turn(struct front *front) {
+    hand_over_open(front);
+}
+
+/* --- the way back ------------------------------------------------------------------------------
+ */
+
+static void wake(struct front *front) {
+    const struct pipeline_options *options = &front->pipeline->options;
+    options->wake(options->context, front->index);
+}
+
+void front_return_slot(struct slot *slot) {
+    struct front *front = slot->front;
+    pthread_mutex_lock(&front->lock);
+    slot_list_add(&front->returned, slot);
+    pthread_mutex_unlock(&front->lock);
+    wake(front);
+}
+
+void front_return_job(struct job *job) {
+    struct front *front = job->front;
+    pthread_mutex_lock(&front->lock);
+    job_list_add(&front->finished, job);
+    pthread_mutex_unlock(&front->lock);
+    wake(front);
+}
+
+/* What became of one request's rows. Accepted rows are in ascending order, so the id of the first
+ * one is the slot's first id plus how many were accepted before it. */
+static void settle_request(struct slot *slot, const struct request *request, u32 *accepted_before) {
+    struct ingest *ingest = request->ingest;
+    ingest->err = slot->err;
+    if (slot->err != ERR_OK) {
+        return;
+    }
+    for (u32 row = request->first; row < request->first + request->count; row++) {
+        ingest->accepted += slot->verdict[row] == DEDUP_NEW;
+        ingest->conflicts += slot->verdict[row] == DEDUP_CONFLICT;
+    }
+    ingest->duplicates = request->count - ingest->accepted;
+    ingest->rejected = ingest->sent - ingest->accepted;
+    ingest->first_id = ingest->accepted > 0 ? slot->first_id + *accepted_before : 0;
+    *accepted_before += ingest->accepted;
+}
+
+static u64 count_unpriced(const struct slot *slot) {
+    u64 unpriced = 0;
+    for (u32 i = 0; i < slot->row_count; i++) {
+        unpriced += slot->batch.cost_source[slot->rows[i]] == COST_UNPRICED;
+    }
+    return unpriced;
+}
+
+static void count_request(struct counters *counters, const struct ingest *ingest) {
+    count_add(&counters->accepted, ingest->accepted);
+    count_add(&counters->duplicates, ingest->duplicates);
+    count_add(&counters->conflicts, ingest->conflicts);
+    count_add(&counters->invalid, ingest->reject_count);
+}
+
+static void deliver(struct front *front, struct slot *slot) {
+    if (slot->err == ERR_OK) {
+        series_cache_learn(front->series, &slot->batch);
+        count_add(&front->pipeline->counters.unpriced, count_unpriced(slot));
+    }
+    u32 accepted_before = 0;
+    for (u32 i = 0; i < slot->request_count; i++) {
+        settle_request(slot, &slot->request[i], &accepted_before);
+        count_request(&front->pipeline->counters, slot->request[i].ingest);
+        slot->request[i].ingest->done(slot->request[i].ingest);
+    }
+    slot_recycle(slot);
+}
+
+void front_on_wake(struct front *front) {
+    pthread_mutex_lock(&front->lock);
+    struct slot *slot = front->returned.head;
+    struct job *job = front->finished.head;
+    front->returned = (struct slot_list){NULL, NULL};
+    front->finished = (struct job_list){NULL, NULL};
+    pthread_mutex_unlock(&front->lock);
+    while (slot != NULL) {
+        struct slot *next = slot->next;
+        deliver(front, slot);
+        slot = next;
+    }
+    while (job != NULL) {
+        struct job *next = job->next;
+        job->done(job);
+        job = next;
+    }
+}

@@ -1,0 +1,154 @@
+/*
+ * parts.h: what the parts of the pipeline share. A slot is an event batch on its way: filled by a
+ * front thread, then owned by the commit thread, then given back; at every moment exactly one
+ * thread owns it, and ownership passes through a mutex, so its content needs no other lock.
+ */
+#ifndef MARGIN_PIPELINE_PARTS_H
+#define MARGIN_PIPELINE_PARTS_H
+
+#include "agg/series_cache.h"
+#include "pipeline.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct request { /* one ingest request inside a slot */
+    struct ingest *ingest;
+    u32 first; /* its rows are first .. first + count - 1 of the batch */
+    u32 count;
+};
+
+struct slot {
+    struct slot *next; /* in whichever list holds it */
+    struct front *front;
+    struct block text; /* from the front's pool */
+    u32 request_count;
+    u32 row_count; /* accepted rows */
+    u64 first_id;  /* of the accepted rows */
+    enum err err;
+    struct request request[EVENT_BATCH_REQUESTS_MAX];
+    u8 verdict[EVENT_BATCH_MAX]; /* enum dedup_verdict */
+    u32 rows[EVENT_BATCH_MAX];
+    struct event_batch batch;
+};
+
+struct slot_list { /* first in, first out */
+    struct slot *head;
+    struct slot *tail;
+};
+
+static inline void slot_list_add(struct slot_list *list, struct slot *slot) {
+    slot->next = NULL;
+    if (list->tail != NULL) {
+        list->tail->next = slot;
+    } else {
+        list->head = slot;
+    }
+    list->tail = slot;
+}
+
+struct job_list {
+    struct job *head;
+    struct job *tail;
+};
+
+static inline void job_list_add(struct job_list *list, struct job *job) {
+    job->next = NULL;
+    if (list->tail != NULL) {
+        list->tail->next = job;
+    } else {
+        list->head = job;
+    }
+    list->tail = job;
+}
+
+struct front {
+    struct pipeline *pipeline;
+    u32 index;
+    struct pool *pool;
+    struct decoder *decoder;
+    struct price_cache *prices;
+    struct series_cache *series;
+    struct decode_result result; /* scratch of the request being decoded */
+    struct slot *open;           /* small requests of one turn share it; NULL if none */
+    struct slot *idle;           /* free slots, last used first so that they are warm */
+    u32 slot_count;
+
+    pthread_mutex_t lock; /* guards what other threads hand back */
+    struct slot_list returned;
+    struct job_list finished;
+};
+
+struct counters { /* relaxed: read only for display */
+    _Atomic u64 accepted;
+    _Atomic u64 duplicates;
+    _Atomic u64 conflicts;
+    _Atomic u64 invalid;
+    _Atomic u64 unpriced;
+    _Atomic u64 commits;
+    _Atomic u64 commit_ns;
+    _Atomic u64 overloaded;
+    _Atomic u64 no_space;
+    _Atomic u64 snapshots;
+    _Atomic u64 snapshot_ms;
+    _Atomic u64 queued_batches;
+};
+
+static inline void count_add(_Atomic u64 *counter, u64 value) {
+    atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
+}
+
+enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_WANTED, SNAPSHOT_FIXED };
+
+struct pipeline {
+    struct pipeline_options options;
+    struct agg *agg;
+    struct dedup *dedup;
+    struct front *fronts;
+    struct counters counters;
+    _Atomic bool failed; /* a write failed: nothing is answered any more */
+
+    pthread_mutex_t lock; /* guards the four below */
+    pthread_cond_t work;  /* the commit thread waits here */
+    struct slot_list waiting;
+    bool stopping;
+    enum snapshot_state snapshot;
+    pthread_cond_t snapshot_fixed; /* the background thread waits here */
+    u64 snapshot_id;               /* log position the fixed state belongs to */
+
+    pthread_mutex_t job_lock;
+    pthread_cond_t job_work;
+    struct job_list jobs;
+    u32 job_count;
+    bool jobs_stopping;
+
+    pthread_mutex_t pause_lock; /* the background thread's sleep */
+    pthread_cond_t pause;
+    bool background_stopping;
+    u64 snapshot_last_id; /* background thread only */
+
+    pthread_t commit_thread;
+    pthread_t background_thread;
+    pthread_t reader_thread;
+    bool started;
+};
+
+/* front.c */
+enum err front_open(struct front *front, struct pipeline *pipeline, u32 index);
+void front_close(struct front *front);
+/* Gives slots and jobs back to their front thread; any thread. */
+void front_return_slot(struct slot *slot);
+void front_return_job(struct job *job);
+
+/* commit.c */
+void *commit_run(void *pipeline);
+
+/* background.c */
+void *background_run(void *pipeline);
+/* Writes a snapshot of the state as it is now; at the end, when the commit thread is gone. */
+enum err background_snapshot_final(struct pipeline *pipeline);
+
+/* reader.c */
+void *reader_run(void *pipeline);
+
+#endif

@@ -1,0 +1,8 @@
+/* snapshot_tags.h: which section of a snapshot is whose. Tags below the first one here belong to
+ * agg. */
+#ifndef MARGIN_PIPELINE_SNAPSHOT_TAGS_H
+#define MARGIN_PIPELINE_SNAPSHOT_TAGS_H
+
+#define SNAPSHOT_TAG_DEDUP 0x1000u
+
+#endif
