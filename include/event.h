@@ -109,6 +109,7 @@ const char *granularity_text(enum granularity granularity);
 #define EVENT_FLAG_INFERRED ((u8)1)     /* is_inferred of the API */
 #define EVENT_FLAG_FOREIGN_UNIT ((u8)2) /* cost_unit is not usd: the cost counts 0 in figures */
 #define EVENT_FLAG_USAGE_PRICED ((u8)4) /* no token counts: price usage units as input tokens */
+#define EVENT_FLAG_TIME_DEFAULT ((u8)8) /* no timestamp came: the time of receipt stands in */
 
 #define SERIES_UNRESOLVED UINT32_MAX /* no series id yet: the commit thread finds or makes it */
 
