@@ -29,6 +29,7 @@ enum store_dim {
     DIM_ACCOUNT,
     STORE_DIMS
 };
+/* A series' value in DIM_SOURCE is the enum event_source, in DIM_ACCOUNT the account's number. */
 #define DIM_NONE UINT32_MAX /* the series has no value in this dimension */
 
 struct store_options {
@@ -111,9 +112,10 @@ enum err store_scan_open(struct store *store, const struct store_scan_options *o
                          struct store_scan **out);
 
 /* Gives the next matching events, in order, at most EVENT_BATCH_MAX; the batch and its text belong
- * to the scan and last until the next call. batch->count 0 with ERR_OK: the end. With want_defs,
- * *defs are the definitions to apply before the batch's events. A damaged block gives ERR_CORRUPT
- * once, with its range in *damage; calling again goes on behind it. */
+ * to the scan, last until the next call, and may be written to until then. batch->count 0 with
+ * ERR_OK: the end. With want_defs, *defs are the definitions to apply before the batch's events. A
+ * damaged block gives ERR_CORRUPT once, with its range in *damage; calling again goes on behind it.
+ */
 struct store_damage {
     u64 id_from;
     u64 id_to;

@@ -1,0 +1,216 @@
+#include "recover.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/snapshot_tags.h"
+
+#define PROGRESS_NS 2000000000u
+
+/* What replay needs of an event: the figures' inputs and the key. */
+#define REPLAY_COLUMNS                                                                             \
+    (NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE) |           \
+     NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_CACHED) | NUM_BIT(NUM_CACHE_WRITE) |   \
+     NUM_BIT(NUM_DURATION) | TEXT_BIT(TEXT_KEY) | TEXT_BIT(TEXT_AGENT) | TEXT_BIT(TEXT_TRACE))
+
+void recover_free(struct recovered *recovered) {
+    agg_destroy(recovered->agg);
+    dedup_destroy(recovered->dedup);
+    recovered->agg = NULL;
+    recovered->dedup = NULL;
+}
+
+static enum err make_empty(const struct recover_options *options, struct recovered *out) {
+    atomic_store(options->agg_place, NULL);
+    recover_free(out);
+    enum err err = agg_create(&(struct agg_options){.seed = options->series_seed}, &out->agg);
+    if (err == ERR_OK) {
+        err = dedup_create(&out->dedup);
+    }
+    if (err == ERR_OK) {
+        atomic_store(options->agg_place, out->agg);
+        agg_advance(out->agg, options->now_ms);
+    }
+    return err;
+}
+
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+static enum err load_sections(struct recovered *out, struct snapshot_reader *reader) {
+    u32 tag;
+    const void *data;
+    usize bytes;
+    while (snapshot_next(reader, &tag, &data, &bytes)) {
+        enum err err = tag == SNAPSHOT_TAG_DEDUP ? dedup_restore(out->dedup, data, bytes)
+                                                 : agg_snapshot_load(out->agg, tag, data, bytes);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return agg_snapshot_loaded(out->agg);
+}
+
+/* Tries snapshots from the newest on; what is damaged is passed over, for the log can replace it.
+ */
+static enum err load_newest(const struct recover_options *options, struct recovered *out) {
+    for (u32 skip = 0;; skip++) {
+        enum err err = make_empty(options, out);
+        if (err != ERR_OK) {
+            return err;
+        }
+        out->snapshot_id = 1;
+        struct snapshot_reader *reader = NULL;
+        u64 next_id = 0;
+        err = snapshot_open(options->store, skip, &reader, &next_id);
+        if (err == ERR_NOT_FOUND) {
+            return ERR_OK;
+        }
+        if (err == ERR_OK && next_id > store_next_id(options->store)) {
+            err = ERR_CORRUPT; /* it knows more than the log, which is the truth */
+        }
+        if (err == ERR_OK) {
+            err = load_sections(out, reader);
+        }
+        snapshot_close(reader);
+        if (err == ERR_OK) {
+            out->snapshot_id = next_id;
+            return ERR_OK;
+        }
+        if (err != ERR_CORRUPT && err != ERR_VERSION) {
+            return err;
+        }
+        log_warn("snapshot_unusable", "newest=%u reason=%s action=\"trying the one before\"", skip,
+                 err_text(err));
+    }
+}
+
+/* --- the log's tail --------------------------------------------------------------------------- */
+
+/* Keys are hashed with their account, and a block of the log may mix accounts: hash run by run. */
+static void hash_keys(const struct recover_options *options, struct recovered *out,
+                      struct event_batch *batch) {
+    u32 first = 0;
+    while (first < batch->count) {
+        u32 account = agg_series_dims(out->agg, batch->series[first])[DIM_ACCOUNT];
+        u32 end = first + 1;
+        while (end < batch->count &&
+               agg_series_dims(out->agg, batch->series[end])[DIM_ACCOUNT] == account) {
+            end++;
+        }
+        batch->account = account;
+        dedup_hash_keys(batch, first, end - first, options->dedup_seed);
+        first = end;
+    }
+}
+
+static enum err replay_batch(const struct recover_options *options, struct recovered *out,
+                             struct event_batch *batch) {
+    u32 rows[EVENT_BATCH_MAX];
+    u8 verdict[EVENT_BATCH_MAX];
+    u32 known = agg_series_count(out->agg);
+    for (u32 i = 0; i < batch->count; i++) {
+        if (batch->series[i] >= known) {
+            return ERR_CORRUPT;
+        }
+        rows[i] = i;
+    }
+    hash_keys(options, out, batch);
+    enum err err = dedup_claim(out->dedup, batch, 0, batch->count, verdict);
+    if (err != ERR_OK) {
+        return err;
+    }
+    dedup_settle(out->dedup);
+    agg_apply(out->agg, batch, rows, batch->count);
+    out->events += batch->count;
+    return ERR_OK;
+}
+
+static enum err define_all(struct recovered *out, const struct series_def *defs, u32 def_count) {
+    for (u32 i = 0; i < def_count; i++) {
+        /* A block at the snapshot's edge may repeat definitions that the snapshot has. */
+        if (defs[i].series < agg_series_count(out->agg)) {
+            continue;
+        }
+        enum err err = agg_define(out->agg, &defs[i]);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return ERR_OK;
+}
+
+static void report_damage(struct recovered *out, const struct store_damage *damage) {
+    out->damaged_blocks++;
+    log_error("block_damaged",
+              "from_id=%llu to_id=%llu what=\"%s\" action=\"its events are missing "
+              "from the figures; restore a backup\"",
+              (unsigned long long)damage->id_from, (unsigned long long)damage->id_to, damage->what);
+}
+
+static enum err replay(const struct recover_options *options, struct recovered *out,
+                       struct store_scan *scan) {
+    u64 total = store_next_id(options->store) - out->snapshot_id;
+    u64 said_ns = clock_monotonic_ns();
+    for (;;) {
+        const struct event_batch *batch = NULL;
+        const struct series_def *defs = NULL;
+        u32 def_count = 0;
+        struct store_damage damage;
+        enum err err = store_scan_next(scan, &batch, &defs, &def_count, &damage);
+        if (err == ERR_CORRUPT) {
+            report_damage(out, &damage);
+            continue;
+        }
+        if (err == ERR_OK) {
+            err = define_all(out, defs, def_count);
+        }
+        if (err != ERR_OK || batch->count == 0) {
+            return err;
+        }
+        err = replay_batch(options, out, (struct event_batch *)batch);
+        if (err != ERR_OK) {
+            return err;
+        }
+        if (atomic_load(options->stop)) {
+            return ERR_BUSY;
+        }
+        if (clock_monotonic_ns() - said_ns > PROGRESS_NS) {
+            said_ns = clock_monotonic_ns();
+            log_info("recovering", "events=%llu of=%llu percent=%llu",
+                     (unsigned long long)out->events, (unsigned long long)total,
+                     (unsigned long long)(out->events * 100 / MAX(total, (u64)1)));
+        }
+    }
+}
+
+static enum err replay_tail(const struct recover_options *options, struct recovered *out) {
+    struct store_scan_options scan_options = {
+        .filter = store_filter_all, .columns = REPLAY_COLUMNS, .want_defs = true};
+    scan_options.filter.id_from = out->snapshot_id;
+    struct store_scan *scan = NULL;
+    enum err err = store_scan_open(options->store, &scan_options, &scan);
+    if (err == ERR_OK) {
+        err = replay(options, out, scan);
+        store_scan_close(scan);
+    }
+    return err;
+}
+
+enum err recover_run(const struct recover_options *options, struct recovered *out) {
+    *out = (struct recovered){0};
+    u64 start_ns = clock_monotonic_ns();
+    enum err err = load_newest(options, out);
+    if (err == ERR_OK) {
+        err = replay_tail(options, out);
+    }
+    if (err != ERR_OK) {
+        atomic_store(options->agg_place, NULL);
+        recover_free(out);
+        return err;
+    }
+    log_info("recovered",
+             "snapshot_events=%llu replayed_events=%llu keys=%llu series=%u took_ms=%llu",
+             (unsigned long long)(out->snapshot_id - 1), (unsigned long long)out->events,
+             (unsigned long long)dedup_count(out->dedup), agg_series_count(out->agg),
+             (unsigned long long)((clock_monotonic_ns() - start_ns) / 1000000));
+    return ERR_OK;
+}

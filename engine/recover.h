@@ -1,0 +1,37 @@
+/*
+ * recover.h: from snapshot and log tail to the idempotency set and the figures. Both are derived:
+ * they can always be made again from the log alone, which is what happens when no snapshot is
+ * usable.
+ */
+#ifndef MARGIN_RECOVER_H
+#define MARGIN_RECOVER_H
+
+#include "agg/agg.h"
+#include "dedup/dedup.h"
+#include "store.h"
+
+#include <stdatomic.h>
+
+struct recover_options {
+    struct store *store;
+    u64 series_seed;
+    u64 dedup_seed;
+    i64 now_ms;
+    const _Atomic bool *stop; /* set by a signal: give up with ERR_BUSY */
+    /* Where the figures under construction are, for the store's look-ups of series. */
+    _Atomic(struct agg *) *agg_place;
+};
+
+struct recovered {
+    struct agg *agg; /* owned by the caller from now on */
+    struct dedup *dedup;
+    u64 snapshot_id;    /* log position of the snapshot used; 1: none */
+    u64 events;         /* replayed from the log */
+    u64 damaged_blocks; /* skipped, each reported with its range */
+};
+
+/* ERR_NO_MEMORY, ERR_CORRUPT (definitions of series are missing), ERR_BUSY, errors of the store. */
+enum err recover_run(const struct recover_options *options, struct recovered *out);
+void recover_free(struct recovered *recovered);
+
+#endif
