@@ -1,9 +1,18 @@
-/* context.h: what handlers may use. One a front thread; `call->context` of HTTP, likewise on the
- * wire. */
+/* context.h: what handlers may use. One a front thread, used by that thread only; `call->context`
+ * of HTTP, likewise on the wire. The wiring zeroes it and fills the first part. */
 #ifndef MARGIN_API_CONTEXT_H
 #define MARGIN_API_CONTEXT_H
 
 #include "pipeline.h"
+
+/* A key that was good a moment ago; spares the digest on every request of a busy client. */
+struct key_slot {
+    char key[KEY_TEXT_BYTES];
+    bool used;
+    struct identity identity;
+    u64 version;    /* accounts_version() when it was looked up */
+    i64 checked_ms; /* the slot holds for one second, so that an expiry is seen */
+};
 
 struct context {
     struct pipeline *pipeline;
@@ -16,6 +25,11 @@ struct context {
     /* Sums over all front threads, for /metrics: name, value pairs added by the wiring. */
     void (*edge_metrics)(void *wiring, struct buf *out);
     void *wiring;
+
+    /* The handlers' own; zero at start. */
+    struct key_slot key_cache[KEY_CACHE_SLOTS];
+    u64 uuid_seed; /* 0: not drawn yet */
+    u64 uuid_count;
 };
 
 #endif

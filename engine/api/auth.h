@@ -1,0 +1,35 @@
+/*
+ * auth.h: who a request speaks for and whether it may. The first credential found decides: one that
+ * is present but bad is refused, the next header is not tried (Observe API 1.1).
+ */
+#ifndef MARGIN_API_AUTH_H
+#define MARGIN_API_AUTH_H
+
+#include "account/account.h"
+#include "http/call.h"
+
+#define ROUTE_PUBLIC UINT32_MAX /* a route's scope: no credential needed */
+
+enum auth_outcome {
+    AUTH_OK,
+    AUTH_STARTING,  /* recovery still runs: nothing can be answered */
+    AUTH_MISSING,   /* no credential */
+    AUTH_UNKNOWN,   /* unknown, revoked or expired */
+    AUTH_FORBIDDEN, /* the key lacks the route's scope */
+};
+
+/* Management and ingest: Observe-Key, X-Tanso-Key, X-Observe-Key, Authorization: Bearer. On false
+ * the reply is complete: 503, 401 or 403. */
+bool auth_require(struct http_call *call, struct identity *identity);
+
+/* The client endpoints: Authorization: Bearer, X-API-Key, then the headers above. Writes no reply,
+ * because their error body differs. */
+enum auth_outcome auth_client(struct http_call *call, struct identity *identity);
+
+/* The words of a refusal. */
+const char *auth_text(enum auth_outcome outcome);
+
+/* As long as the lengths are equal, takes the same time whatever the bytes. */
+bool auth_same_bytes(const char *a, const char *b, usize bytes);
+
+#endif

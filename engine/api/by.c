@@ -1,0 +1,182 @@
+/*
+ * by.c: figures grouped by one dimension: feature, customer, model, agent, cost type. One plan and
+ * one row writer each; what they share stands once. The figures come from memory; only explicit
+ * bounds that cut a time bucket need the log, and those answers leave the front thread.
+ */
+#include "api/auth.h"
+#include "api/context.h"
+#include "api/error.h"
+#include "api/figures.h"
+#include "api/params.h"
+#include "api/routes.h"
+#include "api/slow.h"
+
+typedef void (*write_row)(struct json_writer *json, const struct agg *agg,
+                          const struct query *query, const struct query_row *row);
+
+/* What an endpoint asks and how it answers. */
+struct by {
+    u8 group[QUERY_GROUPS_MAX];
+    u32 group_count;
+    bool present_only;  /* events without the first dimension are left out */
+    bool live;          /* population: without imported invoices and without events "revenue" */
+    u32 days;           /* the default window */
+    const char *member; /* NULL: the answer is the array itself */
+    write_row write;
+};
+
+static void write_group(struct json_writer *json, const struct agg *agg, const struct query *query,
+                        const struct query_row *row, u32 group, const char *key) {
+    u32 value = row->value[group];
+    json_key(json, key);
+    if (value == DIM_NONE) {
+        json_null(json);
+    } else {
+        json_string(json, agg_value_text(agg, (enum store_dim)query->group[group], value));
+    }
+}
+
+static void write_feature(struct json_writer *json, const struct agg *agg,
+                          const struct query *query, const struct query_row *row) {
+    write_group(json, agg, query, row, 0, "feature_key");
+    figures_write_sums(json, &row->figures);
+    figures_write_usage(json, &row->figures);
+    figures_write_margin(json, &row->figures);
+    figures_write_last_seen(json, &row->figures);
+}
+
+static void write_customer(struct json_writer *json, const struct agg *agg,
+                           const struct query *query, const struct query_row *row) {
+    write_group(json, agg, query, row, 0, "customer_id");
+    write_group(json, agg, query, row, 0, "customer_name");
+    figures_write_sums(json, &row->figures);
+    figures_write_margin(json, &row->figures);
+    figures_write_last_seen(json, &row->figures);
+}
+
+static void write_model(struct json_writer *json, const struct agg *agg, const struct query *query,
+                        const struct query_row *row) {
+    write_group(json, agg, query, row, 0, "model");
+    write_group(json, agg, query, row, 1, "model_provider");
+    figures_write_sums(json, &row->figures);
+    figures_write_usage(json, &row->figures);
+    figures_write_margin(json, &row->figures);
+    figures_write_last_seen(json, &row->figures);
+}
+
+static void write_agent(struct json_writer *json, const struct agg *agg, const struct query *query,
+                        const struct query_row *row) {
+    write_group(json, agg, query, row, 0, "agent_id");
+    figures_write_sums(json, &row->figures);
+    figures_write_usage(json, &row->figures);
+    figures_write_margin_r1(json, &row->figures);
+    figures_write_last_seen(json, &row->figures);
+}
+
+static void write_cost_type(struct json_writer *json, const struct agg *agg,
+                            const struct query *query, const struct query_row *row) {
+    write_group(json, agg, query, row, 0, "cost_type");
+    figures_write_sums(json, &row->figures);
+    figures_write_usage(json, &row->figures);
+}
+
+static const struct by by_feature = {{DIM_FEATURE}, 1, false, true, 90, NULL, write_feature};
+static const struct by by_customer = {{DIM_CUSTOMER}, 1, false, true, 90, NULL, write_customer};
+static const struct by by_model = {{DIM_MODEL, DIM_PROVIDER}, 2, true, true, 90, NULL, write_model};
+static const struct by by_agent = {{QUERY_AGENT}, 1, true, false, WINDOW_ALL, NULL, write_agent};
+static const struct by by_cost_type = {{DIM_COST_TYPE}, 1, false, false, 30, "breakdown",
+                                       write_cost_type};
+
+/* The query a request stands for. NULL, or why the request is not valid. */
+static const char *make_query(const struct http_call *call, u32 account, const struct by *by,
+                              struct query *query) {
+    struct window window;
+    const char *why = params_window(call, by->days, &window);
+    *query = (struct query){.account = account,
+                            .group_count = by->group_count,
+                            .present_only = by->present_only,
+                            .live = by->live,
+                            .without_revenue = by->live,
+                            .from = window.from,
+                            .to = window.to,
+                            .order = ORDER_COST,
+                            .limit = QUERY_ROWS_MAX};
+    for (u32 i = 0; i < by->group_count; i++) {
+        query->group[i] = by->group[i];
+    }
+    return why;
+}
+
+static void write_rows(struct http_call *call, const struct by *by, const struct query *query,
+                       const struct query_result *result) {
+    struct context *context = call->context;
+    struct json_writer json = json_writer(&call->reply);
+    if (by->member != NULL) {
+        json_object_begin(&json);
+        json_key(&json, by->member);
+    }
+    json_array_begin(&json);
+    for (u32 i = 0; i < result->row_count; i++) {
+        json_object_begin(&json);
+        by->write(&json, context->agg, query, &result->rows[i]);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    if (by->member != NULL) {
+        json_object_end(&json);
+    }
+}
+
+static void answer(struct http_call *call, u32 account) {
+    const struct by *by = call->user;
+    struct context *context = call->context;
+    struct query query;
+    struct query_result result;
+    const char *why = make_query(call, account, by, &query);
+    enum err err =
+        why != NULL ? ERR_INVALID : query_run(context->agg, context->store, &query, &result, &why);
+    if (err == ERR_INVALID) {
+        error_invalid(call, why);
+    } else if (err != ERR_OK) {
+        error_of(call, err);
+    } else {
+        write_rows(call, by, &query, &result);
+        query_result_free(&result);
+    }
+}
+
+static enum call_outcome handle(struct http_call *call, const struct by *by) {
+    struct identity identity;
+    if (!auth_require(call, &identity)) {
+        return CALL_DONE;
+    }
+    struct context *context = call->context;
+    struct query query;
+    const char *why = make_query(call, identity.account, by, &query);
+    if (why != NULL) {
+        return error_invalid(call, why);
+    }
+    call->user = (void *)by;
+    if (agg_series_count(context->agg) > DIRECT_SERIES_MAX ||
+        query_needs_log(context->agg, &query)) {
+        return slow_reply(call, identity.account, answer);
+    }
+    answer(call, identity.account);
+    return CALL_DONE;
+}
+
+enum call_outcome by_handle_feature(struct http_call *call) {
+    return handle(call, &by_feature);
+}
+enum call_outcome by_handle_customer(struct http_call *call) {
+    return handle(call, &by_customer);
+}
+enum call_outcome by_handle_model(struct http_call *call) {
+    return handle(call, &by_model);
+}
+enum call_outcome by_handle_agent(struct http_call *call) {
+    return handle(call, &by_agent);
+}
+enum call_outcome by_handle_cost_type(struct http_call *call) {
+    return handle(call, &by_cost_type);
+}

@@ -1,0 +1,27 @@
+/*
+ * error.h: replies that say no. The management and ingest endpoints answer {"error", "code"}; the
+ * client endpoints (Observe API section 3) have an envelope of their own. Each function fills the
+ * reply and returns CALL_DONE, so that a handler may end with `return error_reply(...)`.
+ */
+#ifndef MARGIN_API_ERROR_H
+#define MARGIN_API_ERROR_H
+
+#include "http/call.h"
+
+/* `code` is the word of the API's table for the status. */
+enum call_outcome error_reply(struct http_call *call, u16 status, const char *code,
+                              const char *text);
+enum call_outcome error_invalid(struct http_call *call, const char *text);
+/* As error_invalid, with " at byte N" behind the text. */
+enum call_outcome error_invalid_at(struct http_call *call, const char *text, usize position);
+enum call_outcome error_not_found(struct http_call *call, const char *text);
+/* 503 with Retry-After: 1; nothing was done. */
+enum call_outcome error_overloaded(struct http_call *call, const char *text);
+/* The reply an operating error of the engine stands for. */
+enum call_outcome error_of(struct http_call *call, enum err err);
+
+/* {"success":false,"error":{"code","message","detail"}}; `detail` may be NULL. */
+enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
+                               const char *message, const char *detail);
+
+#endif

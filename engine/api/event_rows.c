@@ -1,0 +1,146 @@
+#include "api/event_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* Ids no further apart are read in one scan: opening a scan costs about as much as passing over so
+ * many rows. */
+#define GAP_MAX 512
+
+void event_rows_init(struct event_rows *rows) {
+    *rows = (struct event_rows){.count = 0};
+    buf_init(&rows->text, REPLY_BYTES_MAX);
+}
+
+void event_rows_free(struct event_rows *rows) {
+    free(rows->rows);
+    buf_free(&rows->text);
+}
+
+enum err event_rows_next(struct store_scan *scan, const struct event_batch **batch) {
+    const struct series_def *defs;
+    u32 def_count;
+    struct store_damage damage;
+    for (;;) {
+        enum err err = store_scan_next(scan, batch, &defs, &def_count, &damage);
+        if (err != ERR_CORRUPT) {
+            return err;
+        }
+        log_warn("damaged_block", "id_from=%llu id_to=%llu what=\"%s\"",
+                 (unsigned long long)damage.id_from, (unsigned long long)damage.id_to, damage.what);
+    }
+}
+
+static struct text_ref keep(struct event_rows *rows, struct slice text) {
+    struct text_ref ref = {(u32)rows->text.bytes, (u32)text.bytes};
+    buf_put_slice(&rows->text, text);
+    return ref;
+}
+
+static enum err add_row(struct event_rows *rows, const struct event_object *object,
+                        const struct event_batch *batch, u32 index) {
+    if (rows->count == rows->capacity) {
+        u32 capacity = MAX(rows->capacity * 2, 64u);
+        struct event_row *grown = realloc(rows->rows, capacity * sizeof *grown);
+        if (grown == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        rows->rows = grown;
+        rows->capacity = capacity;
+    }
+    struct event_row *row = &rows->rows[rows->count++];
+    row->id = batch->id[index];
+    row->time_ms = batch->number[NUM_TIME][index];
+    row->span = keep(rows, event_text_of(batch, index, TEXT_SPAN));
+    row->parent = keep(rows, event_text_of(batch, index, TEXT_PARENT));
+    row->offset = (u32)rows->text.bytes;
+    struct json_writer json = json_writer(&rows->text);
+    event_object_write(&json, object, batch, index);
+    row->bytes = (u32)(rows->text.bytes - row->offset);
+    return rows->text.failed ? ERR_LIMIT : ERR_OK;
+}
+
+/* Adds what one scan gives; with `ids`, only those (ascending). */
+static enum err read_range(struct event_rows *rows, struct store *store,
+                           const struct event_object *object, const struct store_filter *filter,
+                           const u64 *ids, u32 count, u32 max) {
+    struct store_scan_options options = {.filter = *filter, .columns = EVENT_OBJECT_COLUMNS};
+    struct store_scan *scan;
+    enum err err = store_scan_open(store, &options, &scan);
+    if (err != ERR_OK) {
+        return err;
+    }
+    u32 next = 0;
+    const struct event_batch *batch;
+    while ((err = event_rows_next(scan, &batch)) == ERR_OK && batch->count > 0) {
+        for (u32 i = 0; err == ERR_OK && i < batch->count; i++) {
+            while (ids != NULL && next < count && ids[next] < batch->id[i]) {
+                next++;
+            }
+            if (ids != NULL && (next == count || ids[next] != batch->id[i])) {
+                continue;
+            }
+            err = rows->count == max ? ERR_LIMIT : add_row(rows, object, batch, i);
+        }
+        if (err != ERR_OK) {
+            break;
+        }
+    }
+    store_scan_close(scan);
+    return err;
+}
+
+static int compare_ids(const void *a, const void *b) {
+    u64 left = *(const u64 *)a;
+    u64 right = *(const u64 *)b;
+    return (left > right) - (left < right);
+}
+
+enum err event_rows_fetch(struct event_rows *rows, struct store *store,
+                          const struct event_object *object, const struct store_filter *filter,
+                          const u64 *ids, u32 count) {
+    u64 sorted[PAGE_EVENTS_MAX];
+    check(count <= PAGE_EVENTS_MAX);
+    memcpy(sorted, ids, count * sizeof *ids);
+    qsort(sorted, count, sizeof *sorted, compare_ids);
+    enum err err = ERR_OK;
+    for (u32 first = 0; err == ERR_OK && first < count;) {
+        u32 last = first;
+        while (last + 1 < count && sorted[last + 1] - sorted[last] <= GAP_MAX) {
+            last++;
+        }
+        struct store_filter range = *filter;
+        range.id_from = sorted[first];
+        range.id_to = sorted[last] + 1;
+        err = read_range(rows, store, object, &range, &sorted[first], last + 1 - first,
+                         PAGE_EVENTS_MAX);
+        first = last + 1;
+    }
+    return err;
+}
+
+enum err event_rows_read(struct event_rows *rows, struct store *store,
+                         const struct event_object *object, const struct store_filter *filter,
+                         u32 max) {
+    return read_range(rows, store, object, filter, NULL, 0, max);
+}
+
+const struct event_row *event_rows_find(const struct event_rows *rows, u64 id) {
+    u32 low = 0;
+    u32 high = rows->count;
+    while (low < high) {
+        u32 middle = low + (high - low) / 2;
+        if (rows->rows[middle].id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < rows->count && rows->rows[low].id == id ? &rows->rows[low] : NULL;
+}
+
+struct slice event_rows_text(const struct event_rows *rows, const struct event_row *row) {
+    return (struct slice){rows->text.data + row->offset, row->bytes};
+}

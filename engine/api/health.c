@@ -1,0 +1,126 @@
+/* health.c: /healthz (the process answers), /readyz (recovery is done), /metrics. */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "api/context.h"
+#include "api/error.h"
+#include "api/metrics.h"
+#include "api/params.h"
+#include "api/routes.h"
+
+static bool is_ready(const struct http_call *call) {
+    const struct context *context = call->context;
+    return atomic_load_explicit(context->ready, memory_order_acquire);
+}
+
+enum call_outcome health_handle_alive(struct http_call *call) {
+    buf_put_text(&call->reply, "{\"status\":\"ok\"}");
+    return CALL_DONE;
+}
+
+enum call_outcome health_handle_ready(struct http_call *call) {
+    if (!is_ready(call)) {
+        return error_overloaded(call, "recovery is not done");
+    }
+    buf_put_text(&call->reply, "{\"status\":\"ready\"}");
+    return CALL_DONE;
+}
+
+static void put_path(struct buf *out, const struct pipeline_stats *stats) {
+    metric_put(out, METRIC_COUNTER, "margind_events_accepted_total", "Events stored since start.",
+               stats->accepted);
+    metric_put(out, METRIC_COUNTER, "margind_events_duplicate_total",
+               "Events left out because their key was known.", stats->duplicates);
+    metric_put(out, METRIC_COUNTER, "margind_events_conflict_total",
+               "Duplicates whose payload differed from the stored event's.", stats->conflicts);
+    metric_put(out, METRIC_COUNTER, "margind_events_invalid_total",
+               "Events left out because they broke a rule.", stats->invalid);
+    metric_put(out, METRIC_COUNTER, "margind_events_unpriced_total",
+               "Stored events whose model had no price.", stats->unpriced);
+    metric_put(out, METRIC_COUNTER, "margind_commits_total", "Durable commits of the log.",
+               stats->commits);
+    metric_put_seconds(out, "margind_commit_seconds_total",
+                       "Time spent in commits, from first duplicate check to last answer.",
+                       stats->commit_ns);
+    metric_put(out, METRIC_COUNTER, "margind_overloaded_total",
+               "Requests answered 503 because a queue was full.", stats->overloaded);
+    metric_put(out, METRIC_COUNTER, "margind_no_space_total",
+               "Commits refused because the disk or the map was full.", stats->no_space);
+    metric_put(out, METRIC_GAUGE, "margind_queued_batches", "Batches that wait for a commit.",
+               stats->queued_batches);
+    metric_put(out, METRIC_COUNTER, "margind_snapshots_total", "Snapshots written since start.",
+               stats->snapshots);
+    metric_put(out, METRIC_GAUGE, "margind_snapshot_timestamp_milliseconds",
+               "When the last snapshot was written; 0: none yet.", stats->snapshot_ms);
+}
+
+static void put_store(struct buf *out, const struct store_stats *stats) {
+    metric_put(out, METRIC_GAUGE, "margind_log_events", "Events in the log.", stats->events);
+    metric_put(out, METRIC_GAUGE, "margind_log_blocks", "Blocks in the log.", stats->blocks);
+    metric_put(out, METRIC_GAUGE, "margind_log_segments", "Merged segments in the log.",
+               stats->segments);
+    metric_put(out, METRIC_GAUGE, "margind_log_bytes", "Pages the log uses, in bytes.",
+               stats->log_bytes);
+    metric_put(out, METRIC_GAUGE, "margind_log_payload_bytes", "Sum of block sizes.",
+               stats->payload_bytes);
+    metric_put(out, METRIC_GAUGE, "margind_log_map_bytes", "The most the log can grow to.",
+               stats->map_bytes);
+    metric_put(out, METRIC_COUNTER, "margind_append_total", "Blocks appended since start.",
+               stats->append_count);
+    metric_put_seconds(out, "margind_append_seconds_total", "Time spent appending.",
+                       stats->append_ns);
+    metric_put_seconds(out, "margind_sync_seconds_total", "Of that, time spent in synced commits.",
+                       stats->sync_ns);
+    metric_put(out, METRIC_COUNTER, "margind_damaged_blocks_total",
+               "Blocks found damaged since start.", stats->damaged_blocks);
+}
+
+/* Pages of the process in memory, from /proc/self/statm; 0 where there is none. */
+static u64 resident_bytes(void) {
+    char text[128];
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return 0;
+    }
+    ssize_t bytes = read(file, text, sizeof text);
+    close(file);
+    usize from = 0;
+    usize end = bytes > 0 ? (usize)bytes : 0;
+    while (from < end && text[from] != ' ') {
+        from++;
+    }
+    from = MIN(from + 1, end);
+    usize to = from;
+    while (to < end && text[to] != ' ') {
+        to++;
+    }
+    u64 pages = 0;
+    bool good = params_u64((struct slice){text + from, to - from}, &pages);
+    return good ? pages * (u64)sysconf(_SC_PAGESIZE) : 0;
+}
+
+enum call_outcome health_handle_metrics(struct http_call *call) {
+    struct context *context = call->context;
+    struct buf *out = &call->reply;
+    call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metric_put(out, METRIC_GAUGE, "margind_ready", "1 once recovery is done.", is_ready(call));
+    metric_put(out, METRIC_GAUGE, "margind_resident_bytes", "Memory of the process.",
+               resident_bytes());
+    if (context->edge_metrics != NULL) {
+        context->edge_metrics(context->wiring, out);
+    }
+    if (is_ready(call)) {
+        struct pipeline_stats path;
+        struct store_stats store;
+        pipeline_get_stats(context->pipeline, &path);
+        store_get_stats(context->store, &store);
+        put_path(out, &path);
+        put_store(out, &store);
+        metric_put(out, METRIC_GAUGE, "margind_series", "Combinations of dimensions known.",
+                   agg_series_count(context->agg));
+        metric_put(out, METRIC_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
+                   agg_memory_bytes(context->agg));
+    }
+    return CALL_DONE;
+}

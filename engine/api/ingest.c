@@ -1,0 +1,79 @@
+/*
+ * ingest.c: POST /api/events/ingest. The body's memory goes to the pipeline as it is; the answer is
+ * written when the events are durable and visible.
+ */
+#include <stdlib.h>
+
+#include "api/auth.h"
+#include "api/context.h"
+#include "api/error.h"
+#include "api/routes.h"
+#include "json/write.h"
+
+static void write_answer(struct http_call *call, const struct ingest *ingest) {
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "accepted");
+    json_u64(&json, ingest->accepted);
+    json_key(&json, "rejected");
+    json_u64(&json, ingest->rejected);
+    json_key(&json, "errors");
+    json_array_begin(&json);
+    for (u32 i = 0; i < ingest->reject_count; i++) {
+        const struct event_reject *reject = &ingest->rejects[i];
+        struct slice text = {ingest->reject_text.data + reject->message.offset,
+                             reject->message.bytes};
+        json_object_begin(&json);
+        json_key(&json, "index");
+        json_u64(&json, reject->index);
+        json_key(&json, "error");
+        json_string(&json, text);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_key(&json, "duplicates");
+    json_u64(&json, ingest->duplicates);
+    json_key(&json, "conflicts");
+    json_u64(&json, ingest->conflicts);
+    json_object_end(&json);
+}
+
+static void on_done(struct ingest *ingest) {
+    struct http_call *call = ingest->context;
+    if (ingest->err == ERR_OK) {
+        write_answer(call, ingest);
+    } else {
+        error_of(call, ingest->err);
+    }
+    ingest_free(ingest);
+    free(ingest);
+    http_call_finish(call);
+}
+
+enum call_outcome ingest_handle(struct http_call *call) {
+    struct identity identity;
+    if (!auth_require(call, &identity)) {
+        return CALL_DONE;
+    }
+    if (call->body.bytes == 0) {
+        return error_invalid(call, "the body is empty; send {\"events\": [...]}");
+    }
+    struct ingest *ingest = calloc(1, sizeof *ingest);
+    if (ingest == NULL) {
+        return error_of(call, ERR_NO_MEMORY);
+    }
+    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = call};
+    struct context *context = call->context;
+    struct decode_error error = {0, NULL};
+    struct block body = http_call_take_body(call);
+    enum err err =
+        front_ingest(context->front, ingest, body, call->body.bytes, call->now_ms, &error);
+    if (err == ERR_OK) {
+        return CALL_PENDING;
+    }
+    free(ingest);
+    if (err == ERR_INVALID && error.text != NULL) {
+        return error_invalid_at(call, error.text, error.position);
+    }
+    return error_of(call, err);
+}
