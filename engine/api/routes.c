@@ -10,7 +10,7 @@
     { HTTP_GET, path, handler, HTTP_BODY_MANAGE_MAX, scope }
 #define GET_BOTH(path, handler, scope) GET("/api" path, handler, scope), GET(path, handler, scope)
 
-const struct http_route api_routes[] = {
+const struct http_route routes_table[] = {
     {HTTP_POST, "/api/events/ingest", ingest_handle, HTTP_BODY_INGEST_MAX, SCOPE_EVENTS_WRITE},
     {HTTP_POST, "/events/ingest", ingest_handle, HTTP_BODY_INGEST_MAX, SCOPE_EVENTS_WRITE},
     {HTTP_POST, "/api/v1/client/events", client_events_handle, HTTP_BODY_MANAGE_MAX,
@@ -29,4 +29,4 @@ const struct http_route api_routes[] = {
     GET("/readyz", health_handle_ready, ROUTE_PUBLIC),
     GET("/metrics", health_handle_metrics, ROUTE_PUBLIC),
 };
-const u32 api_route_count = ARRAY_COUNT(api_routes);
+const u32 routes_count = ARRAY_COUNT(routes_table);

@@ -5,8 +5,8 @@
 #include "http/call.h"
 
 /* For the HTTP edge; call->context is a struct context (api/context.h). */
-extern const struct http_route api_routes[];
-extern const u32 api_route_count;
+extern const struct http_route routes_table[];
+extern const u32 routes_count;
 
 enum call_outcome ingest_handle(struct http_call *call);        /* POST /api/events/ingest */
 enum call_outcome client_events_handle(struct http_call *call); /* POST /api/v1/client/events */
