@@ -7,7 +7,7 @@ SAN    ?=
 
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
 # include each other. tools/tidy reads these lines.
-LAYERS         := include,base http,json,wire event dedup,price,agg,account query pipeline,recover api net main,config
+LAYERS         := include,base http,json,wire event dedup,price,agg,account query pipeline,recover api net config main
 LAYERS_STORAGE := include,base column block db log,index,table,snapshot store
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
@@ -57,6 +57,10 @@ $(BUILD)/%.o: %.c | deps
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
+# The checker stands alone, so that it runs while the rest does not build.
+$(BUILD)/tidy: $(BUILD)/tools/tidy.o $(call objects,$(wildcard tools/tidy/*.c))
+	$(CC) $(LDFLAGS) $^ -o $@
+
 # Data the product carries: model prices now, dashboard assets later.
 EMBED_FILES := $(wildcard engine/price/data/*.json)
 $(BUILD)/embed: $(BUILD)/tools/embed.o
@@ -78,7 +82,7 @@ LINK = $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,
 
 $(BUILD)/margind: $(BUILD)/engine/main.o $(ENGINE) $(STORAGE)
 	$(LINK)
-$(addprefix $(BUILD)/,$(filter-out embed,$(TOOLS))): $(BUILD)/%: $(BUILD)/tools/%.o $(CLIENT) $(ENGINE) $(STORAGE)
+$(addprefix $(BUILD)/,$(filter-out embed tidy,$(TOOLS))): $(BUILD)/%: $(BUILD)/tools/%.o $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lm
 $(BUILD)/unit: $(call objects,$(UNIT_SRC)) $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lcriterion
@@ -147,6 +151,7 @@ crash: deps-test all  ## kill the server under load, check every acknowledged ev
 	python3 tests/crash/run.py --build $(BUILD)
 
 tidy: $(BUILD)/tidy  ## style and layering
+	tests/support/tidy-selftest.sh $(BUILD)/tidy
 	$(BUILD)/tidy --layers "$(LAYERS)" --layers-storage "$(LAYERS_STORAGE)" .
 
 # --- running and installing ----------------------------------------------------------------------------
