@@ -28,52 +28,52 @@ enum call_outcome health_handle_ready(struct http_call *call) {
 }
 
 static void put_path(struct buf *out, const struct pipeline_stats *stats) {
-    metric_put(out, METRIC_COUNTER, "margind_events_accepted_total", "Events stored since start.",
-               stats->accepted);
-    metric_put(out, METRIC_COUNTER, "margind_events_duplicate_total",
-               "Events left out because their key was known.", stats->duplicates);
-    metric_put(out, METRIC_COUNTER, "margind_events_conflict_total",
-               "Duplicates whose payload differed from the stored event's.", stats->conflicts);
-    metric_put(out, METRIC_COUNTER, "margind_events_invalid_total",
-               "Events left out because they broke a rule.", stats->invalid);
-    metric_put(out, METRIC_COUNTER, "margind_events_unpriced_total",
-               "Stored events whose model had no price.", stats->unpriced);
-    metric_put(out, METRIC_COUNTER, "margind_commits_total", "Durable commits of the log.",
-               stats->commits);
-    metric_put_seconds(out, "margind_commit_seconds_total",
-                       "Time spent in commits, from first duplicate check to last answer.",
-                       stats->commit_ns);
-    metric_put(out, METRIC_COUNTER, "margind_overloaded_total",
-               "Requests answered 503 because a queue was full.", stats->overloaded);
-    metric_put(out, METRIC_COUNTER, "margind_no_space_total",
-               "Commits refused because the disk or the map was full.", stats->no_space);
-    metric_put(out, METRIC_GAUGE, "margind_queued_batches", "Batches that wait for a commit.",
-               stats->queued_batches);
-    metric_put(out, METRIC_COUNTER, "margind_snapshots_total", "Snapshots written since start.",
-               stats->snapshots);
-    metric_put(out, METRIC_GAUGE, "margind_snapshot_timestamp_milliseconds",
-               "When the last snapshot was written; 0: none yet.", stats->snapshot_ms);
+    metrics_put(out, METRICS_COUNTER, "margind_events_accepted_total", "Events stored since start.",
+                stats->accepted);
+    metrics_put(out, METRICS_COUNTER, "margind_events_duplicate_total",
+                "Events left out because their key was known.", stats->duplicates);
+    metrics_put(out, METRICS_COUNTER, "margind_events_conflict_total",
+                "Duplicates whose payload differed from the stored event's.", stats->conflicts);
+    metrics_put(out, METRICS_COUNTER, "margind_events_invalid_total",
+                "Events left out because they broke a rule.", stats->invalid);
+    metrics_put(out, METRICS_COUNTER, "margind_events_unpriced_total",
+                "Stored events whose model had no price.", stats->unpriced);
+    metrics_put(out, METRICS_COUNTER, "margind_commits_total", "Durable commits of the log.",
+                stats->commits);
+    metrics_put_seconds(out, "margind_commit_seconds_total",
+                        "Time spent in commits, from first duplicate check to last answer.",
+                        stats->commit_ns);
+    metrics_put(out, METRICS_COUNTER, "margind_overloaded_total",
+                "Requests answered 503 because a queue was full.", stats->overloaded);
+    metrics_put(out, METRICS_COUNTER, "margind_no_space_total",
+                "Commits refused because the disk or the map was full.", stats->no_space);
+    metrics_put(out, METRICS_GAUGE, "margind_queued_batches", "Batches that wait for a commit.",
+                stats->queued_batches);
+    metrics_put(out, METRICS_COUNTER, "margind_snapshots_total", "Snapshots written since start.",
+                stats->snapshots);
+    metrics_put(out, METRICS_GAUGE, "margind_snapshot_timestamp_milliseconds",
+                "When the last snapshot was written; 0: none yet.", stats->snapshot_ms);
 }
 
 static void put_store(struct buf *out, const struct store_stats *stats) {
-    metric_put(out, METRIC_GAUGE, "margind_log_events", "Events in the log.", stats->events);
-    metric_put(out, METRIC_GAUGE, "margind_log_blocks", "Blocks in the log.", stats->blocks);
-    metric_put(out, METRIC_GAUGE, "margind_log_segments", "Merged segments in the log.",
-               stats->segments);
-    metric_put(out, METRIC_GAUGE, "margind_log_bytes", "Pages the log uses, in bytes.",
-               stats->log_bytes);
-    metric_put(out, METRIC_GAUGE, "margind_log_payload_bytes", "Sum of block sizes.",
-               stats->payload_bytes);
-    metric_put(out, METRIC_GAUGE, "margind_log_map_bytes", "The most the log can grow to.",
-               stats->map_bytes);
-    metric_put(out, METRIC_COUNTER, "margind_append_total", "Blocks appended since start.",
-               stats->append_count);
-    metric_put_seconds(out, "margind_append_seconds_total", "Time spent appending.",
-                       stats->append_ns);
-    metric_put_seconds(out, "margind_sync_seconds_total", "Of that, time spent in synced commits.",
-                       stats->sync_ns);
-    metric_put(out, METRIC_COUNTER, "margind_damaged_blocks_total",
-               "Blocks found damaged since start.", stats->damaged_blocks);
+    metrics_put(out, METRICS_GAUGE, "margind_log_events", "Events in the log.", stats->events);
+    metrics_put(out, METRICS_GAUGE, "margind_log_blocks", "Blocks in the log.", stats->blocks);
+    metrics_put(out, METRICS_GAUGE, "margind_log_segments", "Merged segments in the log.",
+                stats->segments);
+    metrics_put(out, METRICS_GAUGE, "margind_log_bytes", "Pages the log uses, in bytes.",
+                stats->log_bytes);
+    metrics_put(out, METRICS_GAUGE, "margind_log_payload_bytes", "Sum of block sizes.",
+                stats->payload_bytes);
+    metrics_put(out, METRICS_GAUGE, "margind_log_map_bytes", "The most the log can grow to.",
+                stats->map_bytes);
+    metrics_put(out, METRICS_COUNTER, "margind_append_total", "Blocks appended since start.",
+                stats->append_count);
+    metrics_put_seconds(out, "margind_append_seconds_total", "Time spent appending.",
+                        stats->append_ns);
+    metrics_put_seconds(out, "margind_sync_seconds_total", "Of that, time spent in synced commits.",
+                        stats->sync_ns);
+    metrics_put(out, METRICS_COUNTER, "margind_damaged_blocks_total",
+                "Blocks found damaged since start.", stats->damaged_blocks);
 }
 
 /* Pages of the process in memory, from /proc/self/statm; 0 where there is none. */
@@ -104,9 +104,9 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
     struct context *context = call->context;
     struct buf *out = &call->reply;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metric_put(out, METRIC_GAUGE, "margind_ready", "1 once recovery is done.", is_ready(call));
-    metric_put(out, METRIC_GAUGE, "margind_resident_bytes", "Memory of the process.",
-               resident_bytes());
+    metrics_put(out, METRICS_GAUGE, "margind_ready", "1 once recovery is done.", is_ready(call));
+    metrics_put(out, METRICS_GAUGE, "margind_resident_bytes", "Memory of the process.",
+                resident_bytes());
     if (context->edge_metrics != NULL) {
         context->edge_metrics(context->wiring, out);
     }
@@ -117,10 +117,10 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
         store_get_stats(context->store, &store);
         put_path(out, &path);
         put_store(out, &store);
-        metric_put(out, METRIC_GAUGE, "margind_series", "Combinations of dimensions known.",
-                   agg_series_count(context->agg));
-        metric_put(out, METRIC_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
-                   agg_memory_bytes(context->agg));
+        metrics_put(out, METRICS_GAUGE, "margind_series", "Combinations of dimensions known.",
+                    agg_series_count(context->agg));
+        metrics_put(out, METRICS_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
+                    agg_memory_bytes(context->agg));
     }
     return CALL_DONE;
 }
