@@ -24,7 +24,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 ENGINE_SRC  := $(filter-out engine/main.c,$(wildcard engine/*.c engine/*/*.c))
 STORAGE_SRC := $(wildcard storage/*.c)
-CLIENT_SRC  := $(wildcard tools/client/*.c)
+CLIENT_SRC  := $(wildcard tools/client/*.c) engine/base/buf.c engine/base/err.c engine/base/hash.c engine/wire/frame.c
 DATA_SRC    := $(BUILD)/gen/data.c
 UNIT_SRC    := $(wildcard tests/unit/*.c tests/unit/*/*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
@@ -166,7 +166,7 @@ bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figu
 install: all  ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(BUILD)/margind $(BUILD)/marginctl $(BUILD)/margin-load $(DESTDIR)$(PREFIX)/bin
-	install -m 644 include/margin.h include/wire.h include/base.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 include/margin.h include/wire.h include/limits.h include/base.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(CLIENT) $(DESTDIR)$(PREFIX)/lib
 
 clean:  ## remove what was built
