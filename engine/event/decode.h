@@ -17,6 +17,7 @@
 
 struct decoder; /* scratch memory and learned shapes; one a front thread */
 
+/* `digest_seed` is the installation's; decoding fills the digests. Errors: ERR_NO_MEMORY. */
 enum err decoder_create(u64 digest_seed, struct decoder **out);
 void decoder_destroy(struct decoder *decoder);
 
@@ -42,15 +43,18 @@ struct decode_result {
 
 /* Decodes {"events":[...]} at `body` of batch->text (EVENT_TEXT_PADDING readable bytes behind it;
  * the bytes are changed in place) and appends to the batch. `now_ms` is the time of receipt.
- * ERR_INVALID: *error is set, the batch is as before. ERR_LIMIT: more events than the batch has
- * room for although the request is within its bounds (start another batch and try again). */
+ * ERR_INVALID: *error is set. ERR_LIMIT: the batch has no room for the events, or its text (from
+ * text_bytes to text_bytes_max) none for normalised meta: start another batch and try again; an
+ * empty batch with body.bytes + 64 KiB of free text always has room. ERR_NO_MEMORY: no memory for
+ * messages. After an error the batch and the body are as before. */
 enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struct text_ref body,
                        i64 now_ms, struct decode_result *result, struct decode_error *error);
 
 /* Decodes the body of the single-event endpoint (section 3). `key` is the X-Idempotency-Key header
  * or empty; where both are absent the event gets no key. Customer and feature ids become
  * TEXT_CUSTOMER/TEXT_FEATURE by the order of that section; Platform ids go to TEXT_REFS. Exactly
- * one event is appended, or ERR_INVALID with *error. */
+ * one event is appended, or ERR_INVALID with *error, or ERR_LIMIT as above (here 8 KiB of free text
+ * always suffice). */
 enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
                              struct text_ref body, struct slice key, i64 now_ms,
                              struct decode_error *error);

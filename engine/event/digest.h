@@ -7,8 +7,8 @@
 
 #include "event.h"
 
-/* Fills batch->digest[first .. first + count). Runs after decoding and before pricing; `time_given`
- * bit i tells that event first + i carried a timestamp of its own (a default is not payload). */
+/* Fills batch->digest[first .. first + count). Runs after decoding and before pricing. A time that
+ * EVENT_FLAG_TIME_DEFAULT marks is not payload. At least 16 readable bytes follow every text. */
 void event_digest(struct event_batch *batch, u32 first, u32 count, u64 seed);
 
 #endif

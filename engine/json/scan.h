@@ -1,0 +1,63 @@
+/*
+ * scan.h: the loops over raw JSON bytes that vectors make fast. Each kernel (scalar reference,
+ * AVX2, AVX-512, NEON) gives exactly the same answers; tests compare them byte for byte. The best
+ * one for this machine is chosen once, at run time.
+ *
+ * There is no tree and no token list: the reader walks the bytes with `text_stop`, and the shape
+ * matcher (event/shape.h) uses `index` to know where every quote of a window is, so that the
+ * fields of an event can be read independently of each other.
+ */
+#ifndef MARGIN_JSON_SCAN_H
+#define MARGIN_JSON_SCAN_H
+
+#include "base.h"
+
+#define SCAN_BLOCK 64              /* bytes a mask word stands for */
+#define SCAN_WINDOW_MAX (16 * KIB) /* bytes one call of `index` covers; offsets fit u16 */
+#define SCAN_PADDING 64            /* readable bytes that `index` needs behind its input */
+#define SCAN_BLOCKS_MAX (SCAN_WINDOW_MAX / SCAN_BLOCK)
+
+/* Where the characters that matter are. Bit i of word b stands for byte 64 * b + i. */
+struct scan_window {
+    u32 bytes;
+    u32 quote_count;
+    u8 special[SCAN_BLOCKS_MAX + 8];  /* not 0: the block holds one of the three below */
+    u64 backslash[SCAN_BLOCKS_MAX];   /* defined where special[] is not 0 */
+    u64 control[SCAN_BLOCKS_MAX];     /* below 0x20; defined likewise */
+    u64 high[SCAN_BLOCKS_MAX];        /* 0x80 and above; defined likewise */
+    u16 quote[SCAN_WINDOW_MAX + 128]; /* offsets of every '"', ascending, escaped or not */
+};
+
+struct scan_kernel {
+    const char *name;
+
+    /* The first '"', '\\' or byte below 0x20 in [at, end), else end. Sets *high if a byte before it
+     * is not ASCII (never clears it). Reads nothing outside [at, end). */
+    const char *(*text_stop)(const char *at, const char *end, bool *high);
+
+    /* How many bytes from the start are whole, valid UTF-8 sequences; `bytes` if all are. Refuses
+     * overlong forms, surrogates and code points past U+10FFFF. Reads nothing outside. */
+    usize (*utf8_prefix)(const char *data, usize bytes);
+
+    /* Fills the window from data[0 .. bytes); bytes <= SCAN_WINDOW_MAX and SCAN_PADDING readable
+     * bytes follow (their content does not matter). */
+    void (*index)(const char *data, usize bytes, struct scan_window *out);
+};
+
+/* The fastest kernel this machine can run. Any thread. */
+const struct scan_kernel *scan_best(void);
+
+/* Every kernel this machine can run, the scalar one first, the best last; for tests and benchmarks.
+ */
+#define SCAN_KERNELS_MAX 4
+u32 scan_list(const struct scan_kernel *out[SCAN_KERNELS_MAX]);
+
+extern const struct scan_kernel scan_scalar;
+#if defined(__x86_64__)
+extern const struct scan_kernel scan_avx2;
+extern const struct scan_kernel scan_avx512;
+#elif defined(__aarch64__)
+extern const struct scan_kernel scan_neon;
+#endif
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * scan_scalar.c: the reference kernel: one byte at a time, written to be read. The vector kernels
+ * are tested against it.
+ */
+#include "json/scan.h"
+
+#include <string.h>
+
+static const char *text_stop(const char *at, const char *end, bool *high) {
+    for (; at < end; at++) {
+        u8 byte = (u8)*at;
+        if (byte == '"' || byte == '\\' || byte < 0x20) {
+            break;
+        }
+        if (byte >= 0x80) {
+            *high = true;
+        }
+    }
+    return at;
+}
+
+/* Bytes of the valid sequence at `at`, or 0. Table 3-7 of the Unicode standard, "Well-Formed UTF-8
+ * Byte Sequences": only the second byte's range depends on the first byte. */
+static usize sequence_bytes(const u8 *at, usize room) {
+    u8 first = at[0];
+    if (first < 0x80) {
+        return 1;
+    }
+    usize bytes = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first < 0xc2 || first > 0xf4 || bytes > room) {
+        return 0;
+    }
+    u8 low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    u8 top = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < low || at[1] > top) {
+        return 0;
+    }
+    for (usize i = 2; i < bytes; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return bytes;
+}
+
+static usize utf8_prefix(const char *data, usize bytes) {
+    const u8 *text = (const u8 *)data;
+    usize at = 0;
+    while (at < bytes) {
+        usize step = sequence_bytes(text + at, bytes - at);
+        if (step == 0) {
+            break;
+        }
+        at += step;
+    }
+    return at;
+}
+
+static void index_window(const char *data, usize bytes, struct scan_window *out) {
+    check(bytes <= SCAN_WINDOW_MAX);
+    memset(out->special, 0, sizeof out->special);
+    out->bytes = (u32)bytes;
+    out->quote_count = 0;
+    for (usize block = 0; block * SCAN_BLOCK < bytes; block++) {
+        u64 backslash = 0;
+        u64 control = 0;
+        u64 high = 0;
+        usize from = block * SCAN_BLOCK;
+        usize to = MIN(from + SCAN_BLOCK, bytes);
+        for (usize i = from; i < to; i++) {
+            u8 byte = (u8)data[i];
+            u64 bit = (u64)1 << (i - from);
+            backslash |= byte == '\\' ? bit : 0;
+            control |= byte < 0x20 ? bit : 0;
+            high |= byte >= 0x80 ? bit : 0;
+            if (byte == '"') {
+                out->quote[out->quote_count++] = (u16)i;
+            }
+        }
+        out->backslash[block] = backslash;
+        out->control[block] = control;
+        out->high[block] = high;
+        out->special[block] = (backslash | control | high) != 0;
+    }
+}
+
+const struct scan_kernel scan_scalar = {"scalar", text_stop, utf8_prefix, index_window};
