@@ -1,9 +1,10 @@
 #!/bin/sh
-# deps.sh build|test|bench: installs the Debian packages that are missing, and says what it does. Silent and
-# offline when everything is there.
+# deps.sh build|test|bench: installs the Debian packages that are missing, and says what it does.
+# Silent and offline when everything is there.
 set -eu
 
-build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev zlib1g-dev libssl-dev libinih-dev"
+build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev
+    zlib1g-dev libssl-dev libinih-dev"
 test="libcriterion-dev python3 clang libclang-rt-14-dev clang-format curl"
 bench="g++ libsimdjson-dev nginx-light"
 

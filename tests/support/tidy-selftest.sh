@@ -12,8 +12,10 @@ cases=0
 # A tree in which everything is in order.
 fresh() {
     rm -rf "$work/tree"
-    mkdir -p "$work/tree"/{bench,engine/{base,json,http,event,price},include,storage,tests/unit,tools}
-    put engine/base/buf.h '/* A. */' '#ifndef BUF_H' '#define BUF_H' 'void buf_put(int a);' '#endif'
+    mkdir -p "$work/tree"/engine/{base,json,http,event,price}
+    mkdir -p "$work/tree"/{bench,include,storage,tests/unit,tools}
+    put engine/base/buf.h '/* A. */' '#ifndef BUF_H' '#define BUF_H' 'void buf_put(int a);' \
+        '#endif'
     put engine/base/buf.c '/* A. */' '#include "base/buf.h"' 'void buf_put(int a) {' '}'
     put engine/event/event.c '/* A. */' '#include "base/buf.h"' 'static int event(void) {' \
         '    buf_put(1);' '    return 0;' '}'
