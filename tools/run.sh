@@ -45,8 +45,7 @@ stop() {
     wait "$server" 2>/dev/null || true
 }
 trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'exit 0' INT TERM
 
 printf 'Starting margind on %s ' "$data"
 while ! ready 2>/dev/null; do
@@ -73,9 +72,10 @@ API key (also in $data/api-key): $key
 
 Send an event and read what each customer leaves:
 
-  curl -s http://$http/api/events/ingest -H "Authorization: Bearer $key" \\
-    -d '{"events":[{"eventName":"chat.completion","customerReferenceId":"my-customer","featureKey":"chat","model":"gpt-4o-mini","inputTokens":150,"outputTokens":80,"revenueAmount":0.01}]}' \\
-    && curl -s http://$http/api/events/by-customer -H "Authorization: Bearer $key"
+  curl -s http://$http/api/events/ingest -H "Authorization: Bearer $key" -d '{"events":[{
+    "eventName":"chat.completion","customerReferenceId":"my-customer","featureKey":"chat",
+    "model":"gpt-4o-mini","inputTokens":150,"outputTokens":80,"revenueAmount":0.01}]}'
+  curl -s http://$http/api/events/by-customer -H "Authorization: Bearer $key"
 
 Serving: HTTP on $http, binary socket on $wire. Stop with Ctrl-C; the data stays in $data.
 Log lines follow.

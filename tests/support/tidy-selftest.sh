@@ -120,8 +120,8 @@ expect_none "banned calls in a tool"
 event 'static void good(struct x *x) {' '    x->exit(1); /* exit(1) */' '    x.abort("exit(1)");' \
     '    my_exit(1);' '    int exit = 1;' '}'
 expect_none "words that only look like banned calls"
-event 'static void good(void) {' '    /* tidy: allow abort, because of this test. */' '    abort();' \
-    '}'
+event 'static void good(void) {' '    /* tidy: allow abort, because of this test. */' \
+    '    abort();' '}'
 expect_none "a call that is allowed with a reason"
 event 'static void bad(void) {' '    abort(); /* tidy: allow abort */' '}'
 expect "event.c:8: abort is banned"
