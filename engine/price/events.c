@@ -1,0 +1,321 @@
+/*
+ * events.c: the pricing step of the path. Traffic repeats few (provider, model) pairs, so each
+ * front thread remembers what they mean: one hash over a few words of the names, one compare, and
+ * for most models the rates lie behind a pointer. A pair met for the first time takes the slow
+ * path of find.c.
+ */
+#include "price/table.h"
+
+#include "event/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_SLOTS 1024 /* a power of two; far more than an installation uses models */
+#define CACHE_PROBES 8   /* slots looked at from the home slot on */
+
+#define MODEL_WORDS (EVENT_MODEL_MAX / 8)
+#define PROVIDER_WORDS (EVENT_PROVIDER_MAX / 8)
+#define INTERNAL_PREFIX "_internal"
+
+_Static_assert(EVENT_MODEL_MAX % 8 == 0 && EVENT_PROVIDER_MAX % 8 == 0, "names are whole words");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "masks take a word's first bytes");
+
+struct cache_entry {
+    const struct price_rates *rates; /* of a flat price; NULL: choose by time and size */
+    u32 price;                       /* PRICE_NONE: no price is known */
+    u32 inferred;                    /* provider to fill in, or PRICE_NO_PROVIDER */
+    u32 model_bytes;
+    u32 provider_bytes;     /* 0: not given */
+    u64 model[MODEL_WORDS]; /* padded with zeros to a whole word */
+    u64 provider[PROVIDER_WORDS];
+};
+
+/* Where the names of inferred providers stand in the batch now worked on. */
+struct added_names {
+    const struct event_batch *batch;
+    const char *text;
+    u32 end; /* events below it have been priced */
+    u64 set[PRICE_PROVIDERS_MAX / 64];
+    struct text_ref ref[PRICE_PROVIDERS_MAX];
+};
+
+struct price_cache {
+    const struct price_table *table;
+    u32 tag[CACHE_SLOTS]; /* hash of the entry's names, never 0; 0: no entry */
+    u32 victim;           /* which of the probed slots the next entry replaces */
+    struct added_names added;
+    struct cache_entry entry[CACHE_SLOTS];
+};
+
+enum err price_cache_create(const struct price_table *table, struct price_cache **out) {
+    struct price_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    cache->table = table;
+    *out = cache;
+    return ERR_OK;
+}
+
+void price_cache_destroy(struct price_cache *cache) {
+    free(cache);
+}
+
+/* --- words of names -------------------------------------------------------------------------- */
+
+static inline u64 load_word(const char *at) {
+    u64 word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* The first `bytes` (1..7) of a word. Text is padded, so the whole word may be read. */
+static inline u64 load_part(const char *at, u32 bytes) {
+    return load_word(at) & (((u64)1 << (8 * bytes)) - 1);
+}
+
+static inline u64 first_word(const char *text, u32 bytes) {
+    return bytes >= 8 ? load_word(text) : bytes > 0 ? load_part(text, bytes) : 0;
+}
+
+static inline u64 last_word(const char *text, u32 bytes) {
+    return bytes >= 8 ? load_word(text + bytes - 8) : 0;
+}
+
+static inline u64 middle_word(const char *text, u32 bytes) {
+    return bytes >= 8 ? load_word(text + (bytes - 8) / 2) : 0;
+}
+
+/* The multiplications do not wait for each other. Names that agree in the words taken here meet in
+ * one slot and are told apart by same_words(). */
+static inline u32 names_tag(const char *model, u32 model_bytes, const char *provider,
+                            u32 provider_bytes) {
+    u64 a = (first_word(model, model_bytes) + model_bytes) * 0x9e3779b97f4a7c15u;
+    u64 b = (last_word(model, model_bytes) + provider_bytes) * 0xc2b2ae3d27d4eb4fu;
+    u64 c = middle_word(model, model_bytes) * 0x165667b19e3779f9u;
+    u64 d = first_word(provider, provider_bytes) * 0xd6e8feb86659fd93u;
+    u64 mixed = (a ^ (b >> 29) ^ (c >> 17) ^ (d >> 23)) + b + c + d;
+    return (u32)(mixed >> 32) | 1;
+}
+
+static inline bool same_words(const char *text, const u64 *words, u32 bytes) {
+    u64 difference = 0;
+    u32 at = 0;
+    for (; at + 8 <= bytes; at += 8) {
+        difference |= load_word(text + at) ^ words[at / 8];
+    }
+    if (at < bytes) {
+        difference |= load_part(text + at, bytes - at) ^ words[at / 8];
+    }
+    return difference == 0;
+}
+
+/* --- cache ----------------------------------------------------------------------------------- */
+
+static void fill_entry(const struct price_table *table, struct cache_entry *entry,
+                       struct slice model, struct slice provider) {
+    memset(entry, 0, sizeof *entry);
+    entry->model_bytes = (u32)model.bytes;
+    entry->provider_bytes = (u32)provider.bytes;
+    memcpy(entry->model, model.data, model.bytes);
+    if (provider.bytes > 0) {
+        memcpy(entry->provider, provider.data, provider.bytes);
+    }
+    entry->inferred = PRICE_NO_PROVIDER;
+    entry->price = PRICE_NONE;
+    u32 owner;
+    if (provider.bytes > 0) {
+        owner = price_provider_find(table, provider);
+    } else {
+        owner = entry->inferred = price_provider_infer(table, model);
+    }
+    if (owner != PRICE_NO_PROVIDER) {
+        entry->price = price_find_within(table, owner, model);
+    }
+    if (entry->price != PRICE_NONE && table->entries[entry->price].flat) {
+        const struct price_entry *price = &table->entries[entry->price];
+        entry->rates = &table->rates[table->periods[price->periods].rates];
+    }
+}
+
+/* Finds a place for a pair that is not in the cache. */
+static __attribute__((noinline)) const struct cache_entry *
+learn(struct price_cache *cache, u32 tag, struct slice model, struct slice provider) {
+    u32 slot = UINT32_MAX;
+    for (u32 probe = 0; probe < CACHE_PROBES && slot == UINT32_MAX; probe++) {
+        u32 at = ((tag >> 1) + probe) % CACHE_SLOTS;
+        slot = cache->tag[at] == 0 ? at : slot;
+    }
+    if (slot == UINT32_MAX) {
+        slot = ((tag >> 1) + cache->victim++ % CACHE_PROBES) % CACHE_SLOTS;
+    }
+    cache->tag[slot] = tag;
+    fill_entry(cache->table, &cache->entry[slot], model, provider);
+    return &cache->entry[slot];
+}
+
+static inline const struct cache_entry *look_up(struct price_cache *cache, struct slice model,
+                                                struct slice provider) {
+    check(model.bytes <= EVENT_MODEL_MAX && provider.bytes <= EVENT_PROVIDER_MAX);
+    u32 model_bytes = (u32)model.bytes;
+    u32 provider_bytes = (u32)provider.bytes;
+    u32 tag = names_tag(model.data, model_bytes, provider.data, provider_bytes);
+    for (u32 probe = 0; probe < CACHE_PROBES; probe++) {
+        u32 at = ((tag >> 1) + probe) % CACHE_SLOTS;
+        const struct cache_entry *entry = &cache->entry[at];
+        if (cache->tag[at] == tag && entry->model_bytes == model_bytes &&
+            entry->provider_bytes == provider_bytes &&
+            same_words(model.data, entry->model, model_bytes) &&
+            same_words(provider.data, entry->provider, provider_bytes)) {
+            return entry;
+        }
+        if (cache->tag[at] == 0) {
+            break;
+        }
+    }
+    return learn(cache, tag, model, provider);
+}
+
+/* --- inferred providers ---------------------------------------------------------------------- */
+
+/* A batch that several requests share is priced in several calls; names added by earlier ones
+ * serve again as long as the events go on where the last call ended. */
+static void continue_batch(struct added_names *added, const struct event_batch *batch, u32 first,
+                           u32 count) {
+    bool same =
+        added->batch == batch && added->text == batch->text && first > 0 && first >= added->end;
+    if (!same) {
+        memset(added->set, 0, sizeof added->set);
+    }
+    added->batch = batch;
+    added->text = batch->text;
+    added->end = first + count;
+}
+
+/* The place of a provider's name in the batch's text. False: there is no room for it. */
+static bool provider_ref(struct price_cache *cache, struct event_batch *batch, u32 provider,
+                         struct text_ref *ref) {
+    struct added_names *added = &cache->added;
+    struct slice name = cache->table->providers[provider].name;
+    struct text_ref known = added->ref[provider];
+    bool set = (added->set[provider / 64] >> (provider % 64) & 1) != 0;
+    if (set && known.offset + known.bytes <= batch->text_bytes &&
+        memcmp(batch->text + known.offset, name.data, name.bytes) == 0) {
+        *ref = known;
+        return true;
+    }
+    if (batch_add_text(batch, name, ref) != ERR_OK) {
+        return false;
+    }
+    added->ref[provider] = *ref;
+    added->set[provider / 64] |= (u64)1 << (provider % 64);
+    return true;
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static inline i64 number_or_0(const struct event_batch *batch, u32 index, u32 present,
+                              enum event_number number) {
+    return (present & NUM_BIT(number)) != 0 ? batch->number[number][index] : 0;
+}
+
+/* What the event asks a price for. False: no count is given that could be priced. */
+static inline bool tokens_of(const struct event_batch *batch, u32 index, u32 present,
+                             struct price_tokens *tokens) {
+    if (likely((present & (NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT))) != 0)) {
+        *tokens = (struct price_tokens){
+            .input = number_or_0(batch, index, present, NUM_INPUT),
+            .output = number_or_0(batch, index, present, NUM_OUTPUT),
+            .cached = number_or_0(batch, index, present, NUM_CACHED),
+            .cache_write = number_or_0(batch, index, present, NUM_CACHE_WRITE),
+            .reasoning = number_or_0(batch, index, present, NUM_REASONING),
+        };
+        return true;
+    }
+    i64 usage = number_or_0(batch, index, present, NUM_USAGE);
+    if ((batch->flags[index] & EVENT_FLAG_USAGE_PRICED) == 0 ||
+        (present & NUM_BIT(NUM_USAGE)) == 0 || usage < 0) {
+        return false;
+    }
+    i64 whole = usage / MICRO_PER_UNIT;
+    i64 half_up = usage % MICRO_PER_UNIT >= MICRO_PER_UNIT / 2;
+    *tokens = (struct price_tokens){.input = whole + half_up};
+    return true;
+}
+
+static inline void set_cost(struct event_batch *batch, u32 index, i64 cost,
+                            enum cost_source source) {
+    batch->number[NUM_COST][index] = cost;
+    batch->cost_source[index] = (u8)source;
+}
+
+/* Cost of an event with a model and without an explicit cost. False: it does not fit. */
+static inline bool set_computed_cost(const struct price_cache *cache, struct event_batch *batch,
+                                     u32 index, u32 present, const struct cache_entry *entry) {
+    struct price_tokens tokens;
+    i64 cost = 0;
+    if (entry->price == PRICE_NONE || !tokens_of(batch, index, present, &tokens)) {
+        set_cost(batch, index, 0, COST_UNPRICED);
+        return true;
+    }
+    const struct price_rates *rates = entry->rates;
+    if (rates == NULL) {
+        rates = price_rates_at(cache->table, &cache->table->entries[entry->price],
+                               batch->number[NUM_TIME][index], tokens.input);
+    }
+    bool fits = price_rates_cost(rates, &tokens, &cost);
+    set_cost(batch, index, cost, COST_PRICE_TABLE);
+    return fits;
+}
+
+/* Cost and provider of one event. False: the event cannot be kept. */
+static inline bool price_event(struct price_cache *cache, struct event_batch *batch, u32 index,
+                               u32 *present) {
+    bool given = batch->cost_source[index] == COST_EXPLICIT;
+    struct slice provider = event_text_of(batch, index, TEXT_PROVIDER);
+    if ((*present & TEXT_BIT(TEXT_MODEL)) == 0) {
+        if (!given) {
+            set_cost(batch, index, 0, COST_NONE);
+        }
+        return true;
+    }
+    if (given && provider.bytes > 0) {
+        return true;
+    }
+    struct slice model = event_text_of(batch, index, TEXT_MODEL);
+    const struct cache_entry *entry = look_up(cache, model, provider);
+    if (entry->inferred != PRICE_NO_PROVIDER) {
+        if (!provider_ref(cache, batch, entry->inferred, &batch->ref[TEXT_PROVIDER][index])) {
+            return false;
+        }
+        *present |= TEXT_BIT(TEXT_PROVIDER);
+    }
+    return given || set_computed_cost(cache, batch, index, *present, entry);
+}
+
+static inline void attribute_revenue(struct event_batch *batch, u32 index) {
+    struct slice customer = event_text_of(batch, index, TEXT_CUSTOMER);
+    bool internal = customer.bytes >= sizeof INTERNAL_PREFIX - 1 &&
+                    memcmp(customer.data, INTERNAL_PREFIX, sizeof INTERNAL_PREFIX - 1) == 0;
+    if (internal || batch->revenue_source[index] != REVENUE_EXPLICIT) {
+        batch->number[NUM_REVENUE][index] = 0;
+        batch->revenue_source[index] = REVENUE_NONE;
+    }
+}
+
+void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,
+                  u32 *overflow, u32 *overflow_count) {
+    check(first <= batch->count && count <= batch->count - first);
+    continue_batch(&cache->added, batch, first, count);
+    u32 refused = 0;
+    for (u32 index = first; index < first + count; index++) {
+        u32 present = batch->present[index];
+        if (unlikely(!price_event(cache, batch, index, &present))) {
+            overflow[refused++] = index;
+        }
+        attribute_revenue(batch, index);
+        batch->present[index] = present | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE);
+    }
+    *overflow_count = refused;
+}
