@@ -25,9 +25,6 @@ static void check_tree(void) {
     }
     check_includes();
     check_functions();
-    for (u32 i = 0; i < file_count; i++) {
-        check_file_used(i);
-    }
 }
 
 int main(int argc, char **argv) {

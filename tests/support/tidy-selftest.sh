@@ -218,6 +218,14 @@ event 'int lonely(void) {' '    return 0;' '}'
 printf 'int lonely(void);\n' >"$work/add"
 sed -i "4r $work/add" "$work/tree/engine/base/buf.h"
 expect "event.c:1: nobody uses this file"
+put include/x.h '/* A. */' '#ifndef X_H' '#define X_H' 'int one(void);' 'int two(void);' '#endif'
+event '#include "x.h"' 'int one(void) {' '    return 0;' '}' 'int two(void) {' '    return 0;' '}'
+printf '#define BOTH one()\n' >>"$work/tree/engine/base/buf.c"
+expect "event.c:11: nobody but this file uses two"
+event '#include "x.h"' 'int one(void) {' '    return 0;' '}'
+put include/x.h '/* A. */' '#ifndef X_H' '#define X_H' 'int one(void);' \
+    'static inline int two(void) {' '    return one();' '}' '#endif'
+expect_none "a function that a header uses"
 printf '%s\n' 'int lonely(void) {' '    return 0;' '}' >>"$work/tree/engine/base/buf.c"
 expect "buf.c:5: lonely is used only here: make it static"
 event 'static void bad(void) {'

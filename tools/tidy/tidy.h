@@ -54,7 +54,6 @@ void check_header_comment(const struct file *file);
 /* words.c: words, braces and functions of C. scan_file() for all files, then the rest. */
 void scan_file(u32 index);
 void check_functions(void);
-void check_file_used(u32 index);
 
 /* includes.c: who includes what. read_includes() for all files, then the rest. */
 enum tree { TREE_ENGINE, TREE_STORAGE, TREES };

@@ -6,6 +6,7 @@
 #include "tidy.h"
 
 #define FUNCTION_LINES_MAX 70
+#define LIBRARY_HEADER "include/margin.h" /* its users are elsewhere */
 
 struct word {
     const char *name;
@@ -58,7 +59,7 @@ struct function {
 struct use {
     struct slice word;
     u32 file;
-    bool exported; /* stands in a header */
+    u32 header; /* a header that declares it, or NONE */
 };
 
 static struct function functions[FUNCTIONS_MAX];
@@ -80,7 +81,7 @@ static struct use *use_of(struct slice word) {
             if (++use_count > WORDS_MAX / 2) {
                 fail("too many words", "raise WORDS_MAX");
             }
-            *use = (struct use){word, NONE, false};
+            *use = (struct use){word, NONE, NONE};
             return use;
         }
         if (use->word.bytes == word.bytes && memcmp(use->word.data, word.data, word.bytes) == 0) {
@@ -207,7 +208,7 @@ static const char *scan_word(struct scan *scan, const char *at, bool directive) 
     if (*at < '0' || *at > '9') {
         check_word(scan, word);
         if (is_header(file) && scan->depth == 0 && !directive) {
-            use_of(word)->exported = true;
+            use_of(word)->header = scan->file;
         } else {
             note_use(scan->file, word);
         }
@@ -272,24 +273,34 @@ void scan_file(u32 index) {
     }
 }
 
-void check_functions(void) {
-    for (u32 i = 0; i < function_count; i++) {
-        const struct function *function = &functions[i];
-        struct file *file = &files[function->file];
-        const struct use *use = use_of(function->name);
-        file->functions++;
-        if (use->file == MANY) {
-            file->functions_in++;
-        } else if (!use->exported) {
-            finding(file, function->line, "%.*s is used only here: make it static",
-                    (int)function->name.bytes, function->name.data);
-        }
+/* What a whole unused file defines is not listed besides. */
+static void check_function_used(const struct function *function) {
+    const struct file *file = &files[function->file];
+    const struct use *use = use_of(function->name);
+    int bytes = (int)function->name.bytes;
+    if (use->file == MANY) {
+        return;
+    }
+    if (use->header == NONE) {
+        finding(file, function->line, "%.*s is used only here: make it static", bytes,
+                function->name.data);
+    } else if (file->functions_in > 0 && strcmp(files[use->header].path, LIBRARY_HEADER) != 0) {
+        finding(file, function->line, "nobody but this file uses %.*s", bytes, function->name.data);
     }
 }
 
-void check_file_used(u32 index) {
-    const struct file *file = &files[index];
-    if (file->functions > 0 && file->functions_in == 0) {
-        finding(file, 1, "nobody uses this file");
+void check_functions(void) {
+    for (u32 i = 0; i < function_count; i++) {
+        struct file *file = &files[functions[i].file];
+        file->functions++;
+        file->functions_in += use_of(functions[i].name)->file == MANY;
+    }
+    for (u32 i = 0; i < function_count; i++) {
+        check_function_used(&functions[i]);
+    }
+    for (u32 i = 0; i < file_count; i++) {
+        if (files[i].functions > 0 && files[i].functions_in == 0) {
+            finding(&files[i], 1, "nobody uses this file");
+        }
     }
 }
