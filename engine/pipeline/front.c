@@ -5,6 +5,7 @@
  * group commit too.
  */
 #include "event/batch.h"
+#include "event/digest.h"
 #include "pipeline/parts.h"
 
 #include <stdlib.h>
@@ -349,6 +350,8 @@ enum err front_ingest_native(struct front *front, struct ingest *ingest, front_f
     }
     enum err err = fill(&slot->batch, payload, now_ms, &front->result, error);
     if (err == ERR_OK) {
+        event_digest(&slot->batch, front->result.first, front->result.count,
+                     front->pipeline->options.digest_seed);
         err = enter(front, slot, ingest);
     }
     if (err != ERR_OK) {

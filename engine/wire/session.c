@@ -27,6 +27,9 @@ void wire_server_init(struct wire_server *server, const struct wire_service *ser
 
 void wire_server_free(struct wire_server *server) {
     check(server->reading == NULL);
+    if (server->service->server_closed != NULL) {
+        server->service->server_closed(server);
+    }
     buf_free(&server->out);
 }
 

@@ -31,6 +31,7 @@ struct wire_io {
 #define WIRE_KEY_BYTES_MAX 128
 
 struct wire_session;
+struct wire_server;
 
 /* One request; lasts until its handler returns. */
 struct wire_call {
@@ -53,12 +54,14 @@ struct wire_service {
     void (*handler[WIRE_REQUESTS])(struct wire_call *call);
     void (*timer)(struct wire_session *session, u64 now_ns); /* wire_session_set_timer() is due */
     void (*closed)(struct wire_session *session);            /* frees session->user */
+    void (*server_closed)(struct wire_server *server);       /* frees server->cache */
 };
 
 /* One a front thread: what its sessions share. */
 struct wire_server {
     const struct wire_service *service;
     void *context; /* the service's */
+    void *cache;   /* the service's own memory beside it; NULL at start */
     struct pool *pool;
     const struct wire_io *io;     /* set by the edge's glue */
     struct buf out;               /* replies of the session that is being read */
