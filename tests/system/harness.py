@@ -1,0 +1,216 @@
+"""Starts the real server on a directory of its own and talks to it as a client would."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from decimal import Decimal
+
+START_SECONDS = 60
+STOP_SECONDS = 60
+READY = re.compile(r"event=ready http=\S*?:(\d+) wire=\S*?:(\d+)")
+
+
+class Failure(Exception):
+    """A test found something else than it must be."""
+
+
+def ensure(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def equal(actual, expected, what):
+    if actual != expected:
+        raise Failure("%s: %r expected, %r found" % (what, expected, actual))
+
+
+def nets(*kinds):
+    """Marks a test that runs on these network edges only."""
+
+    def mark(function):
+        function.nets = kinds
+        return function
+
+    return mark
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self):
+        try:
+            return json.loads(self.body, parse_float=Decimal)
+        except ValueError as error:
+            raise Failure("not JSON: %r" % self.body[:200]) from error
+
+
+class Client:
+    """One keep-alive connection."""
+
+    def __init__(self, port, key=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self.key = key
+
+    def send(self, method, path, body=None, headers=None, key=True):
+        fields = dict(headers or {})
+        if key and self.key:
+            fields.setdefault("Observe-Key", self.key)
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        self.connection.request(method, path, body=body, headers=fields)
+        answer = self.connection.getresponse()
+        return Reply(answer.status, answer.headers, answer.read())
+
+    def get(self, path, **options):
+        return self.send("GET", path, **options)
+
+    def good(self, path):
+        reply = self.get(path)
+        equal(reply.status, 200, "GET %s (%r)" % (path, reply.body[:200]))
+        return reply.json
+
+    def ingest(self, events):
+        reply = self.send("POST", "/api/events/ingest", {"events": events})
+        equal(reply.status, 200, "ingest (%r)" % reply.body[:200])
+        return reply.json
+
+    def close(self):
+        self.connection.close()
+
+
+class Server:
+    """A margind process. `dir` may be an existing data directory."""
+
+    def __init__(self, build, net, dir=None, arguments=(), http="127.0.0.1:0"):
+        self.binary = os.path.join(build, "margind")
+        self.net = net
+        self.own_dir = dir is None
+        self.dir = dir or tempfile.mkdtemp(prefix="margin-system.")
+        self.arguments = list(arguments)
+        self.listen = http
+        self.process = None
+        self.log = []
+        self.port = self.wire_port = None
+        self.ready = threading.Event()
+
+    def command(self):
+        return [self.binary, "--data-dir", self.dir, "--http-listen", self.listen,
+                "--wire-listen", "127.0.0.1:0"] + self.arguments
+
+    def start(self):
+        environment = dict(os.environ, MARGIND_NET=self.net)
+        self.ready.clear()
+        self.process = subprocess.Popen(self.command(), stderr=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, env=environment, text=True)
+        self.reader = threading.Thread(target=self.read_log, args=(self.process,), daemon=True)
+        self.reader.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ready.wait(0.02):
+            if self.process.poll() is not None:
+                self.reader.join(5)
+                raise Failure("the server ended with %d: %s"
+                              % (self.process.returncode, "".join(self.log[-5:])))
+            if time.monotonic() > deadline:
+                self.kill()
+                raise Failure("the server was not ready in time: " + "".join(self.log[-5:]))
+        return self
+
+    def read_log(self, process):
+        for line in process.stderr:
+            self.log.append(line)
+            found = READY.search(line)
+            if found:
+                self.port, self.wire_port = int(found[1]), int(found[2])
+                self.ready.set()
+
+    @property
+    def key(self):
+        with open(os.path.join(self.dir, "api-key"), encoding="ascii") as file:
+            return file.read().strip()
+
+    def client(self, key=None):
+        return Client(self.port, key or self.key)
+
+    def stop(self):
+        """SIGTERM; the exit code must be 0."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(STOP_SECONDS)
+        self.reader.join(5)
+        equal(code, 0, "exit code after SIGTERM (log: %s)" % "".join(self.log[-5:]))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+        self.reader.join(5)
+
+    def restart(self, hard=False):
+        if hard:
+            self.kill()
+        else:
+            self.stop()
+        return self.start()
+
+    def cleanup(self):
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        if self.own_dir:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            tail = [line for line in self.log if "level=info" not in line][-10:]
+            print("".join("    server: " + line for line in tail), end="")
+        self.cleanup()
+
+
+class Context:
+    """What a test gets."""
+
+    def __init__(self, build, net):
+        self.build = build
+        self.net = net
+
+    def server(self, **options):
+        return Server(self.build, self.net, **options)
+
+    def tool(self, name, *arguments, **options):
+        """Runs a command line tool to its end."""
+        command = [os.path.join(self.build, name)] + [str(a) for a in arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def raw(port, data, shut=False, seconds=10):
+    """Bytes in, everything that comes back until the server closes or is silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        connection.sendall(data)
+        if shut:
+            connection.shutdown(socket.SHUT_WR)
+        parts = []
+        try:
+            while True:
+                part = connection.recv(65536)
+                if not part:
+                    break
+                parts.append(part)
+        except socket.timeout:
+            pass
+        except ConnectionResetError:
+            pass
+        return b"".join(parts)

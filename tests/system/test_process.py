@@ -1,0 +1,90 @@
+"""The process: flags, exit codes, one server a directory, files it leaves."""
+
+import os
+import socket
+import stat
+import subprocess
+import tempfile
+
+from harness import Failure, ensure, equal
+
+
+def run(context, *arguments, **environment):
+    command = [os.path.join(context.build, "margind")] + list(arguments)
+    fields = dict(os.environ, MARGIND_NET=context.net, **environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=fields)
+
+
+def one_line(result, code, *words):
+    equal(result.returncode, code, "exit code (%s)" % result.stderr)
+    lines = [l for l in result.stderr.splitlines() if "level=info" not in l]
+    equal(len(lines), 1, "lines on stderr: %r" % lines)
+    for word in words:
+        ensure(word in lines[0], "%r does not name %s" % (lines[0], word))
+
+
+def test_bad_usage(context):
+    with tempfile.TemporaryDirectory(prefix="margin-system.") as place:
+        for arguments in (["--no-such-flag"], ["--http-listen", "nonsense"],
+                          ["--http-listen", "127.0.0.1:99999"], ["--data-dir"], ["stray"],
+                          ["--config", place + "/missing.ini"], ["--front-threads", "none"]):
+            one_line(run(context, *arguments), 2)
+        one_line(run(context, "--data-dir", place, MARGIND_HTTP_LISTEN="x"), 2)
+
+
+def test_help_and_version(context):
+    result = run(context, "--help")
+    equal(result.returncode, 0, "exit code")
+    for word in ("--data-dir", "--http-listen", "--wire-listen", "MARGIND_DATA_DIR", "8080"):
+        ensure(word in result.stdout, "--help does not name " + word)
+    equal(run(context, "--version").returncode, 0, "--version")
+
+
+def test_second_server_on_a_directory(context):
+    with context.server() as server:
+        other = context.server(dir=server.dir)
+        try:
+            other.start()
+            other.kill()
+            raise Failure("a second server started on the same directory")
+        except Failure as failure:
+            ensure("ended with 1" in str(failure), str(failure))
+        equal(server.client().get("/healthz").status, 200, "the first one still answers")
+
+
+def test_port_in_use(context):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        with tempfile.TemporaryDirectory(prefix="margin-system.") as place:
+            result = run(context, "--data-dir", place, "--http-listen", address, "--wire-listen",
+                         "127.0.0.1:0")
+            one_line(result, 1, str(taken.getsockname()[1]))
+    with context.server() as server:
+        other = context.server(http="127.0.0.1:%d" % server.port)
+        try:
+            other.start()
+            raise Failure("two servers share a port")
+        except Failure as failure:
+            ensure("ended with 1" in str(failure), str(failure))
+        finally:
+            other.cleanup()
+
+
+def test_files(context):
+    with context.server() as server:
+        equal(stat.S_IMODE(os.stat(server.dir + "/api-key").st_mode), 0o600, "mode of api-key")
+        with open(server.dir + "/api-key", encoding="ascii") as file:
+            text = file.read()
+        equal((len(text), text[-1]), (53, "\n"), "api-key")
+        server.restart()
+        equal(server.key, text.strip(), "the key stays")
+        ensure(not any(text.strip() in line for line in server.log), "the key is in the log")
+
+
+def test_unwritable_directory(context):
+    with tempfile.NamedTemporaryFile(prefix="margin-system.") as file:
+        result = run(context, "--data-dir", file.name + "/data", "--http-listen", "127.0.0.1:0",
+                     "--wire-listen", "127.0.0.1:0")
+        one_line(result, 1)
