@@ -9,13 +9,20 @@
 
 /* --- requests ------------------------------------------------------------------------------- */
 
-#define HTTP_HEAD_BYTES_MAX (16 * KIB)  /* request line and headers */
-#define HTTP_HEADERS_MAX 64             /* header fields a request */
-#define HTTP_TARGET_BYTES_MAX (8 * KIB) /* path and query */
-#define HTTP_BODY_INGEST_MAX (16 * MIB) /* expanded body of an ingest request */
-#define HTTP_BODY_MANAGE_MAX (2 * MIB)  /* expanded body of any other request */
-#define HTTP_QUERY_PARAMS_MAX 32        /* parameters in a query string */
-#define JSON_DEPTH_MAX 64               /* nesting of a request body */
+#define HTTP_HEAD_BYTES_MAX (16 * KIB)    /* request line and headers */
+#define HTTP_HEADERS_MAX 64               /* header fields a request */
+#define HTTP_TARGET_BYTES_MAX (8 * KIB)   /* path and query */
+#define HTTP_BODY_INGEST_MAX (16 * MIB)   /* expanded body of an ingest request */
+#define HTTP_BODY_MANAGE_MAX (2 * MIB)    /* expanded body of any other request */
+#define HTTP_QUERY_PARAMS_MAX 32          /* parameters in a query string */
+#define JSON_DEPTH_MAX 64                 /* nesting of a request body */
+#define HTTP_WAITING_BYTES_MAX (16 * KIB) /* pipelined input kept before receiving stops */
+#define HTTP_DISCARD_BYTES_MAX (64 * KIB) /* refused body that is read so the connection lives */
+#define NET_OUTPUT_BYTES_HIGH MIB         /* output waiting at which a protocol should stop */
+#define NET_OUTPUT_BYTES_LOW (256 * KIB)  /* and at which it may go on */
+#define NET_OUTPUT_BYTES_MAX (2 * REPLY_BYTES_MAX)
+#define NET_STASH_BYTES_MAX (32 * MIB)  /* input that arrives between a pause and its effect */
+#define NET_DIRECT_BYTES_MIN (16 * KIB) /* input worth a receive of its own */
 
 #define INGEST_EVENTS_MAX 1000 /* events in one HTTP ingest request */
 #define WIRE_EVENTS_MAX 4096   /* events in one native batch */
@@ -92,6 +99,8 @@ _Static_assert(INGEST_EVENTS_MAX <= EVENT_BATCH_MAX, "a request fits a batch");
 _Static_assert(WIRE_EVENTS_MAX <= EVENT_BATCH_MAX, "a native batch fits a batch");
 _Static_assert(EVENT_BATCH_MAX <= COMMIT_GROUP_EVENTS_MAX, "a batch fits a commit");
 _Static_assert(2 * HTTP_BODY_INGEST_MAX <= EVENT_BATCH_TEXT_MAX, "a body fits a batch");
+_Static_assert(NET_OUTPUT_BYTES_LOW < NET_OUTPUT_BYTES_HIGH, "drained comes after full");
+_Static_assert(REPLY_BYTES_MAX < NET_OUTPUT_BYTES_MAX, "a reply can be sent");
 _Static_assert(EVENT_MONEY_MAX / PICO_PER_USD == 9000000, "money fits 64 bits");
 
 #endif

@@ -25,6 +25,14 @@ struct net_protocol {
     /* Output that was too much at once has been sent: net_output_bytes() is low again. May be NULL.
      */
     void (*drained)(void *session);
+    /* After net_call_later(), from the loop itself and never from inside another call. May be NULL.
+     */
+    void (*later)(void *session);
+    /* Large input without a copy: asked after each receive(), the session may name memory for the
+     * next bytes (at least NET_DIRECT_BYTES_MIN of it), which then belongs to the edge until
+     * received() or closed(). received() tells how many bytes were put there. Both or neither. */
+    bool (*direct)(void *session, char **into, usize *bytes);
+    void (*received)(void *session, usize bytes);
 };
 
 struct net_listener {
@@ -64,7 +72,8 @@ void edge_destroy(struct edge *edge);
 void net_send(struct net_conn *conn, const void *data, usize bytes);
 usize net_output_bytes(const struct net_conn *conn); /* waiting to be sent */
 void net_close_after_send(struct net_conn *conn);
-/* Stops and restarts receiving: backpressure. */
+/* Stops and restarts receiving: backpressure. What had arrived already is kept, and comes after
+ * net_resume(), never from inside it. */
 void net_pause(struct net_conn *conn);
 void net_resume(struct net_conn *conn);
 /* Closes (or calls expired) at this monotonic time unless set anew; 0: back to the idle time-out.
@@ -73,7 +82,11 @@ void net_set_deadline(struct net_conn *conn, u64 deadline_ns);
 /* A held connection keeps its session memory after closed(). Pairs. */
 void net_hold(struct net_conn *conn);
 void net_release(struct net_conn *conn);
+/* Output goes nowhere any more. False while the peer, having closed its side, may still read: a
+ * session that holds the connection may still answer after closed(). */
 bool net_is_closed(const struct net_conn *conn);
+/* Has protocol->later() called once before the loop waits again. */
+void net_call_later(struct net_conn *conn);
 /* Numeric address of the peer, for limits and logs. */
 const char *net_peer(const struct net_conn *conn);
 

@@ -1,0 +1,533 @@
+#include "net/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define OUT_BYTES (4 * KIB) /* a piece of output memory; more is allocated and freed */
+#define SPARE_OUT_MAX 4096  /* pieces kept */
+#define BULK_REQUESTS 4     /* small inputs after a large one before multishot is worth it again */
+
+_Static_assert(offsetof(struct net_conn, timer) == 0, "timers are cast to connections");
+
+/* --- output memory ---------------------------------------------------------------------------- */
+
+static void out_give(struct edge *edge, struct out *out) {
+    if (out->capacity == OUT_BYTES && edge->spare_out_count < SPARE_OUT_MAX) {
+        memcpy(out->data, &edge->spare_out, sizeof edge->spare_out);
+        edge->spare_out = out->data;
+        edge->spare_out_count++;
+    } else {
+        free(out->data);
+    }
+    *out = (struct out){0};
+}
+
+static bool out_reserve(struct edge *edge, struct out *out, usize bytes, usize bytes_max) {
+    usize needed = out->bytes + bytes;
+    if (needed <= out->capacity) {
+        return true;
+    }
+    if (needed > bytes_max) {
+        return false;
+    }
+    if (out->data == NULL && needed <= OUT_BYTES && edge->spare_out != NULL) {
+        out->data = edge->spare_out;
+        memcpy(&edge->spare_out, out->data, sizeof edge->spare_out);
+        edge->spare_out_count--;
+        out->capacity = OUT_BYTES;
+        return true;
+    }
+    usize capacity = MAX(out->capacity, OUT_BYTES);
+    while (capacity < needed) {
+        capacity *= 2;
+    }
+    char *data = realloc(out->data, capacity);
+    if (data == NULL) {
+        return false;
+    }
+    out->data = data;
+    out->capacity = capacity;
+    return true;
+}
+
+static bool out_add(struct edge *edge, struct out *out, const void *data, usize bytes,
+                    usize bytes_max) {
+    if (!out_reserve(edge, out, bytes, bytes_max)) {
+        return false;
+    }
+    memcpy(out->data + out->bytes, data, bytes);
+    out->bytes += bytes;
+    return true;
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+void conn_mark_dirty(struct net_conn *conn) {
+    if (conn->dirty) {
+        return;
+    }
+    struct conn_list *list = &conn->edge->dirty;
+    conn->dirty = true;
+    conn->next_dirty = NULL;
+    if (list->last == NULL) {
+        list->first = conn;
+    } else {
+        list->last->next_dirty = conn;
+    }
+    list->last = conn;
+}
+
+struct net_conn *conn_list_pop_dirty(struct edge *edge) {
+    struct net_conn *conn = edge->dirty.first;
+    if (conn != NULL) {
+        edge->dirty.first = conn->next_dirty;
+        if (edge->dirty.first == NULL) {
+            edge->dirty.last = NULL;
+        }
+        conn->dirty = false;
+    }
+    return conn;
+}
+
+static void mark_back(struct net_conn *conn) {
+    if (conn->called_back) {
+        return;
+    }
+    struct conn_list *list = &conn->edge->back;
+    conn->called_back = true;
+    conn->next_back = NULL;
+    if (list->last == NULL) {
+        list->first = conn;
+    } else {
+        list->last->next_back = conn;
+    }
+    list->last = conn;
+}
+
+struct net_conn *conn_list_pop_back(struct edge *edge) {
+    struct net_conn *conn = edge->back.first;
+    if (conn != NULL) {
+        edge->back.first = conn->next_back;
+        if (edge->back.first == NULL) {
+            edge->back.last = NULL;
+        }
+        conn->called_back = false;
+    }
+    return conn;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static struct net_conn *take_conn(struct edge *edge) {
+    struct net_conn *conn = edge->spare;
+    if (conn != NULL) {
+        edge->spare = conn->next_dirty;
+        return conn;
+    }
+    if (edge->slots_used == edge->options.connections_max) {
+        return NULL;
+    }
+    conn = calloc(1, sizeof *conn);
+    void *session = conn == NULL ? NULL : malloc(MAX(edge->session_bytes, (usize)1));
+    if (session == NULL) {
+        free(conn);
+        return NULL;
+    }
+    conn->session = session;
+    conn->slot = edge->slots_used++;
+    edge->conn[conn->slot] = conn;
+    return conn;
+}
+
+static void set_timer(struct net_conn *conn) {
+    u64 idle_ns = conn->edge->options.idle_ns;
+    u64 due = conn->deadline_ns;
+    if (due == 0) {
+        due = idle_ns == 0 ? UINT64_MAX : conn->active_ns + idle_ns;
+    }
+    wheel_set(&conn->edge->wheel, &conn->timer, due);
+}
+
+bool conn_open(struct edge *edge, const struct listener *listener, int fd) {
+    struct net_conn *conn = edge->stopping ? NULL : take_conn(edge);
+    if (conn == NULL) {
+        stat_add(&edge->stat_refused, 1);
+        close(fd);
+        return false;
+    }
+    *conn = (struct net_conn){
+        .edge = edge,
+        .protocol = listener->with.protocol,
+        .session = conn->session,
+        .fd = fd,
+        .slot = conn->slot,
+        .generation = conn->generation + 1,
+        .active_ns = edge->now_ns,
+    };
+    edge->open_count++;
+    stat_add(&edge->stat_accepted, 1);
+    atomic_store_explicit(&edge->stat_connections, edge->open_count, memory_order_relaxed);
+    memset(conn->session, 0, conn->protocol->session_bytes);
+    set_timer(conn);
+    conn_mark_dirty(conn);
+    conn->protocol->open(conn->session, conn, listener->with.context);
+    return true;
+}
+
+static void free_conn(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    edge->ring->ops->forget(edge->ring, conn->fd, conn->slot);
+    close(conn->fd);
+    conn->fd = -1;
+    wheel_remove(&edge->wheel, &conn->timer);
+    out_give(edge, &conn->out);
+    out_give(edge, &conn->flight);
+    out_give(edge, &conn->stash);
+    conn->next_dirty = edge->spare;
+    edge->spare = conn;
+    edge->open_count--;
+    atomic_store_explicit(&edge->stat_connections, edge->open_count, memory_order_relaxed);
+}
+
+void conn_free_all(struct edge *edge) {
+    for (u32 slot = 0; slot < edge->slots_used; slot++) {
+        struct net_conn *conn = edge->conn[slot];
+        if (conn->fd >= 0) {
+            close(conn->fd);
+        }
+        free(conn->out.data);
+        free(conn->flight.data);
+        free(conn->stash.data);
+        free(conn->session);
+        free(conn);
+    }
+    while (edge->spare_out != NULL) {
+        void *piece = edge->spare_out;
+        memcpy(&edge->spare_out, piece, sizeof edge->spare_out);
+        free(piece);
+    }
+}
+
+void conn_kill(struct net_conn *conn) {
+    if (!conn->dead) {
+        conn->dead = true;
+        shutdown(conn->fd, SHUT_RDWR); /* ends what is in flight; close() alone would not */
+        conn_mark_dirty(conn);
+    }
+}
+
+/* --- settling --------------------------------------------------------------------------------- */
+
+static void settle_output(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    if (conn->dead) {
+        out_give(edge, &conn->out);
+        return;
+    }
+    if (!conn->sending && conn->out.bytes > 0) {
+        struct out empty = conn->flight;
+        conn->flight = conn->out;
+        conn->out = empty;
+        conn->flight_sent = 0;
+        conn->sending = true;
+        edge->ring->ops->send(edge->ring, conn->fd, conn->slot, conn->generation, conn->flight.data,
+                              conn->flight.bytes);
+    }
+    if (conn->closing && !conn->finished && !conn->sending) {
+        conn->finished = true;
+        shutdown(conn->fd, SHUT_WR);
+        net_set_deadline(conn, edge->now_ns + LINGER_NS);
+    }
+}
+
+static void start_receive(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    const struct net_protocol *protocol = conn->protocol;
+    char *into;
+    usize bytes;
+    if (!conn->closing && protocol->direct != NULL &&
+        protocol->direct(conn->session, &into, &bytes)) {
+        conn->receiving = RECEIVE_DIRECT;
+        conn->bulk = BULK_REQUESTS;
+        edge->ring->ops->receive_into(edge->ring, conn->fd, conn->slot, conn->generation, into,
+                                      MIN(bytes, (usize)INT32_MAX));
+        return;
+    }
+    conn->receiving = conn->bulk > 0 ? RECEIVE_ONCE : RECEIVE_FOR_EVER;
+    edge->ring->ops->receive(edge->ring, conn->fd, conn->slot, conn->generation, conn->bulk == 0);
+}
+
+static void settle_input(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    bool wanted = !conn->dead && !conn->input_ended && !edge->stopping &&
+                  (conn->closing || (!conn->paused && conn->stash.bytes == 0));
+    if (conn->receiving == RECEIVE_IDLE) {
+        if (wanted) {
+            start_receive(conn);
+        } else if (edge->stopping) {
+            conn->input_ended = true;
+        }
+        return;
+    }
+    char *into;
+    usize bytes;
+    bool go_direct = wanted && conn->receiving == RECEIVE_FOR_EVER && !conn->closing &&
+                     conn->protocol->direct != NULL &&
+                     conn->protocol->direct(conn->session, &into, &bytes);
+    /* A dead connection's receive ends by the shutdown. */
+    if ((!wanted || go_direct) && !conn->cancelling && !conn->dead) {
+        conn->cancelling = true;
+        edge->ring->ops->cancel_receive(edge->ring, conn->slot, conn->generation);
+    }
+}
+
+void conn_settle(struct net_conn *conn) {
+    if (conn->closing || conn->dead) {
+        out_give(conn->edge, &conn->stash);
+    }
+    settle_output(conn);
+    settle_input(conn);
+    bool input_over =
+        conn->dead || conn->edge->stopping || (conn->input_ended && conn->stash.bytes == 0);
+    if (input_over && conn->receiving == RECEIVE_IDLE && !conn->closed_told) {
+        conn->closed_told = true;
+        conn->protocol->closed(conn->session);
+    }
+    if (conn->dead && conn->full) { /* who waits for room must not wait for ever */
+        conn->full = false;
+        if (conn->protocol->drained != NULL && conn->holds > 0) {
+            conn->protocol->drained(conn->session);
+        }
+    }
+    bool quiet = conn->receiving == RECEIVE_IDLE && !conn->sending && conn->out.bytes == 0;
+    if (conn->closed_told && quiet && conn->holds == 0 && !conn->dirty && !conn->called_back) {
+        free_conn(conn);
+    }
+}
+
+/* --- events of the loop ----------------------------------------------------------------------- */
+
+static void deliver(struct net_conn *conn, const char *data, usize bytes) {
+    if (conn->closing || conn->dead || conn->edge->stopping) {
+        return; /* read only so that the peer gets to read our last words */
+    }
+    if (conn->paused || conn->stash.bytes > 0) {
+        if (!out_add(conn->edge, &conn->stash, data, bytes, NET_STASH_BYTES_MAX)) {
+            conn_kill(conn);
+        }
+        return;
+    }
+    conn->protocol->receive(conn->session, data, bytes);
+    if (conn->protocol->direct != NULL && conn->receiving == RECEIVE_FOR_EVER) {
+        char *into;
+        usize wanted;
+        if (conn->protocol->direct(conn->session, &into, &wanted)) {
+            conn_mark_dirty(conn);
+        }
+    }
+}
+
+void conn_on_receive(struct net_conn *conn, const struct ring_event *event) {
+    bool direct = conn->receiving == RECEIVE_DIRECT;
+    if (!event->more) {
+        conn->receiving = RECEIVE_IDLE;
+        conn->cancelling = false;
+        conn_mark_dirty(conn);
+    }
+    if (event->result > 0) {
+        usize bytes = (usize)event->result;
+        conn->active_ns = conn->edge->now_ns;
+        stat_add(&conn->edge->stat_received, bytes);
+        if (!direct) {
+            if (conn->bulk > 0 && bytes < NET_DIRECT_BYTES_MIN / 4) {
+                conn->bulk--;
+            }
+            deliver(conn, event->data, bytes);
+        } else if (!conn->closing && !conn->dead) {
+            conn->protocol->received(conn->session, bytes);
+        }
+        return;
+    }
+    switch (event->result) {
+    case 0:
+        conn->input_ended = true;
+        break;
+    case -ENOBUFS:
+        stat_add(&conn->edge->stat_starved, 1);
+        break;
+    case -ECANCELED:
+    case -EAGAIN:
+    case -EINTR:
+        break;
+    default:
+        conn_kill(conn);
+    }
+    conn_mark_dirty(conn);
+}
+
+void conn_on_send(struct net_conn *conn, const struct ring_event *event) {
+    struct edge *edge = conn->edge;
+    conn->active_ns = edge->now_ns;
+    if (event->result > 0) {
+        stat_add(&edge->stat_sent, (u64)event->result);
+        conn->flight_sent += (usize)event->result;
+    } else if (event->result != -EINTR && event->result != -EAGAIN) {
+        conn_kill(conn);
+    }
+    if (!conn->dead && conn->flight_sent < conn->flight.bytes) {
+        edge->ring->ops->send(edge->ring, conn->fd, conn->slot, conn->generation,
+                              conn->flight.data + conn->flight_sent,
+                              conn->flight.bytes - conn->flight_sent);
+        return;
+    }
+    conn->sending = false;
+    out_give(edge, &conn->flight);
+    if (conn->full && !conn->dead && net_output_bytes(conn) <= NET_OUTPUT_BYTES_LOW) {
+        conn->full = false;
+        if (conn->protocol->drained != NULL && (!conn->closed_told || conn->holds > 0)) {
+            conn->protocol->drained(conn->session);
+        }
+    }
+    if (conn->out.bytes > 0 || conn->closing || conn->dead || conn->closed_told) {
+        conn_mark_dirty(conn);
+    }
+}
+
+void conn_on_timer(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    u64 now = edge->now_ns;
+    u64 due = conn->deadline_ns;
+    if (due == 0) {
+        due = edge->options.idle_ns == 0 ? UINT64_MAX : conn->active_ns + edge->options.idle_ns;
+    }
+    if (due > now) {
+        set_timer(conn);
+        return;
+    }
+    if (conn->deadline_ns == 0 && conn->holds > 0) {
+        conn->active_ns = now; /* somebody works for it, so it is not idle */
+        set_timer(conn);
+        return;
+    }
+    stat_add(&edge->stat_expired, conn->finished ? 0 : 1);
+    bool ask = conn->deadline_ns != 0 && conn->protocol->expired != NULL && !conn->closing &&
+               !conn->closed_told && !conn->dead;
+    conn->deadline_ns = 0;
+    conn->active_ns = now;
+    if (ask) {
+        conn->protocol->expired(conn->session);
+    } else {
+        conn_kill(conn);
+    }
+    set_timer(conn);
+}
+
+void conn_call_back(struct net_conn *conn) {
+    if (conn->later) {
+        conn->later = false;
+        if (conn->protocol->later != NULL) {
+            conn->protocol->later(conn->session);
+        }
+    }
+    if (!conn->paused && conn->stash.bytes > 0) {
+        struct out stash = conn->stash;
+        conn->stash = (struct out){0};
+        if (!conn->closed_told) {
+            deliver(conn, stash.data, stash.bytes);
+        }
+        out_give(conn->edge, &stash);
+    }
+    conn_mark_dirty(conn);
+}
+
+/* --- for protocols ---------------------------------------------------------------------------- */
+
+void net_send(struct net_conn *conn, const void *data, usize bytes) {
+    if (conn->dead || conn->finished || bytes == 0) {
+        return;
+    }
+    if (!out_add(conn->edge, &conn->out, data, bytes, NET_OUTPUT_BYTES_MAX)) {
+        conn_kill(conn); /* half an answer would be worse than none */
+        return;
+    }
+    if (net_output_bytes(conn) >= NET_OUTPUT_BYTES_HIGH) {
+        conn->full = true;
+    }
+    if (!conn->sending) {
+        conn_mark_dirty(conn);
+    }
+}
+
+usize net_output_bytes(const struct net_conn *conn) {
+    return conn->out.bytes + (conn->sending ? conn->flight.bytes - conn->flight_sent : 0);
+}
+
+void net_close_after_send(struct net_conn *conn) {
+    conn->closing = true;
+    conn_mark_dirty(conn);
+}
+
+void net_pause(struct net_conn *conn) {
+    if (!conn->paused) {
+        conn->paused = true;
+        conn_mark_dirty(conn);
+    }
+}
+
+void net_resume(struct net_conn *conn) {
+    if (conn->paused) {
+        conn->paused = false;
+        mark_back(conn);
+    }
+}
+
+void net_call_later(struct net_conn *conn) {
+    conn->later = true;
+    mark_back(conn);
+}
+
+void net_set_deadline(struct net_conn *conn, u64 deadline_ns) {
+    conn->deadline_ns = deadline_ns;
+    set_timer(conn);
+}
+
+void net_hold(struct net_conn *conn) {
+    conn->holds++;
+}
+
+void net_release(struct net_conn *conn) {
+    check(conn->holds > 0);
+    conn->holds--;
+    if (conn->holds == 0 && conn->closed_told) {
+        conn_mark_dirty(conn);
+    }
+}
+
+bool net_is_closed(const struct net_conn *conn) {
+    return conn->dead || conn->finished;
+}
+
+const char *net_peer(const struct net_conn *conn) {
+    struct net_conn *mutable = (struct net_conn *)(uintptr_t)conn; /* a cache, filled when asked */
+    if (conn->peer[0] == 0) {
+        struct sockaddr_storage address = {0};
+        socklen_t bytes = sizeof address;
+        const void *from = NULL;
+        if (getpeername(conn->fd, (struct sockaddr *)(void *)&address, &bytes) == 0) {
+            from = address.ss_family == AF_INET6
+                       ? (const void *)&((struct sockaddr_in6 *)(void *)&address)->sin6_addr
+                       : (const void *)&((struct sockaddr_in *)(void *)&address)->sin_addr;
+        }
+        if (from == NULL ||
+            inet_ntop(address.ss_family, from, mutable->peer, sizeof mutable->peer) == NULL) {
+            memcpy(mutable->peer, "unknown", 8);
+        }
+    }
+    return conn->peer;
+}
