@@ -60,8 +60,10 @@ struct http_call {
 bool http_call_header(const struct http_call *call, const char *lower_name, struct slice *value);
 /* A query parameter by name (the first one given); empty and false if absent. */
 bool http_call_param(const struct http_call *call, const char *name, struct slice *value);
-/* Moves the body's memory to the caller, who gives it back to the front thread's pool. The slice
- * call->body stays valid until then. `block.data` is NULL if the body was empty. */
+/* Numeric address of the client, "unknown" when its connection is gone. */
+const char *http_call_peer(const struct http_call *call);
+/* Moves the body's memory to the caller, who gives it back to the front thread's pool. call->body
+ * (which this may move) stays valid until then. `block.data` is NULL if the body was empty. */
 struct block http_call_take_body(struct http_call *call);
 /* The reply of a pending call is complete. */
 void http_call_finish(struct http_call *call);
