@@ -1,0 +1,173 @@
+/*
+ * fields.h: what an event may say: the members of the two request bodies, their rules, and how a
+ * member's value becomes a cell of the batch. Values are checked and stored here, one by one; which
+ * member comes when and what is missing is the caller's business (decode.c, client.c, shape.c).
+ *
+ * The bytes of the body are only looked at. Where a text has to be changed (unescaped, lower-cased,
+ * normalised) its column is noted in draft.change, and draft_settle() changes it once the whole
+ * body is known to be good.
+ */
+#ifndef MARGIN_EVENT_FIELDS_H
+#define MARGIN_EVENT_FIELDS_H
+
+#include "event.h"
+#include "json/cursor.h"
+
+/* Members of an ingest event, in the order in which violations are reported. */
+enum field {
+    FIELD_EVENT_NAME,
+    FIELD_CUSTOMER,
+    FIELD_FEATURE,
+    FIELDS_REQUIRED, /* the ones above */
+    FIELD_TIMESTAMP = FIELDS_REQUIRED,
+    FIELD_COST,
+    FIELD_COST_UNIT,
+    FIELD_REVENUE,
+    FIELD_USAGE,
+    FIELD_MODEL,
+    FIELD_PROVIDER,
+    FIELD_INPUT,
+    FIELD_OUTPUT,
+    FIELD_CACHED,
+    FIELD_CACHE_WRITE,
+    FIELD_REASONING,
+    FIELD_PROPERTIES,
+    FIELD_META,
+    FIELD_KEY,
+    FIELD_TRACE,
+    FIELD_SPAN,
+    FIELD_PARENT,
+    FIELD_AGENT,
+    FIELD_DURATION,
+    FIELD_COST_TYPE,
+    INGEST_FIELDS
+};
+
+/* Members of a single event (Observe 3), likewise; those of costInput are among them. */
+enum client_field {
+    CLIENT_EVENT_NAME,
+    CLIENT_KEY,
+    CLIENT_OCCURRED,
+    CLIENT_FEATURE_ID,
+    CLIENT_FEATURE_KEY,
+    CLIENT_CUSTOMER_ID,
+    CLIENT_STRIPE_CUSTOMER,
+    CLIENT_CUSTOMER_REFERENCE,
+    CLIENT_SUBSCRIPTION,
+    CLIENT_ENTITLEMENT,
+    CLIENT_INVOICE,
+    CLIENT_FLOW,
+    CLIENT_USAGE,
+    CLIENT_COST,
+    CLIENT_REVENUE,
+    CLIENT_META,
+    CLIENT_COST_INPUT,
+    CLIENT_FIELDS_TOP,
+    COST_INPUT_MODEL = CLIENT_FIELDS_TOP,
+    COST_INPUT_PROVIDER,
+    COST_INPUT_INPUT,
+    COST_INPUT_OUTPUT,
+    COST_INPUT_CACHED,
+    COST_INPUT_CACHE_WRITE,
+    COST_INPUT_REASONING,
+    COST_INPUT_UNITS,
+    CLIENT_FIELDS
+};
+
+enum field_kind {
+    FIELD_KIND_TEXT,       /* a string of 1..bytes_max bytes */
+    FIELD_KIND_KEY,        /* the same, but "" is as absent */
+    FIELD_KIND_UNIT,       /* a cost unit */
+    FIELD_KIND_TIME,       /* RFC 3339 */
+    FIELD_KIND_MONEY,      /* dollars */
+    FIELD_KIND_USAGE,      /* units */
+    FIELD_KIND_TOKENS,     /* a whole number */
+    FIELD_KIND_DURATION,   /* milliseconds */
+    FIELD_KIND_PROPERTIES, /* any object */
+    FIELD_KIND_META,       /* an object of strings, or of what becomes strings */
+    FIELD_KIND_ANY_META,   /* any object, within the size of meta */
+    FIELD_KIND_REF,        /* a Platform id: a string that the caller uses */
+    FIELD_KIND_OTHER       /* the caller's business */
+};
+
+struct field_rule {
+    const char *name;
+    u8 kind;               /* enum field_kind */
+    u8 column;             /* enum event_text or event_number */
+    u16 bytes_max;         /* of a text */
+    bool numeric_text;     /* a number may come as a string */
+    const char *complaint; /* names the member; static */
+};
+
+extern const struct field_rule field_rules[INGEST_FIELDS];
+extern const struct field_rule client_rules[CLIENT_FIELDS];
+
+/* Finds a member's index by its name: a small table with open addressing. */
+#define FIELD_TABLE_SLOTS 128
+struct field_table {
+    const struct field_rule *rules;
+    u8 slot[FIELD_TABLE_SLOTS]; /* index + 1; 0: empty */
+};
+#define FIELD_UNKNOWN UINT32_MAX
+
+void field_table_init(struct field_table *table, const struct field_rule *rules, u32 first,
+                      u32 count);
+u32 field_find(const struct field_table *table, struct slice name);
+
+/* The members of one object. */
+struct members {
+    struct json_value value[32];
+    u32 given;         /* bit f: value[f] is there and not null */
+    u32 lone;          /* bit f: a string in it has a lone surrogate */
+    bool unknown_lone; /* so has a name or an unknown member */
+};
+_Static_assert(INGEST_FIELDS <= 32 && CLIENT_FIELDS <= 32, "a member is a bit of a u32");
+
+/* Reads the object at the cursor; of a repeated member the last one stays. False: not JSON. The
+ * members found so far are kept, so that two objects can fill one set. */
+bool members_read(struct json_cursor *cursor, const struct field_table *table, u32 depth_room,
+                  struct members *members);
+
+/* An event on its way into row `row`. */
+struct draft {
+    struct event_batch *batch;
+    u32 row;
+    u32 present;
+    u32 change; /* TEXT_BIT of columns that draft_settle() has work for */
+    u8 flags;
+    i64 now_ms;
+};
+
+void draft_begin(struct draft *draft, struct event_batch *batch, u32 row, i64 now_ms);
+
+/* Stores a member's value by its rule. Returns NULL or the complaint. */
+const char *draft_put(struct draft *draft, const struct field_rule *rule,
+                      const struct json_value *value);
+
+/* cachedInputTokens and cacheWriteTokens are parts of inputTokens. NULL or the complaint. */
+const char *draft_check_tokens(const struct draft *draft);
+
+/* Fills what has a default or is the same for all, and the row's remaining columns. */
+void draft_finish(struct draft *draft);
+
+static inline void draft_set_number(struct draft *draft, enum event_number number, i64 value) {
+    draft->batch->number[number][draft->row] = value;
+    draft->present |= NUM_BIT(number);
+}
+
+static inline void draft_set_text(struct draft *draft, enum event_text text, const char *data,
+                                  usize bytes) {
+    draft->batch->ref[text][draft->row] =
+        (struct text_ref){(u32)(data - draft->batch->text), (u32)bytes};
+    draft->present |= TEXT_BIT(text);
+}
+
+/* Bytes of free text that draft_settle() would need for these columns of a row. */
+usize draft_settle_bytes(const struct event_batch *batch, u32 row, u32 change);
+/* Unescapes, lower-cases and normalises the columns noted in `change`. */
+void draft_settle(struct event_batch *batch, u32 row, u32 change);
+
+/* Whether a string value stays empty once it is unescaped. */
+bool value_is_empty(const struct json_value *value);
+
+#endif
