@@ -29,7 +29,4 @@ enum auth_outcome auth_client(struct http_call *call, struct identity *identity)
 /* The words of a refusal. */
 const char *auth_text(enum auth_outcome outcome);
 
-/* As long as the lengths are equal, takes the same time whatever the bytes. */
-bool auth_same_bytes(const char *a, const char *b, usize bytes);
-
 #endif

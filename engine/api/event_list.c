@@ -1,3 +1,4 @@
+/* event_list.c: heap, narrowing and the pass over the log behind one page of events. */
 #include "api/event_list.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* event_object.c: one event as JSON, member by member in the order of the specification. */
 #include "api/event_object.h"
 
 struct row {

@@ -1,3 +1,4 @@
+/* event_rows.c: reads the wanted rows in few scans and keeps their JSON, not their fields. */
 #include "api/event_rows.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* figures.c: names and rounding of the figures in answers. */
 #include "api/figures.h"
 
 void figures_write_sums(struct json_writer *json, const struct figures *figures) {

@@ -1,3 +1,4 @@
+/* metrics.c: the text form of Prometheus, by hand: it is three lines a metric. */
 #include "api/metrics.h"
 
 static void put_head(struct buf *out, enum metrics_kind kind, const char *name, const char *help) {

@@ -1,3 +1,4 @@
+/* params.c: reads pages and windows; what cannot be read is refused, never guessed. */
 #include "api/params.h"
 
 #include "query/query.h"

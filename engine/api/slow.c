@@ -1,3 +1,4 @@
+/* slow.c: a call that waits for a reader thread; its reply is the thread's until done(). */
 #include "api/slow.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Kills the server under load, again and again, and holds it to its promise: what was acknowledged is
-there exactly once, what was not is there at most once, and sending everything again changes nothing that
-counted.
+"""Kills the server under load, again and again, and holds it to its promise: what was acknowledged
+is there exactly once, what was not is there at most once, and sending everything again changes
+nothing that counted.
 
 usage: run.py --build DIR [--rounds N] [--net uring|epoll] [--seed N]
 

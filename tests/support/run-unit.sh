@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a Criterion binary and believes it only with proof: the exit code must be 0, the closing line must
-# count at least one test, and no sanitizer may have left a report (a leak alone does not change the exit
-# code of a test).
+# Runs a Criterion binary and believes it only with proof: the exit code must be 0, the closing line
+# must count at least one test, and no sanitizer may have left a report (a leak alone does not
+# change the exit code of a test).
 set -uo pipefail
 
 if [ $# -lt 1 ]; then

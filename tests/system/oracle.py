@@ -1,7 +1,7 @@
 """What the figures must be, computed again from the events alone.
 
-Nothing here is shared with the server: prices are read from the JSON table by rules written a second
-time, money is whole picodollars in Python integers, and every figure is a plain sum over a list.
+Nothing here is shared with the server: prices are read from the JSON table by rules written a
+second time, money is whole picodollars in Python integers, and every figure is a plain sum.
 """
 
 import json

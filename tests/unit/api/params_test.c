@@ -1,0 +1,110 @@
+/* params_test.c: pages, windows and numbers of query strings. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "api/params.h"
+#include "query/query.h"
+#include "json/time.h"
+
+#define NOW_MS ((i64)1790000000123)
+
+static struct http_call make_call(const char *const *pairs, u32 count) {
+    struct http_call call = {.now_ms = NOW_MS, .param_count = count};
+    for (u32 i = 0; i < count; i++) {
+        call.param[i].name = (struct slice){pairs[2 * i], strlen(pairs[2 * i])};
+        call.param[i].value = (struct slice){pairs[2 * i + 1], strlen(pairs[2 * i + 1])};
+    }
+    return call;
+}
+
+Test(params, page) {
+    static const struct {
+        const char *limit;
+        const char *offset;
+        struct page expected;
+    } cases[] = {
+        {"", "", {50, 0}},
+        {"7", "3", {7, 3}},
+        {"x", "y", {50, 0}},
+        {"-1", "-5", {50, 0}},
+        {"0", "0", {50, 0}},
+        {"200", "1", {200, 1}},
+        {"201", "1", {200, 1}},
+        {"5.5", "1e3", {50, 0}},
+        {"1", "18446744073709551616", {1, UINT64_MAX}},
+        {"99999999999999999999", "18446744073709551615", {200, UINT64_MAX}},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+        const char *pairs[] = {"limit", cases[i].limit, "offset", cases[i].offset};
+        struct http_call call = make_call(pairs, 2);
+        struct page page = params_page(&call, 50, 200);
+        cr_assert_eq(page.limit, cases[i].expected.limit, "limit of case %u", i);
+        cr_assert_eq(page.offset, cases[i].expected.offset, "offset of case %u", i);
+    }
+    struct http_call none = make_call(NULL, 0);
+    cr_assert_eq(params_page(&none, 50, 200).limit, 50);
+}
+
+static i64 at(const char *text) {
+    i64 ms = -1;
+    cr_assert(time_parse((struct slice){text, strlen(text)}, &ms));
+    return ms;
+}
+
+static void expect_window(const char *const *pairs, u32 count, i64 from, i64 to) {
+    struct http_call call = make_call(pairs, count);
+    struct window window;
+    const char *why = params_window(&call, 90, &window);
+    cr_assert_null(why, "%s", why);
+    cr_assert_eq(window.from, from, "from %s", pairs[1]);
+    cr_assert_eq(window.to, to, "to %s", pairs[1]);
+}
+
+Test(params, window) {
+    const i64 day = TIME_MS_PER_DAY;
+    const i64 hour = day / 24;
+    const i64 long_ago = NOW_MS - 90 * day;
+    const char *nothing[] = {"x", "y"};
+    expect_window(nothing, 1, long_ago - long_ago % hour, INT64_MAX);
+    const char *one_day[] = {"days", "1"};
+    expect_window(one_day, 1, NOW_MS - day - (NOW_MS - day) % 60000, INT64_MAX);
+    const char *all[] = {"days", "all"};
+    expect_window(all, 1, INT64_MIN, INT64_MAX);
+    const char *ages[] = {"days", "99999999999999999999"};
+    expect_window(ages, 1, INT64_MIN, INT64_MAX);
+    const char *dates[] = {"date_from", "2026-05-01", "date_to", "2026-05-01", "days", "7"};
+    expect_window(dates, 3, at("2026-05-01T00:00:00Z"), at("2026-05-02T00:00:00Z"));
+    const char *times[] = {"date_from", "2026-05-01T10:00:00.5Z", "date_to",
+                           "2026-05-01T10:00:00.5Z"};
+    expect_window(times, 2, at("2026-05-01T10:00:00.500Z"), at("2026-05-01T10:00:00.501Z"));
+    const char *open_end[] = {"date_from", "2026-05-01T10:00:00+02:00"};
+    expect_window(open_end, 1, at("2026-05-01T08:00:00Z"), INT64_MAX);
+    const char *open_start[] = {"date_to", "2026-05-01"};
+    expect_window(open_start, 1, INT64_MIN, at("2026-05-02T00:00:00Z"));
+}
+
+Test(params, refused_windows) {
+    static const char *const cases[][4] = {
+        {"days", "0", "x", ""},
+        {"days", "-1", "x", ""},
+        {"days", "seven", "x", ""},
+        {"date_from", "May", "x", ""},
+        {"date_to", "2026-02-30", "x", ""},
+        {"date_from", "2026-05-02", "date_to", "2026-05-01"},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct http_call call = make_call(cases[i], 2);
+        struct window window;
+        cr_assert_not_null(params_window(&call, 90, &window), "case %u", i);
+    }
+}
+
+Test(params, numbers) {
+    u64 value;
+    cr_assert(params_u64(SLICE("18446744073709551615"), &value) && value == UINT64_MAX);
+    cr_assert(params_u64(SLICE("007"), &value) && value == 7);
+    cr_assert_not(params_u64(SLICE("18446744073709551616"), &value));
+    cr_assert_not(params_u64(SLICE(""), &value));
+    cr_assert_not(params_u64(SLICE("-1"), &value));
+    cr_assert_not(params_u64(SLICE("1 "), &value));
+}
