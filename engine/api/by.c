@@ -3,6 +3,7 @@
  * one row writer each; what they share stands once. The figures come from memory; only explicit
  * bounds that cut a time bucket need the log, and those answers leave the front thread.
  */
+#include "api/agent_figures.h"
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
@@ -64,13 +65,17 @@ static void write_model(struct json_writer *json, const struct agg *agg, const s
     figures_write_last_seen(json, &row->figures);
 }
 
+static void write_agent_figures(struct json_writer *json, const struct figures *figures) {
+    figures_write_sums(json, figures);
+    figures_write_usage(json, figures);
+    figures_write_margin_r1(json, figures);
+    figures_write_last_seen(json, figures);
+}
+
 static void write_agent(struct json_writer *json, const struct agg *agg, const struct query *query,
                         const struct query_row *row) {
     write_group(json, agg, query, row, 0, "agent_id");
-    figures_write_sums(json, &row->figures);
-    figures_write_usage(json, &row->figures);
-    figures_write_margin_r1(json, &row->figures);
-    figures_write_last_seen(json, &row->figures);
+    write_agent_figures(json, &row->figures);
 }
 
 static void write_cost_type(struct json_writer *json, const struct agg *agg,
@@ -145,6 +150,30 @@ static void answer(struct http_call *call, u32 account) {
     }
 }
 
+/* Agents within bounds, which memory does not know. */
+static void answer_agents(struct http_call *call, u32 account) {
+    struct context *context = call->context;
+    struct query query;
+    check(make_query(call, account, &by_agent, &query) == NULL);
+    struct agent_figures agents;
+    enum err err = agent_figures_read(&agents, context->store, account, query.from, query.to);
+    if (err != ERR_OK) {
+        error_of(call, err);
+    } else {
+        struct json_writer json = json_writer(&call->reply);
+        json_array_begin(&json);
+        for (u32 i = 0; i < agents.count; i++) {
+            json_object_begin(&json);
+            json_key(&json, "agent_id");
+            json_string(&json, agent_figures_text(&agents, &agents.rows[i]));
+            write_agent_figures(&json, &agents.rows[i].figures);
+            json_object_end(&json);
+        }
+        json_array_end(&json);
+    }
+    agent_figures_free(&agents);
+}
+
 static enum call_outcome handle(struct http_call *call, const struct by *by) {
     struct identity identity;
     if (!auth_require(call, &identity)) {
@@ -157,6 +186,9 @@ static enum call_outcome handle(struct http_call *call, const struct by *by) {
         return error_invalid(call, why);
     }
     call->user = (void *)by;
+    if (by == &by_agent && (query.from != INT64_MIN || query.to != INT64_MAX)) {
+        return slow_reply(call, identity.account, answer_agents);
+    }
     if (agg_series_count(context->agg) > DIRECT_SERIES_MAX ||
         query_needs_log(context->agg, &query)) {
         return slow_reply(call, identity.account, answer);

@@ -36,6 +36,7 @@ def compare_aggregates(client, book):
         same(client, "/events/by-model?days=" + days, book.by_model(*bounds))
         same(client, "/events/by-cost-type?days=" + days,
              {"breakdown": book.by_cost_type(*bounds)})
+        same(client, "/events/by-agent?days=" + days, book.by_agent(*bounds))
 
 
 def compare_bounds(client, book, first_ms, last_ms):
@@ -46,6 +47,7 @@ def compare_bounds(client, book, first_ms, last_ms):
     same(client, "/api/events/by-customer" + path, book.by_customer(*bounds))
     same(client, "/api/events/by-model" + path, book.by_model(*bounds))
     same(client, "/api/events/by-cost-type" + path, {"breakdown": book.by_cost_type(*bounds)})
+    same(client, "/api/events/by-agent" + path, book.by_agent(*bounds))
     got = client.good("/api/events%s&limit=1" % path)
     equal(got["total"], len(book.select(*bounds)), "total of " + path)
 

@@ -323,8 +323,9 @@ class Book:
         groups = self.grouped(events, lambda e: (e.model, e.provider))
         return [self.row(["model", "model_provider"], v, s) for v, s in groups]
 
-    def by_agent(self):
-        groups = self.grouped([e for e in self.events if e.agent], lambda e: e.agent)
+    def by_agent(self, *window):
+        events = [e for e in self.select(*window, revenue=True) if e.agent]
+        groups = self.grouped(events, lambda e: e.agent)
         return [self.row(["agent_id"], [v], s, pct=10) for v, s in groups]
 
     def by_cost_type(self, *window):
