@@ -3,6 +3,7 @@
  * written when the events are durable and visible.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/auth.h"
 #include "api/context.h"
@@ -66,8 +67,12 @@ enum call_outcome ingest_handle(struct http_call *call) {
     struct context *context = call->context;
     struct decode_error error = {0, NULL};
     struct block body = http_call_take_body(call);
-    enum err err =
-        front_ingest(context->front, ingest, body, call->body.bytes, call->now_ms, &error);
+    usize bytes = call->body.bytes;
+    if (body.data != call->body.data) {
+        /* The block holds the head too; the pipeline wants the body at its start. */
+        memmove(body.data, call->body.data, bytes + EVENT_TEXT_PADDING);
+    }
+    enum err err = front_ingest(context->front, ingest, body, bytes, call->now_ms, &error);
     if (err == ERR_OK) {
         return CALL_PENDING;
     }

@@ -188,6 +188,7 @@ static void refuse_and_close(struct http_session *session, u16 status, const cha
 
 static void call_handler(struct http_session *session) {
     struct http_call *call = &session->call;
+    call->route = session->route;
     call->body = (struct slice){session->body, session->body_bytes};
     call->now_ms = session->io->wall_ms();
     session->state = HTTP_CALLING;
