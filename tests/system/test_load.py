@@ -1,0 +1,95 @@
+"""Several clients at once: what is acknowledged is visible, and an orderly end loses nothing."""
+
+import http.client
+import threading
+import time
+
+from harness import Failure, ensure, equal
+
+
+def event(customer, number):
+    return {"eventName": "chat", "customerReferenceId": customer, "featureKey": "search",
+            "costAmount": 1, "idempotencyKey": "%s-%d" % (customer, number)}
+
+
+def together(functions):
+    failures = []
+
+    def run(function):
+        try:
+            function()
+        except Exception as error:  # reported by the thread that waits
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(f,)) for f in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise Failure("in a client: %r" % failures[0])
+
+
+def test_acknowledged_is_visible(context):
+    """The next query after an answer sees its events, in figures, lists and by id."""
+    with context.server() as server:
+        def run(customer):
+            client = server.client()
+            sent = 0
+            for size in (1, 3, 1, 200, 1, 40, 1, 1, 900, 2):
+                client.ingest([event(customer, sent + n) for n in range(size)])
+                sent += size
+                page = client.good("/api/events?limit=1&customer_id=" + customer)
+                equal(page["total"], sent, "listed events of " + customer)
+                rows = client.good("/api/events/by-customer")
+                mine = [r for r in rows if r["customer_id"] == customer]
+                equal(mine[0]["event_count"], sent, "counted events of " + customer)
+                equal(mine[0]["total_cost"], sent, "cost of " + customer)
+                id = page["events"][0]["id"]
+                equal(client.good("/api/events/%d" % id)["customer_id"], customer, "by id")
+
+        together([lambda c=c: run("customer-%d" % c) for c in range(6)])
+
+
+def test_stop_under_load(context):
+    with context.server() as server:
+        acknowledged = {}
+        stopping = threading.Event()
+
+        def run(customer):
+            sent = 0
+            try:
+                client = server.client()
+                while True:
+                    client.ingest([event(customer, sent + n) for n in range(25)])
+                    sent += 25
+                    acknowledged[customer] = sent
+            except (OSError, http.client.HTTPException):
+                ensure(stopping.is_set(), "the server closed before it was told to stop")
+            except Failure:
+                ensure(stopping.is_set(), "refused before it was told to stop")
+
+        def stop():
+            time.sleep(0.7)
+            stopping.set()
+            server.stop()
+
+        together([lambda c=c: run("customer-%d" % c) for c in range(6)] + [stop])
+        server.start()
+        rows = server.client().good("/api/events/by-customer")
+        stored = {row["customer_id"]: row["event_count"] for row in rows}
+        for customer, sent in acknowledged.items():
+            ensure(stored[customer] in (sent, sent + 25),
+                   "%s: %d acknowledged, %d stored" % (customer, sent, stored[customer]))
+
+
+def test_many_connections(context):
+    with context.server() as server:
+        clients = [server.client() for _ in range(200)]
+        for number, client in enumerate(clients):
+            client.ingest([event("shared", number)])
+        for client in clients:
+            equal(client.get("/healthz").status, 200, "a connection")
+        equal(clients[0].good("/api/events?limit=1")["total"], 200, "stored")
+        for client in clients:
+            client.close()
