@@ -92,6 +92,7 @@ Test(config, precedence) {
                          config_env,
                          "MARGIND_NET=epoll",
                          "MARGIND_LOG_LEVEL=",
+                         "MARGIND_IDLE_SECONDS_NOT=x",
                          "MARGIND_IDLE_SECONDS=8",
                          "MARGIND_IDLE=1",
                          NULL};
@@ -115,7 +116,7 @@ Test(config, wrong_values) {
         expect_error(err, "is not a numeric HOST:PORT");
     }
     static const char *const sizes[] = {
-        "", "K", "1X", "1.5G", "-1", "99999999999999999999", "20000000T", "1K", "65T", "1GB"};
+        "", "K", "1X", "1.5G", "-1", "99999999999999999999", "16777217T", "1K", "65T", "1GB"};
     for (usize i = 0; i < ARRAY_COUNT(sizes); i++) {
         enum err err = load(NULL, "--log-map-bytes", sizes[i], NULL);
         expect_error(err, "is not a size from 1M to 64T");
