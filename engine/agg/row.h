@@ -1,0 +1,114 @@
+/*
+ * row.h: the accumulator of everything: 64 bytes, one cache line. A row is the sum of some events
+ * of one series in one bucket of time, or of one cell in one band of age. Its small fields overflow
+ * by design: then the row is emptied into a wide sum of its own, which is exact, and counting goes
+ * on from zero. So the common case is four 16-byte additions and one test.
+ *
+ * Bounds that make the test cheap: money and usage stay within +-2^62, tokens and durations below
+ * 2^31, counts below 2^15; then one addition cannot wrap, and leaving the range is seen in one bit.
+ */
+#ifndef MARGIN_AGG_ROW_H
+#define MARGIN_AGG_ROW_H
+
+#include "agg/array.h"
+#include "base.h"
+#include "event.h"
+
+struct row {
+    i64 cost;
+    i64 revenue;
+    i64 usage;
+    u32 duration_ms;
+    u32 series; /* owner; ROW_FREE if none */
+    u32 input;
+    u32 output;
+    u32 cached;
+    u32 cache_write;
+    u16 events;
+    u16 durations;
+    u16 unpriced;
+    u16 stamp; /* low bits of the bucket number, so that a cursor can tell its row */
+    u32 last;  /* latest event, ms from the bucket's start */
+    u32 wide;  /* index of the wide sum; 0: none */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct row) == 64, "a row is a cache line");
+
+#define ROW_FREE UINT32_MAX
+
+/* Exact sums. Counts are modulo 2^64, so that taking rows away again is exact too. */
+struct sums {
+    i128 cost;
+    i128 revenue;
+    i128 usage;
+    u64 events;
+    u64 input;
+    u64 output;
+    u64 cached;
+    u64 cache_write;
+    u64 duration_ms;
+    u64 durations;
+    u64 unpriced;
+};
+_Static_assert(sizeof(struct sums) == 112, "no padding, for snapshots");
+
+/* What one event adds. */
+struct delta {
+    struct row row;   /* defined if !wide */
+    struct sums sums; /* defined if wide */
+    bool wide;        /* a field is out of a row's range */
+};
+
+void delta_read(struct delta *delta, const struct event_batch *batch, u32 index);
+static inline void sums_add_row(struct sums *sums, const struct row *row) {
+    sums->cost += row->cost;
+    sums->revenue += row->revenue;
+    sums->usage += row->usage;
+    sums->events += row->events;
+    sums->input += row->input;
+    sums->output += row->output;
+    sums->cached += row->cached;
+    sums->cache_write += row->cache_write;
+    sums->duration_ms += row->duration_ms;
+    sums->durations += row->durations;
+    sums->unpriced += row->unpriced;
+}
+void sums_add(struct sums *sums, const struct sums *more);
+
+/* Empties the row into its wide sum, then adds the delta there or to the row. */
+void row_add_slow(struct row *row, const struct delta *delta, struct array *wides);
+/* Moves what `from` counts out of `row` (a row that contains it) into `into`. */
+void row_subtract(struct row *row, const struct row *from, struct array *wides);
+void row_merge(struct row *row, const struct row *from, struct array *wides);
+/* Row and wide sum together. */
+void row_read(const struct row *row, const struct array *wides, struct sums *sums);
+
+typedef u64 row_pair __attribute__((vector_size(16), may_alias));
+
+/* Adds an event. The row must have been opened with array_edit(). */
+static inline void row_add(struct row *row, const struct delta *delta, struct array *wides) {
+    const row_pair high = {(u64)1 << 63, (u64)1 << 63};
+    const row_pair usage_lane = {UINT64_MAX, 0};
+    const row_pair usage_high = {(u64)1 << 63, (u64)1 << 31};
+    const row_pair token_high = {0x8000000080000000u, 0x8000000080000000u};
+    const row_pair count_high = {0x0000800080008000u, 0};
+    row_pair *out = (row_pair *)(void *)row;
+    const row_pair *in = (const row_pair *)(const void *)&delta->row;
+    row_pair money = out[0] + in[0];
+    row_pair usage = out[1] + in[1];
+    row_pair tokens = out[2] + in[2]; /* 32-bit lanes stay below 2^32: no carry between them */
+    row_pair counts = out[3] + in[3];
+    row_pair bad = (money ^ (money + money)) & high;
+    bad |= (usage ^ ((usage + usage) & usage_lane)) & usage_high;
+    bad |= tokens & token_high;
+    bad |= counts & count_high;
+    if (unlikely(delta->wide || (bad[0] | bad[1]) != 0)) {
+        row_add_slow(row, delta, wides);
+        return;
+    }
+    out[0] = money;
+    out[1] = usage;
+    out[2] = tokens;
+    out[3] = counts;
+}
+
+#endif
