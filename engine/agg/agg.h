@@ -30,6 +30,9 @@ enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows
 const struct series_def *agg_pending(const struct agg *agg, u32 *count);
 void agg_settle(struct agg *agg);
 void agg_undo(struct agg *agg);
+/* After agg_undo(), for each batch it concerns: rows whose series is gone are SERIES_UNRESOLVED
+ * again. */
+void agg_unresolve(const struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count);
 /* Recovery: takes a definition from the log. ids ascend without gaps. ERR_CORRUPT otherwise. */
 enum err agg_define(struct agg *agg, const struct series_def *def);
 
@@ -45,8 +48,9 @@ u32 agg_value_find(struct agg *agg, u32 account, enum store_dim dim, struct slic
  * commits and recovery. */
 void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count);
 
-/* Lets time pass: windows that end now are kept relative to this. The writer thread calls it before
- * applying, and at least each second. */
+/* Lets time go on (writer thread; before each apply and at least each second): hours pass from one
+ * window to the next, minutes and hours that are no longer kept are dropped. Bounded work a call;
+ * answers are exact at any time. The clock never goes back: an earlier time changes nothing. */
 void agg_advance(struct agg *agg, i64 now_ms);
 
 void agg_read_lock(struct agg *agg);

@@ -1,0 +1,289 @@
+/*
+ * agg.c: making the figures and adding events to them.
+ *
+ * An event adds to eight rows: its series' minute, hour and day, the series' band, and the bands of
+ * customer, feature, model and cost type. Each is one cache line, and most are cold; so a slice of
+ * events is walked by three hands, the first fetching the series, the second what the series points
+ * to, the third what those point to, well ahead of the one that adds.
+ */
+#include "agg/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_EVENTS 1024 /* applied while readers wait */
+#define HAND_CELLS 8      /* how far each hand is ahead, in events */
+#define HAND_ROWS 20
+#define HAND_SERIES 36
+
+#define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
+#define MINUTES_DEFAULT 180
+#define MINUTES_MAX (7 * 24 * 60)
+
+enum array_id { /* part of the snapshot's format */
+                ARRAY_DIMS,
+                ARRAY_HASHES,
+                ARRAY_SERIES,
+                ARRAY_LINKS,
+                ARRAY_AGENTS,
+                ARRAY_TEXTS,
+                ARRAY_ENTITIES,
+                ARRAY_CELLS,
+                ARRAY_BANDS,
+                ARRAY_WIDES,
+                ARRAY_TRACES,
+                ARRAY_VALUES,
+                ARRAY_ROWS = ARRAY_VALUES + VALUE_DIMS,
+                ARRAYS = ARRAY_ROWS + WIDTHS
+};
+
+struct array *agg_array(struct agg *agg, u32 id) {
+    struct array *fixed[] = {&agg->dims,   &agg->hashes, &agg->series,   &agg->links,
+                             &agg->agents, &agg->texts,  &agg->entities, &agg->cells,
+                             &agg->bands,  &agg->wides,  &agg->traces};
+    if (id < ARRAY_COUNT(fixed)) {
+        return fixed[id];
+    }
+    if (id < ARRAY_ROWS) {
+        return &agg->values[id - ARRAY_VALUES];
+    }
+    return id < ARRAYS ? &agg->width[id - ARRAY_ROWS].rows : NULL;
+}
+
+static bool arrays_init(struct agg *agg) {
+    static const struct {
+        u32 record_bytes;
+        u32 shift;
+        u64 record_max;
+    } shape[] = {
+        [ARRAY_DIMS] = {sizeof(u32) * STORE_DIMS, 13, SERIES_MAX},
+        [ARRAY_HASHES] = {sizeof(struct hash128), 13, SERIES_MAX},
+        [ARRAY_SERIES] = {sizeof(struct series), 12, SERIES_MAX},
+        [ARRAY_LINKS] = {sizeof(struct link), 13, SERIES_MAX},
+        [ARRAY_AGENTS] = {sizeof(struct value), 12, DIM_VALUES_MAX},
+        [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, UINT32_MAX},
+        [ARRAY_ENTITIES] = {sizeof(struct entity), 12, SERIES_MAX * (u64)2},
+        [ARRAY_CELLS] = {sizeof(struct cell), 13, SERIES_MAX * (u64)2},
+        [ARRAY_BANDS] = {sizeof(struct row), 12, UINT32_MAX},
+        [ARRAY_WIDES] = {sizeof(struct sums), 11, UINT32_MAX},
+        [ARRAY_TRACES] = {sizeof(struct trace), 11, TRACES_MAX},
+        [ARRAY_VALUES] = {sizeof(struct value), 12, DIM_VALUES_MAX},
+        [ARRAY_ROWS] = {sizeof(struct row), 12, UINT32_MAX},
+    };
+    for (u32 id = 0; id < ARRAYS; id++) {
+        u32 like = id >= ARRAY_ROWS ? ARRAY_ROWS : MIN(id, (u32)ARRAY_VALUES);
+        struct array *array = agg_array(agg, id);
+        if (!array_init(array, &agg->heap, &agg->undo, id, shape[like].record_bytes,
+                        shape[like].shift, shape[like].record_max)) {
+            return false;
+        }
+        bool none = id == ARRAY_ENTITIES || id == ARRAY_CELLS || id == ARRAY_BANDS ||
+                    id == ARRAY_WIDES || id >= ARRAY_ROWS; /* record 0 stands for none */
+        if (none && !array_reserve(array, PARTITION_CHUNK)) {
+            return false;
+        }
+        array->count = id >= ARRAY_ROWS ? PARTITION_CHUNK : none;
+        if (id >= ARRAY_ROWS) {
+            ((struct row *)array_at(array, 0))->series = ROW_FREE;
+        }
+    }
+    return true;
+}
+
+static bool agg_init(struct agg *agg, const struct agg_options *options) {
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    bool locked = pthread_rwlock_init(&agg->lock, &attributes) == 0;
+    pthread_rwlockattr_destroy(&attributes);
+    if (!locked) {
+        return false;
+    }
+    heap_init(&agg->heap);
+    agg->seed = options->seed;
+    agg->minutes_kept =
+        options->minutes_kept == 0 ? MINUTES_DEFAULT : MIN(options->minutes_kept, (u32)MINUTES_MAX);
+    agg->oldest = INT64_MAX;
+    agg->newest = INT64_MIN;
+    width_init(&agg->width[WIDTH_MINUTE], MINUTE_MS);
+    width_init(&agg->width[WIDTH_HOUR], HOUR_MS);
+    width_init(&agg->width[WIDTH_DAY], DAY_MS);
+    agg->accounts = calloc(ACCOUNTS_MAX, sizeof *agg->accounts);
+    return agg->accounts != NULL && arrays_init(agg);
+}
+
+enum err agg_create(const struct agg_options *options, struct agg **out) {
+    struct agg *agg = calloc(1, sizeof *agg);
+    if (agg == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    if (!agg_init(agg, options)) {
+        agg_destroy(agg);
+        return ERR_NO_MEMORY;
+    }
+    agg_memory_publish(agg);
+    *out = agg;
+    return ERR_OK;
+}
+
+void agg_destroy(struct agg *agg) {
+    if (agg == NULL) {
+        return;
+    }
+
+    heap_destroy(&agg->heap);
+    pthread_rwlock_destroy(&agg->lock);
+    free(agg->accounts);
+    free(agg->pending);
+    free(agg->pending_values);
+    free(agg);
+}
+
+bool agg_account_make(struct agg *agg, u32 account) {
+    if (agg->accounts[account] != NULL) {
+        return true;
+    }
+    agg->accounts[account] = heap_take(&agg->heap, sizeof(struct account));
+    agg->account_max = MAX(agg->account_max, account + 1);
+    return agg->accounts[account] != NULL;
+}
+
+void agg_memory_publish(struct agg *agg) {
+    __atomic_store_n(&agg->memory_bytes, agg->heap.bytes_out, __ATOMIC_RELAXED);
+}
+
+u64 agg_memory_bytes(const struct agg *agg) {
+    return __atomic_load_n(&agg->memory_bytes, __ATOMIC_RELAXED);
+}
+
+u64 agg_version(const struct agg *agg) {
+    return __atomic_load_n(&agg->version, __ATOMIC_ACQUIRE);
+}
+
+void agg_read_lock(struct agg *agg) {
+    pthread_rwlock_rdlock(&agg->lock);
+}
+
+void agg_read_unlock(struct agg *agg) {
+    pthread_rwlock_unlock(&agg->lock);
+}
+
+/* --- applying --------------------------------------------------------------------------------- */
+
+u32 agg_band_row(struct agg *agg, u32 *slot) {
+    if (unlikely(*slot == 0)) {
+        *slot = array_add(&agg->bands);
+    }
+    return *slot;
+}
+
+void agg_cell_add(struct agg *agg, u32 index, u32 band, i64 time, const struct delta *delta) {
+    struct cell *cell = array_edit(&agg->cells, index);
+    cell->first = MIN(cell->first, time);
+    cell->last = MAX(cell->last, time);
+    row_add(array_edit(&agg->bands, agg_band_row(agg, &cell->band[band])), delta, &agg->wides);
+}
+
+/* Adds to the series' row of one width, through the cursor if it still fits. Returns the row. */
+static u32 add_width(struct agg *agg, enum width kind, u32 index, struct series *series, i64 time,
+                     const struct delta *delta) {
+    struct width_rows *width = &agg->width[kind];
+    u32 bucket = (u32)(time / width->ms);
+    u32 at = series->row[kind];
+    const struct row *known = array_at(&width->rows, at);
+    if (unlikely(known->series != index || known->stamp != (u16)bucket)) {
+        at = partition_row(agg, kind, bucket, index);
+        series->row[kind] = at;
+    }
+    struct row *row = array_edit(&width->rows, at);
+    row_add(row, delta, &agg->wides);
+    row->last = MAX(row->last, (u32)(time - (i64)bucket * width->ms));
+    return at;
+}
+
+static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i) {
+    u32 index = batch->series[i];
+    i64 time = batch->number[NUM_TIME][i];
+    struct delta delta;
+    delta_read(&delta, batch, i);
+    struct series *series = array_edit(&agg->series, index);
+    u32 hour_row = 0;
+    if (time >= agg->width[WIDTH_MINUTE].edge) {
+        add_width(agg, WIDTH_MINUTE, index, series, time, &delta);
+    }
+    if (time >= agg->width[WIDTH_HOUR].edge) {
+        hour_row = add_width(agg, WIDTH_HOUR, index, series, time, &delta);
+    }
+    add_width(agg, WIDTH_DAY, index, series, time, &delta);
+    u32 band = agg_band_of(agg, time, hour_row);
+    series->first = MIN(series->first, time);
+    series->last = MAX(series->last, time);
+    row_add(array_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
+    for (u32 kind = 0; kind < KINDS; kind++) {
+        agg_cell_add(agg, series->cell[kind], band, time, &delta);
+    }
+    if (event_has_text(batch, i, TEXT_AGENT)) {
+        agg_agent_add(agg, batch, i, &delta);
+    }
+    if (event_has_text(batch, i, TEXT_TRACE)) {
+        agg_trace_add(agg, batch, i, delta.row.cost);
+    }
+    agg->oldest = MIN(agg->oldest, time);
+    agg->newest = MAX(agg->newest, time);
+}
+
+static void hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
+    const struct series *series = series_at(agg, batch->series[i]);
+    for (u32 kind = 0; kind < WIDTHS; kind++) {
+        __builtin_prefetch(array_at(&agg->width[kind].rows, series->row[kind]), 1);
+    }
+    __builtin_prefetch(band_at(agg, series->band[0]), 1);
+    for (u32 kind = 0; kind < KINDS; kind++) {
+        __builtin_prefetch(cell_at(agg, series->cell[kind]), 1);
+    }
+}
+
+static void hand_cells(const struct agg *agg, const struct event_batch *batch, u32 i) {
+    const struct series *series = series_at(agg, batch->series[i]);
+    for (u32 kind = 0; kind < KINDS; kind++) {
+        __builtin_prefetch(band_at(agg, cell_at(agg, series->cell[kind])->band[0]), 1);
+    }
+}
+
+static void apply_slice(struct agg *agg, const struct event_batch *batch, const u32 *rows,
+                        u32 count) {
+    for (u32 at = 0; at < count + HAND_SERIES; at++) {
+        if (at < count) {
+            __builtin_prefetch(series_at(agg, batch->series[rows[at]]), 1);
+        }
+        if (at >= HAND_SERIES - HAND_ROWS && at - (HAND_SERIES - HAND_ROWS) < count) {
+            hand_rows(agg, batch, rows[at - (HAND_SERIES - HAND_ROWS)]);
+        }
+        if (at >= HAND_SERIES - HAND_CELLS && at - (HAND_SERIES - HAND_CELLS) < count) {
+            hand_cells(agg, batch, rows[at - (HAND_SERIES - HAND_CELLS)]);
+        }
+        if (at >= HAND_SERIES) {
+            apply_event(agg, batch, rows[at - HAND_SERIES]);
+        }
+    }
+}
+
+void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count) {
+    i64 newest = 0;
+    for (u32 i = 0; i < count; i++) {
+        i64 time = batch->number[NUM_TIME][rows[i]];
+        check(batch->series[rows[i]] < agg->settled && time >= 0 && time < TIME_MAX);
+        newest = MAX(newest, time);
+    }
+    if (newest > agg->now + EVENT_TIME_AHEAD_MS) { /* replaying: events know the time better */
+        agg_advance(agg, newest - EVENT_TIME_AHEAD_MS);
+    }
+    agg->reserved_events -= MIN(agg->reserved_events, (u64)count);
+    for (u32 first = 0; first < count; first += SLICE_EVENTS) {
+        pthread_rwlock_wrlock(&agg->lock);
+        apply_slice(agg, batch, rows + first, MIN(count - first, (u32)SLICE_EVENTS));
+        pthread_rwlock_unlock(&agg->lock);
+    }
+    agg_memory_publish(agg);
+    __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
+}

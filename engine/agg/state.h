@@ -1,0 +1,290 @@
+/*
+ * state.h: the shape of the figures, open to engine/agg and engine/query.
+ *
+ * series    one per combination of dimensions; owns its bands of age and knows its newest rows
+ * entity    what list endpoints show: a customer, a feature, a (model, provider) pair, a cost type;
+ *           one cell per class of series
+ * cell      first and last event and the bands of an entity's class
+ * class     revenue events and Stripe lines are left out of some populations: with a cell per class
+ *           every population is a sum of cells
+ * band      ages are cut at the hours in edge[]: an event is in exactly one of the BANDS, and hours
+ *           that pass an edge move on (advance.c); so a rolling window is a sum of bands
+ * width     minutes, hours, days: partitions.c
+ *
+ * All references are indexes into arrays (0 means none where a record may be missing), so that a
+ * snapshot is a copy of the arrays; hash tables and lists are rebuilt from them.
+ */
+#ifndef MARGIN_AGG_STATE_H
+#define MARGIN_AGG_STATE_H
+
+#include "agg/agg.h"
+#include "agg/array.h"
+#include "agg/heap.h"
+#include "agg/row.h"
+
+#include <pthread.h>
+
+#define CLASS_REVENUE 1u /* event_name is "revenue" */
+#define CLASS_STRIPE 2u  /* source is stripe */
+#define CLASSES 4
+
+#define BANDS 4 /* newer than edge[0], then edge[1], then edge[2], older */
+#define EDGES (BANDS - 1)
+
+enum width { WIDTH_MINUTE, WIDTH_HOUR, WIDTH_DAY, WIDTHS };
+#define MINUTE_MS ((i64)60000)
+#define HOUR_MS ((i64)3600000)
+#define DAY_MS ((i64)86400000)
+
+enum kind { KIND_CUSTOMER, KIND_FEATURE, KIND_MODEL, KIND_COST_TYPE, KINDS };
+
+struct series {
+    i64 first; /* INT64_MAX without events */
+    i64 last;
+    u32 row[WIDTHS]; /* cursors: the row last used; it may since belong to somebody else */
+    u32 cell[KINDS]; /* the cells it feeds */
+    u32 band[BANDS]; /* rows of agg->bands */
+    u32 sketch;      /* durations; 0: none yet */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct series) == 64, "a series is a cache line");
+
+struct cell {
+    i64 first;
+    i64 last;
+    u32 band[BANDS];
+};
+_Static_assert(sizeof(struct cell) == 32, "no padding");
+
+struct entity {
+    u32 account;
+    u32 key[2]; /* value ids; DIM_NONE where absent; key[1] is the provider of KIND_MODEL, else 0 */
+    u32 cell[CLASSES];
+    u32 place; /* in the account's list */
+};
+
+struct value {
+    u32 text; /* first unit in agg->texts */
+    u32 account;
+    u16 text_bytes;
+    u16 is_revenue;  /* the event name "revenue" */
+    u32 entity;      /* of the kinds with one dimension; for agents their cell */
+    u32 series_head; /* newest series + 1; 0: none. Rebuilt */
+    u32 series_count;
+};
+
+#define TEXT_UNIT_BYTES 16
+#define VALUE_DIMS SERIES_TEXTS /* dimensions with values of their own */
+#define LIST_ACCOUNT SERIES_TEXTS
+
+/* Series lists of values (and of the account): next series + 1. */
+struct link {
+    u32 next[SERIES_TEXTS + 1];
+    u32 class;
+};
+
+struct trace {
+    struct hash128 hash; /* of (account, id) */
+    i64 start;
+    i64 duration_max; /* -1: none */
+    i128 cost;
+    i128 revenue;
+    u64 spans;
+    u32 account;
+    u32 text;
+    u32 root_series;
+    u32 cost_type[5];
+    u16 text_bytes;
+    u16 cost_type_count;
+    u32 pad[3];
+};
+
+/* Growable vector of numbers in heap memory. */
+struct list {
+    u32 *at;
+    u32 count;
+    u32 capacity;
+};
+
+struct account {
+    u32 series_head;
+    u32 series_count;
+    u32 none[KINDS]; /* the entity without a value */
+    struct list entities[KINDS];
+    struct list agents;
+    struct list traces;
+    i64 *trace_newest; /* per TRACE_CHUNK of the list: no start is later */
+    u32 trace_newest_capacity;
+    u32 class_mask; /* bit c: there are series of class c */
+};
+#define TRACE_CHUNK 64
+
+/* Open addressing, linear probing; a slot is fingerprint << 32 | index + 1, 0 is empty. */
+struct table {
+    u64 *slots;
+    u32 mask;
+    u32 count;
+};
+
+struct partition {
+    u32 bucket;
+    u32 row_count;
+    struct list chunks; /* of PARTITION_CHUNK rows in the width's array */
+    u64 *slots;         /* series + 1 << 32 | row */
+    u32 slot_mask;
+};
+#define PARTITION_CHUNK 64
+
+struct width_rows {
+    struct array rows;
+    struct list free_chunks;
+    struct partition **list; /* ascending buckets */
+    u32 count;
+    u32 capacity;
+    u32 memo; /* where the last one was found */
+    i64 ms;   /* width of a bucket */
+    i64 edge; /* buckets from here on are kept; ms */
+};
+
+struct agg {
+    u64 seed;
+    u32 minutes_kept;
+    pthread_rwlock_t lock;
+    struct heap heap;
+    struct undo undo;
+    u64 reserved_events;
+
+    struct array dims;   /* u32[STORE_DIMS] */
+    struct array hashes; /* struct hash128 of each series */
+    struct array series;
+    struct array links;
+    struct array values[VALUE_DIMS];
+    struct array agents;
+    struct array texts;
+    struct array entities;
+    struct array cells;
+    struct array bands; /* struct row */
+    struct array wides; /* struct sums */
+    struct array traces;
+
+    struct table series_table;
+    struct table value_table[VALUE_DIMS];
+    struct table pair_table; /* entities of KIND_MODEL */
+    struct table agent_table;
+    struct table trace_table;
+
+    struct account **accounts; /* by id, NULL where unused */
+    u32 account_max;           /* ids below may be used */
+
+    struct width_rows width[WIDTHS];
+    i64 edge[EDGES];
+    u32 moved[EDGES]; /* rows of the hour at the edge that have moved on already */
+    i64 now;
+    i64 oldest; /* times of events; INT64_MAX and INT64_MIN without any */
+    i64 newest;
+
+    u32 settled;      /* series that are not pending */
+    u32 series_count; /* published for [any]; atomic */
+    u64 version;      /* atomic */
+    u64 layout;       /* changes when partitions are dropped or edges move; under the lock */
+    u64 memory_bytes; /* atomic */
+    struct series_def *pending;
+    u32 *pending_values; /* VALUE_DIMS counts of values before each pending series was made */
+    u32 pending_count;
+    u32 pending_capacity;
+
+    struct snapshot *snapshot;
+};
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+static inline const u32 *dims_of(const struct agg *agg, u32 series) {
+    return array_at(&agg->dims, series);
+}
+static inline const struct series *series_at(const struct agg *agg, u32 series) {
+    return array_at(&agg->series, series);
+}
+static inline const struct link *link_at(const struct agg *agg, u32 series) {
+    return array_at(&agg->links, series);
+}
+static inline const struct value *value_at(const struct agg *agg, u32 dim, u32 value) {
+    return array_at(dim == STORE_DIMS ? &agg->agents : &agg->values[dim], value);
+}
+static inline const struct entity *entity_at(const struct agg *agg, u32 entity) {
+    return array_at(&agg->entities, entity);
+}
+static inline const struct cell *cell_at(const struct agg *agg, u32 cell) {
+    return array_at(&agg->cells, cell);
+}
+static inline const struct row *band_at(const struct agg *agg, u32 row) {
+    return array_at(&agg->bands, row);
+}
+static inline struct account *account_at(const struct agg *agg, u32 account) {
+    return account < agg->account_max ? agg->accounts[account] : NULL;
+}
+
+/* The kind's dimension; KIND_MODEL has DIM_PROVIDER beside it. */
+static inline enum store_dim kind_dim(enum kind kind) {
+    static const u8 dim[KINDS] = {DIM_CUSTOMER, DIM_FEATURE, DIM_MODEL, DIM_COST_TYPE};
+    return (enum store_dim)dim[kind];
+}
+
+/* --- series.c --------------------------------------------------------------------------------- */
+
+/* The value's id, or DIM_NONE. Caller holds the lock or is the writer. */
+u32 value_find(const struct agg *agg, u32 account, u32 dim, struct slice text);
+bool agg_text_equals(const struct agg *agg, const struct value *value, struct slice text);
+/* A copy of the text that never moves; UINT32_MAX: no memory. */
+u32 agg_text_keep(struct agg *agg, struct slice text);
+struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes);
+u32 agg_pair_find(const struct agg *agg, u32 account, u32 model, u32 provider);
+u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
+bool agg_account_make(struct agg *agg, u32 account);
+bool agg_series_link(struct agg *agg, u32 series);
+void agg_memory_publish(struct agg *agg);
+/* The band of a time; `place` is its row's place in the hour's partition, for the hour that is
+ * just moving. */
+u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row);
+u32 agg_band_row(struct agg *agg, u32 *slot);
+
+/* The arrays by their number in snapshots; NULL past the last. */
+struct array *agg_array(struct agg *agg, u32 id);
+
+/* --- table.c ---------------------------------------------------------------------------------- */
+
+/* Makes room for `count` more. The hash of a slot's index is asked for when it grows. */
+bool table_reserve(struct table *table, struct heap *heap, u32 count);
+void table_put(struct table *table, u64 hash, u32 index);
+void table_remove(struct table *table, u64 hash, u32 index);
+/* Walks the candidates of a hash: *cursor starts at 0; UINT32_MAX at the end. */
+u32 table_next(const struct table *table, u64 hash, u32 *cursor);
+bool list_push(struct list *list, struct heap *heap, u32 number);
+
+/* --- partition.c ------------------------------------------------------------------------------ */
+
+void width_init(struct width_rows *width, i64 ms);
+/* The series' row in the bucket, made if needed; memory is reserved. */
+u32 partition_row(struct agg *agg, enum width width, u32 bucket, u32 series);
+/* The row or 0. */
+u32 partition_find(const struct partition *partition, u32 series);
+struct partition *width_find(const struct width_rows *width, u32 bucket);
+/* Index of the first partition whose bucket is not below. */
+u32 width_lower_bound(const struct width_rows *width, u32 bucket);
+static inline u32 partition_row_at(const struct partition *partition, u32 place) {
+    return partition->chunks.at[place / PARTITION_CHUNK] * PARTITION_CHUNK +
+           place % PARTITION_CHUNK;
+}
+void width_drop_before(struct agg *agg, enum width width, u32 bucket);
+/* Snapshot load: puts a partition with its chunks back; false: no memory. */
+bool width_restore(struct agg *agg, enum width width, u32 bucket, u32 row_count, const u32 *chunks);
+bool width_rebuild(struct agg *agg, enum width width);
+
+/* --- trace.c, agent --------------------------------------------------------------------------- */
+
+void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, i64 cost);
+void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
+                   const struct delta *delta);
+/* Adds an event to a cell's band. */
+void agg_cell_add(struct agg *agg, u32 cell, u32 band, i64 time, const struct delta *delta);
+bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */
+
+#endif

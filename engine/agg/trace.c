@@ -1,0 +1,168 @@
+/*
+ * trace.c: traces and agents, which are found by the event's own texts, not by its series.
+ *
+ * A trace is the sum of its spans plus the few facts the list shows. The traces of an account are
+ * listed in the order in which they began to be known, which is nearly that of their start; each
+ * chunk of the list knows the latest start in it, so that "newest first" looks at few of them.
+ */
+#include "agg/state.h"
+
+#include "base/hash.h"
+
+#include <string.h>
+
+#define COST_TYPES_MAX 5
+
+/* --- agents ----------------------------------------------------------------------------------- */
+
+static u32 agent_make(struct agg *agg, u32 account, struct slice text) {
+    check(text.bytes <= UINT16_MAX);
+    u32 kept = agg_text_keep(agg, text);
+    check(kept != UINT32_MAX && table_reserve(&agg->agent_table, &agg->heap, 1));
+    u32 id = array_add(&agg->agents);
+    u32 cell = array_add(&agg->cells);
+    *(struct cell *)array_at(&agg->cells, cell) =
+        (struct cell){.first = INT64_MAX, .last = INT64_MIN};
+    *(struct value *)array_at(&agg->agents, id) = (struct value){
+        .text = kept, .account = account, .text_bytes = (u16)text.bytes, .entity = cell};
+    table_put(&agg->agent_table, agg_value_hash(agg, account, text), id);
+    check(list_push(&account_at(agg, account)->agents, &agg->heap, id));
+    return id;
+}
+
+void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
+                   const struct delta *delta) {
+    struct slice text = event_text_of(batch, index, TEXT_AGENT);
+    u32 account = dims_of(agg, batch->series[index])[DIM_ACCOUNT];
+    u32 agent = value_find(agg, account, STORE_DIMS, text);
+    if (agent == DIM_NONE) {
+        agent = agent_make(agg, account, text);
+    }
+    u32 cell = value_at(agg, STORE_DIMS, agent)->entity;
+    agg_cell_add(agg, cell, 0, batch->number[NUM_TIME][index], delta);
+}
+
+/* --- traces ----------------------------------------------------------------------------------- */
+
+static bool newest_reserve(struct agg *agg, struct account *account) {
+    u32 chunk = account->traces.count / TRACE_CHUNK;
+    if (chunk < account->trace_newest_capacity) {
+        return true;
+    }
+    u32 capacity = MAX(account->trace_newest_capacity * 2, 8u);
+    i64 *newest = heap_take(&agg->heap, capacity * sizeof *newest);
+    if (newest == NULL) {
+        return false;
+    }
+    if (chunk > 0) {
+        memcpy(newest, account->trace_newest, chunk * sizeof *newest);
+    }
+    heap_give(&agg->heap, account->trace_newest, account->trace_newest_capacity * sizeof *newest);
+    account->trace_newest = newest;
+    account->trace_newest_capacity = capacity;
+    return true;
+}
+
+/* The start of a trace only ever moves back, so the chunk's bound stays one. */
+bool agg_trace_list(struct agg *agg, u32 index) {
+    const struct trace *trace = array_at(&agg->traces, index);
+    struct account *account = account_at(agg, trace->account);
+    if (account == NULL || !newest_reserve(agg, account)) {
+        return false;
+    }
+    i64 *newest = &account->trace_newest[account->traces.count / TRACE_CHUNK];
+    *newest = account->traces.count % TRACE_CHUNK == 0 ? trace->start : MAX(*newest, trace->start);
+    return list_push(&account->traces, &agg->heap, index);
+}
+
+static struct hash128 trace_hash(const struct agg *agg, u32 account, struct slice id) {
+    return hash128(id.bytes == 0 ? "" : id.data, id.bytes, agg->seed ^ hash_mix(account));
+}
+
+static u32 trace_find(const struct agg *agg, struct hash128 hash) {
+    u32 cursor = 0;
+    for (;;) {
+        u32 index = table_next(&agg->trace_table, hash.low, &cursor);
+        if (index == UINT32_MAX) {
+            return UINT32_MAX;
+        }
+        const struct trace *trace = array_at(&agg->traces, index);
+        if (trace->hash.low == hash.low && trace->hash.high == hash.high) {
+            return index;
+        }
+    }
+}
+
+static u32 trace_make(struct agg *agg, u32 account, struct slice id, struct hash128 hash,
+                      i64 start) {
+    check(id.bytes <= EVENT_TRACE_MAX);
+    u32 kept = agg_text_keep(agg, id);
+    check(kept != UINT32_MAX && table_reserve(&agg->trace_table, &agg->heap, 1));
+    u32 index = array_add(&agg->traces);
+    struct trace *trace = array_at(&agg->traces, index);
+    *trace = (struct trace){.hash = hash,
+                            .start = start,
+                            .duration_max = -1,
+                            .account = account,
+                            .text = kept,
+                            .text_bytes = (u16)id.bytes,
+                            .root_series = SERIES_UNRESOLVED};
+    table_put(&agg->trace_table, hash.low, index);
+    check(agg_trace_list(agg, index));
+    return index;
+}
+
+static int text_compare(const struct agg *agg, u32 a, u32 b) {
+    struct slice left = agg_value_text(agg, DIM_COST_TYPE, a);
+    struct slice right = agg_value_text(agg, DIM_COST_TYPE, b);
+    int order = memcmp(left.data, right.data, MIN(left.bytes, right.bytes));
+    return order != 0 ? order : (left.bytes > right.bytes) - (left.bytes < right.bytes);
+}
+
+/* Keeps the first few of all cost types in ascending order, whatever order they come in. */
+static void cost_type_add(const struct agg *agg, struct trace *trace, u32 value) {
+    u32 at = 0;
+    while (at < trace->cost_type_count) {
+        if (trace->cost_type[at] == value) {
+            return;
+        }
+        if (text_compare(agg, trace->cost_type[at], value) > 0) {
+            break;
+        }
+        at++;
+    }
+    if (at == COST_TYPES_MAX) {
+        return;
+    }
+    u32 kept = MIN((u32)trace->cost_type_count, (u32)COST_TYPES_MAX - 1);
+    memmove(trace->cost_type + at + 1, trace->cost_type + at,
+            (kept - at) * sizeof trace->cost_type[0]);
+    trace->cost_type[at] = value;
+    trace->cost_type_count = (u16)(kept + 1);
+}
+
+void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, i64 cost) {
+    u32 series = batch->series[index];
+    const u32 *dims = dims_of(agg, series);
+    struct slice id = event_text_of(batch, index, TEXT_TRACE);
+    struct hash128 hash = trace_hash(agg, dims[DIM_ACCOUNT], id);
+    i64 time = batch->number[NUM_TIME][index];
+    u32 found = trace_find(agg, hash);
+    if (found == UINT32_MAX) {
+        found = trace_make(agg, dims[DIM_ACCOUNT], id, hash, time);
+    }
+    struct trace *trace = array_edit(&agg->traces, found);
+    if (time < trace->start || trace->root_series == SERIES_UNRESOLVED) {
+        trace->start = time;
+        trace->root_series = series;
+    }
+    trace->spans++;
+    trace->cost += cost;
+    if (event_has_number(batch, index, NUM_REVENUE)) {
+        trace->revenue += batch->number[NUM_REVENUE][index];
+    }
+    if (event_has_number(batch, index, NUM_DURATION)) {
+        trace->duration_max = MAX(trace->duration_max, batch->number[NUM_DURATION][index]);
+    }
+    cost_type_add(agg, trace, dims[DIM_COST_TYPE]);
+}
