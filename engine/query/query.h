@@ -30,7 +30,7 @@ struct query {
     u8 group[QUERY_GROUPS_MAX]; /* enum store_dim, or QUERY_AGENT */
     u32 group_count;
     u32 filter_mask;                 /* bit d: dimension d equals filter[d] */
-    struct slice filter[STORE_DIMS]; /* texts; DIM_SOURCE as "sdk" */
+    struct slice filter[STORE_DIMS]; /* texts, empty: without a value; DIM_SOURCE as "sdk" */
     bool present_only;               /* leave out rows whose first group has no value */
     bool live;                       /* without source stripe */
     bool without_revenue;            /* without events named "revenue" */
@@ -58,7 +58,8 @@ struct figures {
     u64 cache_write;
     u64 duration_ms;    /* sum */
     u64 duration_count; /* events that had one */
-    i64 first_seen;     /* ms; INT64_MAX without events */
+    i64 first_seen;     /* ms; INT64_MAX without events, and where the window has a lower bound or
+                           buckets */
     i64 last_seen;      /* ms; INT64_MIN without events */
     u64 unpriced;       /* events with cost_source unpriced */
 };
@@ -70,7 +71,7 @@ struct query_row {
 };
 
 struct query_result {
-    struct query_row *rows; /* owned; query_result_free */
+    struct query_row *rows; /* those with events; owned; query_result_free */
     u32 row_count;
     u32 row_total;        /* rows before offset and limit */
     struct figures total; /* over all rows, before offset and limit */

@@ -1,0 +1,247 @@
+/*
+ * plan.c: from a query to what must be read: cells or series, bands or buckets, and the ragged ends
+ * that only the log knows. Coarse buckets are used wherever they lie wholly inside the window.
+ */
+#include "query/plan.h"
+
+#include <string.h>
+
+static bool group_is(const struct query *query, u32 dim) {
+    for (u32 i = 0; i < query->group_count; i++) {
+        if (query->group[i] == dim) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *plan_check(const struct query *query) {
+    if (query->group_count > QUERY_GROUPS_MAX) {
+        return "too many dimensions to group by";
+    }
+    for (u32 i = 0; i < query->group_count; i++) {
+        if (query->group[i] > QUERY_AGENT) {
+            return "unknown dimension to group by";
+        }
+        for (u32 j = 0; j < i; j++) {
+            if (query->group[i] == query->group[j]) {
+                return "a dimension is grouped by twice";
+            }
+        }
+    }
+    if (query->filter_mask >> DIM_ACCOUNT != 0) {
+        return "unknown dimension to filter by";
+    }
+    if (query->order >= QUERY_ORDERS || query->bucket > BUCKET_MONTH) {
+        return "unknown order or bucket width";
+    }
+    if (query->limit < 1 || query->limit > QUERY_ROWS_MAX) {
+        return "limit is out of range";
+    }
+    if (query->from > query->to) {
+        return "the window ends before it begins";
+    }
+    if (group_is(query, QUERY_AGENT) &&
+        (query->group_count != 1 || query->filter_mask != 0 || query->bucket != BUCKET_NONE ||
+         query->from != INT64_MIN || query->to != INT64_MAX || query->live ||
+         query->without_revenue)) {
+        return "agents are known for all time only, without filters";
+    }
+    return NULL;
+}
+
+/* --- filters and source ----------------------------------------------------------------------- */
+
+/* An empty text asks for the events without a value. False: no event can match. */
+static bool resolve_filters(struct plan *plan) {
+    const struct query *query = plan->query;
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((query->filter_mask >> dim & 1) == 0) {
+            continue;
+        }
+        struct slice text = query->filter[dim];
+        plan->filter[dim] = DIM_NONE;
+        if (dim == DIM_SOURCE) {
+            for (u32 source = 0; source < EVENT_SOURCES; source++) {
+                const char *name = event_source_text((enum event_source)source);
+                if (strlen(name) == text.bytes && memcmp(name, text.data, text.bytes) == 0) {
+                    plan->filter[dim] = source;
+                }
+            }
+        } else if (text.bytes > 0) {
+            plan->filter[dim] = value_find(plan->agg, query->account, dim, text);
+        } else {
+            continue;
+        }
+        if (plan->filter[dim] == DIM_NONE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void choose_source(struct plan *plan) {
+    const struct query *query = plan->query;
+    if (group_is(query, QUERY_AGENT)) {
+        plan->source = PLAN_AGENTS;
+        return;
+    }
+    u32 used = query->filter_mask;
+    for (u32 i = 0; i < query->group_count; i++) {
+        used |= 1u << query->group[i];
+    }
+    used &= ~(1u << DIM_ACCOUNT);
+    static const u32 offered[KINDS] = {1u << DIM_CUSTOMER, 1u << DIM_FEATURE,
+                                       1u << DIM_MODEL | 1u << DIM_PROVIDER, 1u << DIM_COST_TYPE};
+    plan->source = PLAN_SERIES;
+    for (u32 kind = 0; kind < KINDS && plan->by_bands; kind++) {
+        if ((used & ~offered[kind]) == 0) { /* the last fits nothing-in-particular best */
+            plan->source = PLAN_ENTITIES;
+            plan->kind = (enum kind)kind;
+        }
+    }
+}
+
+bool plan_matches(const struct plan *plan, const u32 *dims) {
+    const struct query *query = plan->query;
+    if (dims[DIM_ACCOUNT] != query->account) {
+        return false;
+    }
+    for (u32 mask = query->filter_mask; mask != 0; mask &= mask - 1) {
+        u32 dim = (u32)__builtin_ctz(mask);
+        if (dims[dim] != plan->filter[dim]) {
+            return false;
+        }
+    }
+    return !query->present_only || query->group_count == 0 || dims[query->group[0]] != DIM_NONE;
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+/* Proleptic Gregorian calendar from a day number: Howard Hinnant, "chrono-Compatible Low-Level Date
+ * Algorithms", civil_from_days. Gives the day of the month. */
+static u32 day_of_month(i64 day) {
+    i64 shifted = day + 719468;
+    u32 of_era = (u32)(shifted - shifted / 146097 * 146097);
+    u32 year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    u32 of_year = of_era - (365 * year + year / 4 - year / 100);
+    u32 month = (5 * of_year + 2) / 153;
+    return of_year - (153 * month + 2) / 5 + 1;
+}
+
+i64 plan_bucket_start(const struct plan *plan, i64 time) {
+    switch (plan->query->bucket) {
+    case BUCKET_MINUTE:
+        return time - time % MINUTE_MS;
+    case BUCKET_HOUR:
+        return time - time % HOUR_MS;
+    case BUCKET_DAY:
+        return time - time % DAY_MS;
+    case BUCKET_MONTH:
+        return (time / DAY_MS - (day_of_month(time / DAY_MS) - 1)) * DAY_MS;
+    case BUCKET_NONE:
+        break;
+    }
+    return 0;
+}
+
+/* Could there be events in [from, to) at all? Asks the finest buckets that are kept there. */
+static bool any_events(const struct agg *agg, i64 from, i64 to) {
+    const struct width_rows *width = &agg->width[WIDTH_DAY];
+    if (from >= agg->width[WIDTH_HOUR].edge) {
+        width = &agg->width[WIDTH_HOUR];
+    }
+    u32 place = width_lower_bound(width, (u32)(from / width->ms));
+    return place < width->count && (i64)width->list[place]->bucket * width->ms < to;
+}
+
+static void cover(struct plan *plan, i32 width, i64 from, i64 to) {
+    if (from >= to) {
+        return;
+    }
+    if (width < 0) {
+        if (any_events(plan->agg, from, to)) {
+            check(plan->log_count < PLAN_LOGS_MAX);
+            plan->logs[plan->log_count++] = (struct plan_log){from, to};
+        }
+        return;
+    }
+    const struct width_rows *rows = &plan->agg->width[width];
+    i64 begin = MAX(from, rows->edge);
+    begin = (begin + rows->ms - 1) / rows->ms * rows->ms;
+    i64 end = to / rows->ms * rows->ms;
+    if (begin >= end) {
+        cover(plan, width - 1, from, to);
+        return;
+    }
+    check(plan->range_count < PLAN_RANGES_MAX);
+    plan->ranges[plan->range_count++] =
+        (struct plan_range){(enum width)width, (u32)(begin / rows->ms), (u32)(end / rows->ms)};
+    cover(plan, width - 1, from, begin);
+    cover(plan, width - 1, end, to);
+}
+
+static bool choose_bands(struct plan *plan) {
+    const struct agg *agg = plan->agg;
+    if (plan->query->bucket != BUCKET_NONE || !plan->whole_to) {
+        return false;
+    }
+    if (plan->whole_from) {
+        plan->band_mask = (1u << BANDS) - 1;
+        return true;
+    }
+    for (u32 edge = 0; edge < EDGES; edge++) {
+        if (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0) {
+            plan->band_mask = (1u << (edge + 1)) - 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void choose_ranges(struct plan *plan) {
+    const struct agg *agg = plan->agg;
+    i64 from = plan->query->from;
+    i64 to = plan->query->to;
+    if (plan->whole_from) {
+        from = agg->oldest / DAY_MS * DAY_MS;
+    }
+    if (plan->whole_to) {
+        to = (agg->newest / DAY_MS + 1) * DAY_MS;
+    }
+    enum width widest = WIDTH_DAY;
+    if (plan->query->bucket == BUCKET_MINUTE) {
+        widest = WIDTH_MINUTE;
+    } else if (plan->query->bucket == BUCKET_HOUR) {
+        widest = WIDTH_HOUR;
+    }
+    cover(plan, (i32)widest, from, to);
+}
+
+void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
+    *plan = (struct plan){.agg = agg, .query = query, .layout = agg->layout};
+    for (u32 class = 0; class < CLASSES; class ++) {
+        bool out = (query->live && (class & CLASS_STRIPE) != 0) ||
+                   (query->without_revenue && (class & CLASS_REVENUE) != 0);
+        plan->class_mask |= out ? 0 : 1u << class;
+    }
+    plan->whole_from = query->from <= agg->oldest;
+    plan->whole_to = query->to > agg->newest;
+    bool some = agg->newest != INT64_MIN && query->from <= agg->newest && query->to > agg->oldest &&
+                account_at(agg, query->account) != NULL;
+    if (!some || !resolve_filters(plan)) {
+        plan->source = PLAN_NOTHING;
+        return;
+    }
+    plan->by_bands = choose_bands(plan);
+    choose_source(plan);
+    if (!plan->by_bands) {
+        choose_ranges(plan);
+    }
+}
+
+bool plan_holds(const struct plan *plan) {
+    const struct agg *agg = plan->agg;
+    return plan->layout == agg->layout && plan->whole_from == (plan->query->from <= agg->oldest) &&
+           plan->whole_to == (plan->query->to > agg->newest);
+}

@@ -1,0 +1,94 @@
+/*
+ * plan.h: what a query will read. Made under the read lock, valid while plan_holds(): a query works
+ * in slices between which the writer goes on, and begins again if time has moved meanwhile.
+ */
+#ifndef MARGIN_QUERY_PLAN_H
+#define MARGIN_QUERY_PLAN_H
+
+#include "agg/state.h"
+#include "query/query.h"
+
+struct plan_range { /* whole buckets [first, end) of a width */
+    enum width width;
+    u32 first;
+    u32 end;
+};
+
+struct plan_log { /* events [from, to) that no bucket gives */
+    i64 from;
+    i64 to;
+};
+
+#define PLAN_RANGES_MAX 8
+#define PLAN_LOGS_MAX 8
+
+enum plan_source { PLAN_NOTHING, PLAN_AGENTS, PLAN_ENTITIES, PLAN_SERIES };
+
+struct plan {
+    struct agg *agg;
+    const struct query *query;
+    enum plan_source source;
+    enum kind kind;         /* of PLAN_ENTITIES */
+    u32 filter[STORE_DIMS]; /* value ids where query->filter_mask says */
+    u32 class_mask;         /* bit c: class c belongs to the population */
+    bool whole_from;        /* no event is earlier than the window */
+    bool whole_to;          /* no event is later */
+    bool by_bands;          /* else by ranges and logs */
+    u32 band_mask;
+    struct plan_range ranges[PLAN_RANGES_MAX];
+    u32 range_count;
+    struct plan_log logs[PLAN_LOGS_MAX];
+    u32 log_count;
+    u64 layout;
+};
+
+/* NULL, or why the query cannot be answered. Needs no lock. */
+const char *plan_check(const struct query *query);
+/* Caller holds the read lock. */
+void plan_make(struct plan *plan, struct agg *agg, const struct query *query);
+bool plan_holds(const struct plan *plan);
+
+bool plan_matches(const struct plan *plan, const u32 *dims);
+/* The start of the query's bucket that contains the time; 0 without buckets. */
+i64 plan_bucket_start(const struct plan *plan, i64 time);
+
+/* --- groups.c --------------------------------------------------------------------------------- */
+
+/* Rows by group and bucket, and the best few of them in order. */
+struct groups {
+    const struct plan *plan;
+    struct query_row *rows;
+    u32 count;
+    u32 capacity;
+    u32 *slots; /* row + 1; 0: empty */
+    u32 slot_mask;
+    bool streaming; /* rows come complete and once: only the best `keep` are kept, as a heap */
+    u32 keep;
+    u32 total_count;
+    struct figures total;
+};
+#define GROUPS_MAX ((u32)1 << 21)
+
+enum err groups_init(struct groups *groups, const struct plan *plan, bool streaming);
+void groups_free(struct groups *groups);
+/* The figures of a group, made if needed; lasts until the next call. ERR_NO_MEMORY, ERR_LIMIT. */
+enum err groups_at(struct groups *groups, const u32 *dims, i64 bucket_start, struct figures **out);
+/* Streaming: offers a complete row. */
+enum err groups_offer(struct groups *groups, const struct query_row *row);
+/* Orders, pages, sums. The result owns the rows. */
+enum err groups_finish(struct groups *groups, struct query_result *result);
+
+void figures_clear(struct figures *figures);
+void figures_add_sums(struct figures *figures, const struct sums *sums);
+void figures_add_row(struct figures *figures, const struct row *row, const struct array *wides);
+void figures_add(struct figures *figures, const struct figures *more);
+
+/* --- walk.c ----------------------------------------------------------------------------------- */
+
+/* Adds all that memory knows. Takes and gives the read lock, which the caller holds, unless
+ * `hold`. ERR_BUSY: the plan no longer holds. */
+enum err walk_memory(const struct plan *plan, struct groups *groups, bool hold);
+/* Adds the events of the log; without lock. */
+enum err walk_log(const struct plan *plan, struct groups *groups, struct store *store);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * query.c: running aggregate queries. A plan is made and carried out in slices; when time moves an
+ * edge or a late event changes what the plan assumed, the query begins again, the last time without
+ * letting go of the lock.
+ */
+#include "query/query.h"
+
+#include "query/plan.h"
+
+#include <stdlib.h>
+
+#define TRIES 4
+
+i64 query_window_start(i64 now_ms, i64 window_ms) {
+    i64 start = now_ms - window_ms;
+    i64 unit = window_ms <= DAY_MS ? MINUTE_MS : HOUR_MS;
+    i64 rest = start % unit;
+    return start - (rest < 0 ? rest + unit : rest);
+}
+
+bool query_needs_log(const struct agg *agg, const struct query *query) {
+    if (plan_check(query) != NULL) {
+        return false;
+    }
+    struct agg *locked = (struct agg *)(usize)agg; /* only the lock in it changes */
+    struct plan plan;
+    agg_read_lock(locked);
+    plan_make(&plan, locked, query);
+    agg_read_unlock(locked);
+    return plan.log_count > 0;
+}
+
+/* Rows come once and complete if the kind's own dimensions are grouped by. */
+static bool plan_streams(const struct plan *plan) {
+    u32 dims = plan->kind == KIND_MODEL ? 2 : 1;
+    for (u32 i = 0; i < plan->query->group_count; i++) {
+        dims -= plan->query->group[i] != DIM_ACCOUNT;
+    }
+    return plan->source == PLAN_AGENTS || (plan->source == PLAN_ENTITIES && dims == 0);
+}
+
+static enum err run_once(struct agg *agg, struct store *store, const struct query *query,
+                         struct query_result *result, const char **why, bool hold) {
+    struct plan plan;
+    struct groups groups;
+    agg_read_lock(agg);
+    plan_make(&plan, agg, query);
+    enum err err = groups_init(&groups, &plan, plan_streams(&plan));
+    if (err == ERR_OK && plan.log_count > 0 && store == NULL) {
+        *why = "these bounds need the log";
+        err = ERR_INVALID;
+    }
+    if (err == ERR_OK) {
+        err = walk_memory(&plan, &groups, hold);
+    }
+    agg_read_unlock(agg);
+    if (err == ERR_OK) {
+        err = walk_log(&plan, &groups, store);
+    }
+    if (err == ERR_OK) {
+        err = groups_finish(&groups, result);
+    }
+    groups_free(&groups);
+    return err;
+}
+
+enum err query_run(struct agg *agg, struct store *store, const struct query *query,
+                   struct query_result *result, const char **why) {
+    *result = (struct query_result){.from = query->from, .to = query->to};
+    *why = plan_check(query);
+    if (*why != NULL) {
+        return ERR_INVALID;
+    }
+    enum err err = ERR_BUSY;
+    for (u32 try = 1; try <= TRIES && err == ERR_BUSY; try++) {
+        err = run_once(agg, store, query, result, why, try == TRIES);
+    }
+    return err;
+}
+
+void query_result_free(struct query_result *result) {
+    free(result->rows);
+    result->rows = NULL;
+}
