@@ -1,0 +1,754 @@
+/*
+ * agg_model.c: the figures against an oracle that keeps every event and adds up anew for every
+ * question, with 128-bit numbers and strings. Random events (late, early, ahead, negative, in
+ * foreign units, as large as numbers get), a clock that jumps over the edges of windows,
+ * definitions taken back, snapshots written while events arrive, and queries of every shape.
+ *
+ * The log that ragged bounds ask for is the oracle's own list of events.
+ */
+#include "agg/agg.h"
+#include "query/query.h"
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EVENTS_MAX 150000
+#define ACCOUNTS 3
+#define DAY ((i64)86400000)
+#define HOUR ((i64)3600000)
+#define MINUTE ((i64)60000)
+
+#define require(cond)                                                                              \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fail(#cond, __LINE__);                                                                 \
+        }                                                                                          \
+    } while (0)
+
+static u64 seed_used;
+
+static void fail(const char *what, int line) {
+    fprintf(stderr, "agg_model: line %d: %s (seed %llu)\n", line, what,
+            (unsigned long long)seed_used);
+    exit(1);
+}
+
+static u64 random_state;
+
+static u64 random_u64(void) {
+    u64 z = random_state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static u32 random_below(u32 bound) {
+    return (u32)(random_u64() % bound);
+}
+
+static bool one_in(u32 count) {
+    return random_below(count) == 0;
+}
+
+/* --- the oracle ------------------------------------------------------------------------------- */
+
+/* Texts of each dimension; index 0 is absent. */
+static const char *texts[SERIES_TEXTS][16] = {
+    [TEXT_EVENT_NAME] = {"", "cost", "revenue", "call"},
+    [TEXT_CUSTOMER] = {"", "acme", "b", "bolt", "c-1", "c-10", "c-2", "d", "e", "f", "zeta", "zz"},
+    [TEXT_FEATURE] = {"", "chat", "search", "summary", "r\xc3\xa9sum\xc3\xa9"},
+    [TEXT_MODEL] = {"", "gpt-4o", "claude", "m3"},
+    [TEXT_PROVIDER] = {"", "openai", "anthropic"},
+    [TEXT_COST_TYPE] = {"", "llm", "generic", "image", "audio", "tool", "video", "embedding"},
+};
+static const u32 text_counts[SERIES_TEXTS] = {4, 12, 5, 4, 3, 8};
+static const char *agents[] = {"", "planner", "coder", "x"};
+
+struct fact {
+    u32 account;
+    u32 dim[SERIES_TEXTS]; /* index of the text; cost type resolved */
+    u8 raw_cost_type;
+    u8 source;
+    u8 flags;
+    u8 unpriced;
+    u32 agent;
+    u32 trace; /* 0: none */
+    u32 present;
+    i64 number[NUM_COUNT];
+    u32 series;
+};
+
+static struct fact *facts;
+static u32 fact_count;
+static i64 now;
+static i64 newest_given; /* the oracle's clock never shows events ahead by more than allowed */
+
+static i64 random_money(void) {
+    switch (random_below(8)) {
+    case 0:
+        return EVENT_MONEY_MAX - (i64)random_below(10);
+    case 1:
+        return -EVENT_MONEY_MAX + (i64)random_below(10);
+    case 2:
+        return 0;
+    case 3:
+        return -(i64)(random_u64() % 1000000000000u);
+    default:
+        return (i64)(random_u64() % 100000000000u);
+    }
+}
+
+static i64 random_tokens(void) {
+    return one_in(12) ? EVENT_TOKENS_MAX - random_below(3) : random_below(5000);
+}
+
+static i64 random_time(void) {
+    static const i64 edges[] = {7 * DAY, 30 * DAY, 90 * DAY, 92 * DAY, 180 * MINUTE, HOUR};
+    i64 time = now;
+    switch (random_below(7)) {
+    case 0:
+        time = now + (i64)(random_u64() % (u64)EVENT_TIME_AHEAD_MS);
+        break;
+    case 1:
+        time = now - (i64)(random_u64() % (u64)(3 * HOUR));
+        break;
+    case 2:
+        time = now - (i64)(random_u64() % (u64)(40 * DAY));
+        break;
+    case 3:
+        time = now - (i64)(random_u64() % (u64)(500 * DAY));
+        break;
+    case 4:
+        time = now - edges[random_below(6)];
+        time = time - time % HOUR + (i64)random_below(3) - 1 + (one_in(2) ? HOUR : 0);
+        break;
+    default:
+        time = now - random_below(60000);
+        break;
+    }
+    return MAX(time, EVENT_TIME_MIN);
+}
+
+static void random_fact(struct fact *fact, bool plain) {
+    *fact = (struct fact){.account = plain ? 1 : random_below(ACCOUNTS)};
+    for (u32 dim = 0; dim < SERIES_TEXTS; dim++) {
+        fact->dim[dim] = plain ? 1 : random_below(text_counts[dim]);
+    }
+    if (fact->dim[TEXT_EVENT_NAME] == 0) {
+        fact->dim[TEXT_EVENT_NAME] = 1;
+    }
+    fact->raw_cost_type = (u8)fact->dim[TEXT_COST_TYPE];
+    if (fact->dim[TEXT_COST_TYPE] == 0) {
+        fact->dim[TEXT_COST_TYPE] = fact->dim[TEXT_MODEL] != 0 ? 1 : 2;
+    }
+    fact->source = (u8)(plain || one_in(2) ? SOURCE_SDK : random_below(EVENT_SOURCES));
+    fact->flags = one_in(9) ? EVENT_FLAG_FOREIGN_UNIT : 0;
+    fact->unpriced = one_in(7);
+    fact->agent = one_in(3) ? random_below(4) : 0;
+    fact->trace = one_in(3) ? random_below(400) : 0;
+    fact->present =
+        NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE);
+    fact->number[NUM_TIME] = random_time();
+    fact->number[NUM_COST] = plain ? 70000000 : random_money();
+    fact->number[NUM_REVENUE] = plain ? 90000000 : random_money();
+    fact->number[NUM_USAGE] = one_in(10) ? EVENT_USAGE_MAX : (i64)random_below(100000000);
+    for (u32 number = NUM_INPUT; number <= NUM_CACHE_WRITE; number++) {
+        if (one_in(2)) {
+            fact->present |= NUM_BIT(number);
+            fact->number[number] = plain ? random_below(1000) : random_tokens();
+        }
+    }
+    if (one_in(2)) {
+        fact->present |= NUM_BIT(NUM_DURATION);
+        fact->number[NUM_DURATION] =
+            one_in(20) ? (i64)1 << random_below(45) : (i64)random_below(30000);
+    }
+}
+
+static void put_text(struct event_batch *batch, u32 row, enum event_text text, const char *data) {
+    u32 bytes = (u32)strlen(data);
+    if (bytes == 0) {
+        return;
+    }
+    require(batch->text_bytes + bytes + EVENT_TEXT_PADDING <= batch->text_bytes_max);
+    memcpy(batch->text + batch->text_bytes, data, bytes);
+    batch->ref[text][row] = (struct text_ref){batch->text_bytes, bytes};
+    batch->text_bytes += bytes;
+    batch->present[row] |= TEXT_BIT(text);
+}
+
+static void put_fact(struct event_batch *batch, u32 row, const struct fact *fact) {
+    batch->present[row] = fact->present;
+    batch->source[row] = fact->source;
+    batch->flags[row] = fact->flags;
+    batch->cost_source[row] = fact->unpriced ? COST_UNPRICED : COST_EXPLICIT;
+    batch->series[row] = SERIES_UNRESOLVED;
+    for (u32 number = 0; number < NUM_COUNT; number++) {
+        batch->number[number][row] = fact->number[number];
+    }
+    for (u32 text = 0; text < SERIES_TEXTS; text++) {
+        u32 index = text == TEXT_COST_TYPE ? fact->raw_cost_type : fact->dim[text];
+        put_text(batch, row, (enum event_text)text, texts[text][index]);
+    }
+    put_text(batch, row, TEXT_AGENT, agents[fact->agent]);
+    if (fact->trace != 0) {
+        char id[16];
+        snprintf(id, sizeof id, "t%u", fact->trace);
+        put_text(batch, row, TEXT_TRACE, id);
+    }
+    batch->count = MAX(batch->count, row + 1);
+}
+
+/* --- the log, as the oracle has it ------------------------------------------------------------ */
+
+struct store_scan {
+    struct store_scan_options options;
+    u32 next;
+    struct event_batch *batch;
+};
+
+static struct agg *agg;
+static struct event_batch *scan_batch;
+const struct store_filter store_filter_all = {
+    .time_from = INT64_MIN, .time_to = INT64_MAX, .id_to = UINT64_MAX};
+
+enum err store_scan_open(struct store *store, const struct store_scan_options *options,
+                         struct store_scan **out) {
+    (void)store;
+    *out = calloc(1, sizeof **out);
+    require(*out != NULL);
+    (*out)->options = *options;
+    (*out)->batch = scan_batch;
+    return ERR_OK;
+}
+
+enum err store_scan_next(struct store_scan *scan, const struct event_batch **batch,
+                         const struct series_def **defs, u32 *def_count,
+                         struct store_damage *damage) {
+    (void)defs;
+    (void)def_count;
+    (void)damage;
+    const struct store_filter *filter = &scan->options.filter;
+    scan->batch->count = 0;
+    scan->batch->text_bytes = 0;
+    for (; scan->next < fact_count && scan->batch->count < EVENT_BATCH_MAX; scan->next++) {
+        const struct fact *fact = &facts[scan->next];
+        bool match =
+            fact->number[NUM_TIME] >= filter->time_from && fact->number[NUM_TIME] < filter->time_to;
+        const u32 *dims = agg_series_dims(agg, fact->series);
+        for (u32 dim = 0; dim < STORE_DIMS && match; dim++) {
+            match = (filter->dim_mask >> dim & 1) == 0 || dims[dim] == filter->dim_value[dim];
+        }
+        if (match) {
+            u32 row = scan->batch->count;
+            put_fact(scan->batch, row, fact);
+            scan->batch->present[row] &= ~(TEXT_BIT(SERIES_TEXTS) - 1);
+            scan->batch->series[row] = fact->series;
+        }
+    }
+    *batch = scan->batch;
+    return ERR_OK;
+}
+
+void store_scan_close(struct store_scan *scan) {
+    free(scan);
+}
+
+/* --- questions -------------------------------------------------------------------------------- */
+
+struct answer_row {
+    u32 dim[QUERY_GROUPS_MAX]; /* index of the text, or the source */
+    i64 bucket_start;
+    struct figures figures;
+};
+
+static struct answer_row *answer;
+static u32 answer_count;
+static struct figures answer_total;
+
+static const char *dim_text(u32 dim, u32 index) {
+    if (dim == QUERY_AGENT) {
+        return agents[index];
+    }
+    return dim == DIM_SOURCE ? event_source_text((enum event_source)index) : texts[dim][index];
+}
+
+static u32 fact_dim(const struct fact *fact, u32 dim) {
+    if (dim == QUERY_AGENT) {
+        return fact->agent;
+    }
+    return dim == DIM_SOURCE ? fact->source : fact->dim[dim];
+}
+
+static i64 month_start(i64 time) {
+    static const u32 lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    i64 day = 0;
+    for (u32 year = 1970;; year++) {
+        bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        for (u32 month = 0; month < 12; month++) {
+            i64 days = lengths[month] + (month == 1 && leap ? 1 : 0);
+            if (time < (day + days) * DAY) {
+                return day * DAY;
+            }
+            day += days;
+        }
+    }
+}
+
+static i64 bucket_of(enum query_bucket bucket, i64 time) {
+    switch (bucket) {
+    case BUCKET_MINUTE:
+        return time / MINUTE * MINUTE;
+    case BUCKET_HOUR:
+        return time / HOUR * HOUR;
+    case BUCKET_DAY:
+        return time / DAY * DAY;
+    case BUCKET_MONTH:
+        return month_start(time);
+    case BUCKET_NONE:
+        break;
+    }
+    return 0;
+}
+
+static void add_fact(struct figures *figures, const struct fact *fact) {
+    i64 time = fact->number[NUM_TIME];
+    figures->events++;
+    figures->cost += (fact->flags & EVENT_FLAG_FOREIGN_UNIT) != 0 ? 0 : fact->number[NUM_COST];
+    figures->revenue += fact->number[NUM_REVENUE];
+    figures->usage += fact->number[NUM_USAGE];
+    figures->input += (u64)fact->number[NUM_INPUT];
+    figures->output += (u64)fact->number[NUM_OUTPUT];
+    figures->cached += (u64)fact->number[NUM_CACHED];
+    figures->cache_write += (u64)fact->number[NUM_CACHE_WRITE];
+    figures->duration_ms += (u64)fact->number[NUM_DURATION];
+    figures->duration_count += (fact->present & NUM_BIT(NUM_DURATION)) != 0;
+    figures->unpriced += fact->unpriced;
+    figures->first_seen = MIN(figures->first_seen, time);
+    figures->last_seen = MAX(figures->last_seen, time);
+}
+
+static bool fact_matches(const struct query *query, const struct fact *fact) {
+    i64 time = fact->number[NUM_TIME];
+    if (fact->account != query->account || time < query->from || time >= query->to) {
+        return false;
+    }
+    if ((query->live && fact->source == SOURCE_STRIPE) ||
+        (query->without_revenue && fact->dim[TEXT_EVENT_NAME] == 2)) {
+        return false;
+    }
+    if (query->group_count > 0 && query->group[0] == QUERY_AGENT && fact->agent == 0) {
+        return false;
+    }
+    if (query->present_only && query->group_count > 0 && query->group[0] != DIM_SOURCE &&
+        fact_dim(fact, query->group[0]) == 0) {
+        return false;
+    }
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((query->filter_mask >> dim & 1) != 0) {
+            const char *text = dim_text(dim, fact_dim(fact, dim));
+            if (strlen(text) != query->filter[dim].bytes ||
+                memcmp(text, query->filter[dim].data, query->filter[dim].bytes) != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static const struct query *asked;
+
+static int compare_answers(const void *left, const void *right) {
+    const struct answer_row *a = left;
+    const struct answer_row *b = right;
+    if (a->bucket_start != b->bucket_start) {
+        return a->bucket_start < b->bucket_start ? -1 : 1;
+    }
+    i128 keys[2] = {0, 0};
+    for (u32 i = 0; i < 2; i++) {
+        const struct figures *f = i == 0 ? &a->figures : &b->figures;
+        keys[i] = asked->order == ORDER_EVENTS      ? (i128)f->events
+                  : asked->order == ORDER_COST      ? f->cost
+                  : asked->order == ORDER_REVENUE   ? f->revenue
+                  : asked->order == ORDER_MARGIN    ? f->revenue - f->cost
+                  : asked->order == ORDER_USAGE     ? f->usage
+                  : asked->order == ORDER_LAST_SEEN ? (i128)f->last_seen
+                                                    : 0;
+    }
+    if (keys[0] != keys[1]) {
+        return (keys[0] < keys[1]) == asked->ascending ? -1 : 1;
+    }
+    for (u32 i = 0; i < asked->group_count; i++) {
+        int order =
+            strcmp(dim_text(asked->group[i], a->dim[i]), dim_text(asked->group[i], b->dim[i]));
+        if (order != 0) {
+            return asked->order == ORDER_KEY && !asked->ascending ? -order : order;
+        }
+    }
+    return 0;
+}
+
+static void answer_naively(const struct query *query) {
+    const struct figures none = {.first_seen = INT64_MAX, .last_seen = INT64_MIN};
+    u32 capacity = 0;
+    answer_count = 0;
+    answer_total = none;
+    free(answer);
+    answer = NULL;
+    for (u32 i = 0; i < fact_count; i++) {
+        const struct fact *fact = &facts[i];
+        if (!fact_matches(query, fact)) {
+            continue;
+        }
+        struct answer_row row = {.figures = none};
+        row.bucket_start = bucket_of(query->bucket, fact->number[NUM_TIME]);
+        for (u32 g = 0; g < query->group_count; g++) {
+            row.dim[g] = fact_dim(fact, query->group[g]);
+        }
+        u32 at = answer_count;
+        while (at > 0 && (memcmp(answer[at - 1].dim, row.dim, sizeof row.dim) != 0 ||
+                          answer[at - 1].bucket_start != row.bucket_start)) {
+            at--;
+        }
+        if (at == 0) {
+            if (answer_count == capacity) {
+                capacity = capacity * 2 + 16;
+                answer = realloc(answer, capacity * sizeof *answer);
+                require(answer != NULL);
+            }
+            answer[answer_count++] = row;
+            at = answer_count;
+        }
+        add_fact(&answer[at - 1].figures, fact);
+        add_fact(&answer_total, fact);
+    }
+    asked = query;
+    if (answer_count > 0) {
+        qsort(answer, answer_count, sizeof *answer, compare_answers);
+    }
+}
+
+static bool same_figures(const struct figures *a, const struct figures *b, bool first) {
+    return a->events == b->events && a->cost == b->cost && a->revenue == b->revenue &&
+           a->usage == b->usage && a->input == b->input && a->output == b->output &&
+           a->cached == b->cached && a->cache_write == b->cache_write &&
+           a->duration_ms == b->duration_ms && a->duration_count == b->duration_count &&
+           a->unpriced == b->unpriced && a->last_seen == b->last_seen &&
+           (!first || a->first_seen == b->first_seen);
+}
+
+static void compare_query(const struct query *query) {
+    answer_naively(query);
+    struct query_result result;
+    const char *why = NULL;
+    require(query_run(agg, (struct store *)&facts, query, &result, &why) == ERR_OK);
+    bool first = query->from == INT64_MIN && query->bucket == BUCKET_NONE;
+    require(result.row_total == answer_count);
+    require(same_figures(&result.total, &answer_total, first));
+    u32 expected = answer_count > query->offset ? answer_count - query->offset : 0;
+    require(result.row_count == MIN(expected, query->limit));
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        const struct answer_row *want = &answer[i + query->offset];
+        require(row->bucket_start == want->bucket_start);
+        for (u32 g = 0; g < query->group_count; g++) {
+            struct slice text = agg_value_text(agg, (enum store_dim)query->group[g], row->value[g]);
+            const char *wanted = dim_text(query->group[g], want->dim[g]);
+            require(text.bytes == strlen(wanted) && memcmp(text.data, wanted, text.bytes) == 0);
+        }
+        require(same_figures(&row->figures, &want->figures, first));
+    }
+    query_result_free(&result);
+}
+
+static void random_window(struct query *query) {
+    static const i64 windows[] = {HOUR, 3 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY, 14 * DAY};
+    query->from = INT64_MIN;
+    query->to = INT64_MAX;
+    switch (random_below(5)) {
+    case 0:
+        break;
+    case 1:
+        query->from = query_window_start(now, windows[random_below(7)]);
+        break;
+    case 2: /* ragged */
+        query->from = random_time();
+        query->to = query->from + (i64)(random_u64() % (u64)(100 * DAY));
+        break;
+    case 3:
+        query->to = random_time();
+        break;
+    default: /* whole days or hours */
+        query->from = random_time();
+        query->from -= query->from % (one_in(2) ? DAY : HOUR);
+        query->to = query->from + (i64)random_below(60) * (one_in(2) ? DAY : HOUR);
+        break;
+    }
+}
+
+static void random_query(void) {
+    struct query query = {.account = random_below(ACCOUNTS + 1)};
+    query.live = one_in(3);
+    query.without_revenue = one_in(3);
+    query.present_only = one_in(3);
+    query.order = (enum query_order)random_below(QUERY_ORDERS);
+    query.ascending = one_in(2);
+    query.offset = one_in(3) ? random_below(20) : 0;
+    query.limit = one_in(2) ? 1 + random_below(10) : 1000;
+    random_window(&query);
+    if (one_in(12)) {
+        query = (struct query){.account = query.account,
+                               .group = {QUERY_AGENT},
+                               .group_count = 1,
+                               .from = INT64_MIN,
+                               .to = INT64_MAX,
+                               .order = query.order,
+                               .ascending = query.ascending,
+                               .limit = query.limit};
+        compare_query(&query);
+        return;
+    }
+    for (u32 want = random_below(4); query.group_count < want;) {
+        u8 dim = (u8)random_below(DIM_ACCOUNT);
+        bool twice = false;
+        for (u32 i = 0; i < query.group_count; i++) {
+            twice = twice || query.group[i] == dim;
+        }
+        if (!twice) {
+            query.group[query.group_count++] = dim;
+        }
+    }
+    for (u32 i = random_below(3); i > 0; i--) {
+        u32 dim = random_below(DIM_ACCOUNT);
+        const char *text = dim_text(dim, dim == DIM_SOURCE ? random_below(EVENT_SOURCES)
+                                                           : random_below(text_counts[dim]));
+        if (one_in(10)) {
+            text = "never seen";
+        }
+        query.filter_mask |= 1u << dim;
+        query.filter[dim] = (struct slice){text, strlen(text)};
+    }
+    query.bucket = one_in(3) ? (enum query_bucket)random_below(5) : BUCKET_NONE;
+    if (query.bucket == BUCKET_MINUTE && query.from == INT64_MIN) {
+        query.from = now - 2 * DAY;
+        query.to = MAX(query.to, query.from);
+    }
+    compare_query(&query);
+}
+
+static u32 naive_traces(u32 account, struct trace_summary *list, u32 *spans_of, u32 max) {
+    u32 count = 0;
+    for (u32 i = 0; i < fact_count; i++) {
+        const struct fact *fact = &facts[i];
+        if (fact->account != account || fact->trace == 0) {
+            continue;
+        }
+        u32 at = 0;
+        while (at < count && spans_of[at] != fact->trace) {
+            at++;
+        }
+        struct trace_summary *trace = &list[at];
+        if (at == count) {
+            require(count < max);
+            spans_of[count++] = fact->trace;
+            *trace = (struct trace_summary){.start_ms = INT64_MAX, .duration_max_ms = -1};
+            trace->id_bytes = (u32)snprintf(trace->id, sizeof trace->id, "t%u", fact->trace);
+        }
+        if (fact->number[NUM_TIME] < trace->start_ms) {
+            trace->start_ms = fact->number[NUM_TIME];
+            trace->root_series = fact->series;
+        }
+        trace->spans++;
+        trace->cost += (fact->flags & EVENT_FLAG_FOREIGN_UNIT) != 0 ? 0 : fact->number[NUM_COST];
+        trace->revenue += fact->number[NUM_REVENUE];
+        if ((fact->present & NUM_BIT(NUM_DURATION)) != 0) {
+            trace->duration_max_ms = MAX(trace->duration_max_ms, fact->number[NUM_DURATION]);
+        }
+        trace->cost_type_count |= 1u << fact->dim[TEXT_COST_TYPE]; /* a set, for now */
+    }
+    return count;
+}
+
+static int compare_traces(const void *left, const void *right) {
+    const struct trace_summary *a = left;
+    const struct trace_summary *b = right;
+    if (a->start_ms != b->start_ms) {
+        return a->start_ms > b->start_ms ? -1 : 1;
+    }
+    return strcmp(a->id, b->id);
+}
+
+static void compare_cost_types(const struct trace_summary *got, u32 set) {
+    const char *names[16];
+    u32 count = 0;
+    for (u32 i = 0; i < 16; i++) {
+        if ((set >> i & 1) != 0) {
+            u32 at = count++;
+            while (at > 0 && strcmp(names[at - 1], texts[TEXT_COST_TYPE][i]) > 0) {
+                names[at] = names[at - 1];
+                at--;
+            }
+            names[at] = texts[TEXT_COST_TYPE][i];
+        }
+    }
+    require(got->cost_type_count == MIN(count, (u32)TRACE_COST_TYPES_MAX));
+    for (u32 i = 0; i < got->cost_type_count; i++) {
+        struct slice text = agg_value_text(agg, DIM_COST_TYPE, got->cost_type[i]);
+        require(text.bytes == strlen(names[i]) && memcmp(text.data, names[i], text.bytes) == 0);
+    }
+}
+
+static void compare_trace_list(void) {
+    static struct trace_summary list[1024];
+    static struct trace_summary out[1024];
+    static u32 ids[1024];
+    u32 account = random_below(ACCOUNTS);
+    i64 from = one_in(2) ? INT64_MIN : now - (i64)random_below(1000) * HOUR;
+    i64 to = one_in(2) ? INT64_MAX : now - (i64)random_below(100) * HOUR;
+    u32 all = naive_traces(account, list, ids, 1024);
+    u32 want = 0;
+    for (u32 i = 0; i < all; i++) {
+        if (list[i].start_ms >= from && list[i].start_ms < to) {
+            list[want++] = list[i];
+        }
+    }
+    qsort(list, want, sizeof *list, compare_traces);
+    u32 offset = random_below(30);
+    u32 limit = 1 + random_below(200);
+    u32 count;
+    u32 total;
+    require(query_traces(agg, account, from, to, offset, limit, out, &count, &total) == ERR_OK);
+    require(total == want);
+    require(count == MIN(want > offset ? want - offset : 0, limit));
+    for (u32 i = 0; i < count; i++) {
+        const struct trace_summary *a = &out[i];
+        const struct trace_summary *b = &list[i + offset];
+        require(a->id_bytes == b->id_bytes && memcmp(a->id, b->id, a->id_bytes) == 0);
+        require(a->start_ms == b->start_ms && a->spans == b->spans && a->cost == b->cost &&
+                a->revenue == b->revenue && a->duration_max_ms == b->duration_max_ms);
+        require(a->root_series == b->root_series);
+        compare_cost_types(a, b->cost_type_count);
+    }
+}
+
+/* --- doing ------------------------------------------------------------------------------------ */
+
+static struct event_batch *batch_make(void) {
+    struct event_batch *batch = calloc(1, sizeof *batch);
+    require(batch != NULL);
+    batch->text_bytes_max = 1024 * EVENT_BATCH_MAX;
+    batch->text = malloc(batch->text_bytes_max);
+    require(batch->text != NULL);
+    return batch;
+}
+
+static void batch_free(struct event_batch *batch) {
+    free(batch->text);
+    free(batch);
+}
+
+/* The definitions a log would have, for recovery. */
+static struct series_def *defs;
+static u32 def_count;
+
+static void keep_defs(void) {
+    u32 count;
+    const struct series_def *pending = agg_pending(agg, &count);
+    defs = realloc(defs, (def_count + count + 1) * sizeof *defs);
+    require(defs != NULL);
+    for (u32 i = 0; i < count; i++) {
+        require(pending[i].series == def_count);
+        struct series_def *def = &defs[def_count++];
+        *def = pending[i];
+        for (u32 text = 0; text < SERIES_TEXTS; text++) {
+            char *copy = malloc(def->text[text].bytes + 1);
+            require(copy != NULL);
+            memcpy(copy, def->text[text].data, def->text[text].bytes);
+            def->text[text].data = copy;
+        }
+    }
+}
+
+static void send_events(struct event_batch *batch, u32 count, bool plain) {
+    static u32 rows[EVENT_BATCH_MAX];
+    struct fact *first = &facts[fact_count];
+    batch->count = 0;
+    batch->text_bytes = 0;
+    batch->account = plain ? 1 : random_below(ACCOUNTS);
+    for (u32 i = 0; i < count; i++) {
+        random_fact(&first[i], plain);
+        first[i].account = batch->account;
+        if (plain) {
+            first[i].number[NUM_TIME] = now - (i64)random_below(10);
+        }
+        put_fact(batch, i, &first[i]);
+        rows[i] = i;
+    }
+    require(agg_resolve(agg, batch, rows, count) == ERR_OK);
+    if (one_in(4)) { /* the log refused: everything again */
+        agg_undo(agg);
+        agg_unresolve(agg, batch, rows, count);
+        require(agg_resolve(agg, batch, rows, count) == ERR_OK);
+    }
+    keep_defs();
+    agg_settle(agg);
+    require(agg_series_count(agg) == def_count);
+    agg_advance(agg, now);
+    agg_apply(agg, batch, rows, count);
+    for (u32 i = 0; i < count; i++) {
+        first[i].series = batch->series[i];
+        newest_given = MAX(newest_given, first[i].number[NUM_TIME]);
+    }
+    fact_count += count;
+}
+
+static void let_time_pass(void) {
+    switch (random_below(12)) {
+    case 0:
+        now += DAY * random_below(40);
+        break;
+    case 1:
+        now += HOUR * random_below(30);
+        break;
+    case 2:
+        now += HOUR - now % HOUR;
+        break;
+    default:
+        now += random_below(100000);
+        break;
+    }
+    agg_advance(agg, now);
+}
+
+int main(int argc, char **argv) {
+    seed_used = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    random_state = seed_used;
+    now = (i64)1780000000000 + random_below(100000000);
+    facts = malloc(EVENTS_MAX * sizeof *facts);
+    require(facts != NULL);
+    struct agg_options options = {.seed = random_u64(), .minutes_kept = one_in(2) ? 0 : 1500};
+    require(agg_create(&options, &agg) == ERR_OK);
+    struct event_batch *batch = batch_make();
+    scan_batch = batch_make();
+    for (u32 round = 0; round < 60; round++) {
+        send_events(batch, 1 + random_below(150), false);
+        let_time_pass();
+        for (u32 i = 0; i < 25; i++) {
+            random_query();
+        }
+        compare_trace_list();
+    }
+    for (u32 round = 0; round < 20; round++) { /* rows overflow into wide sums */
+        send_events(batch, EVENT_BATCH_MAX, true);
+    }
+    for (u32 round = 0; round < 15; round++) {
+        let_time_pass();
+        random_query();
+    }
+    batch_free(batch);
+    batch_free(scan_batch);
+    agg_destroy(agg);
+    return 0;
+}
