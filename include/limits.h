@@ -80,6 +80,22 @@
 #define CONFIG_PATH_BYTES_MAX 4096     /* a path in a setting, NUL included */
 #define CONNECTIONS_SETTING_MAX 262144 /* the most connections-max may be set to */
 
+/* --- storage -------------------------------------------------------------------------------- */
+
+#define FRAME_ROWS_MAX 1024         /* rows coded together: what a point read has to decode */
+#define SEGMENT_ROWS_MIN 65536      /* rows that make a merge into a segment worth it */
+#define SEGMENT_ROWS_MAX 131072     /* rows of a segment: they fit 17 bits of an index */
+#define MERGE_BLOCKS_MIN 256        /* tiny blocks that are merged although they are no segment */
+#define MERGE_BYTES_MAX (256 * MIB) /* blocks read for one merge */
+#define TEXT_FRAME_BYTES_MAX (256 * MIB) /* texts of one column in one frame, or of definitions */
+#define BLOCK_BYTES_MAX (2000 * MIB) /* offsets in a block are 32 bits, an LMDB value 2^32 - 1 */
+#define LOG_MAP_BYTES_DEFAULT ((usize)1 << 40) /* address space, not memory */
+#define DB_READERS_MAX 1024                    /* read transactions at a time, over all processes */
+#define CONTROL_MAP_BYTES (1 * GIB)
+#define CONTROL_KEY_MAX 255
+#define CONTROL_VALUE_MAX (64 * KIB)
+#define SNAPSHOTS_KEPT 2
+
 /* --- derived state -------------------------------------------------------------------------- */
 
 #define SERIES_MAX ((u32)1 << 28)
@@ -101,6 +117,8 @@ _Static_assert(EVENT_BATCH_MAX <= COMMIT_GROUP_EVENTS_MAX, "a batch fits a commi
 _Static_assert(2 * HTTP_BODY_INGEST_MAX <= EVENT_BATCH_TEXT_MAX, "a body fits a batch");
 _Static_assert(NET_OUTPUT_BYTES_LOW < NET_OUTPUT_BYTES_HIGH, "drained comes after full");
 _Static_assert(REPLY_BYTES_MAX < NET_OUTPUT_BYTES_MAX, "a reply can be sent");
+_Static_assert(EVENT_BATCH_MAX % FRAME_ROWS_MAX == 0, "whole frames fill a batch");
+_Static_assert(COMMIT_GROUP_EVENTS_MAX <= SEGMENT_ROWS_MAX, "a block fits a segment");
 _Static_assert(EVENT_MONEY_MAX / PICO_PER_USD == 9000000, "money fits 64 bits");
 
 #endif

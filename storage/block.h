@@ -1,0 +1,160 @@
+/*
+ * block.h: what the log consists of. A block holds the events of consecutive ids first_id ..
+ * first_id + count - 1 as columns, cut into frames of FRAME_ROWS_MAX rows, and the definitions of
+ * the series that appear in it for the first time. A commit writes one block; the merge rewrites
+ * runs of small blocks as one segment of the same shape.
+ *
+ *   header      struct block_header
+ *   frames      for each frame, for each column of column_mask: the coded values of those rows that
+ *               have the field
+ *   definitions one text (see text.h)
+ *   directory   for each frame: struct block_frame_entry, then struct block_section for each column
+ *
+ * Every section has its own checksum in the directory, the directory has one in the header, and the
+ * header one of its own: so a reader of one frame verifies what it reads and nothing else, and the
+ * header's checksum covers the whole block. Headers form a chain: `previous` is the `chain` of the
+ * block before. A segment keeps the outer ends of the chain it replaces.
+ *
+ * The texts of series are not stored with the events, nor are key hashes (computed anew from keys).
+ */
+#ifndef MARGIN_STORAGE_BLOCK_H
+#define MARGIN_STORAGE_BLOCK_H
+
+#include "event.h"
+#include "storage/text.h"
+#include "store.h"
+
+enum block_column {
+    COL_PRESENT, /* the event's present bits without the series' texts */
+    COL_ACCOUNT,
+    COL_SERIES,
+    COL_CREATED,
+    COL_COST_SOURCE,
+    COL_REVENUE_SOURCE,
+    COL_SOURCE,
+    COL_GRANULARITY,
+    COL_FLAGS,
+    COL_DIGEST,
+    COL_FIXED,                         /* columns above are there for every event */
+    COL_NUMBER = COL_FIXED,            /* + enum event_number */
+    COL_TEXT = COL_NUMBER + NUM_COUNT, /* + enum event_text - SERIES_TEXTS */
+    BLOCK_COLUMNS = COL_TEXT + TEXT_COUNT - SERIES_TEXTS
+};
+_Static_assert(BLOCK_COLUMNS <= 32, "column_mask has 32 bits");
+
+#define BLOCK_SERIES_TEXTS (TEXT_BIT(SERIES_TEXTS) - 1)
+
+enum block_kind {
+    BLOCK_GROUP,   /* as committed */
+    BLOCK_MERGED,  /* of several groups, too small for a segment */
+    BLOCK_SEGMENT, /* final, may have an index */
+    BLOCK_KINDS
+};
+
+#define BLOCK_MAGIC 0x6b6c626du /* "mblk" */
+#define BLOCK_VERSION 1
+
+struct block_header {
+    u32 magic;
+    u16 version;
+    u16 kind;
+    u64 first_id;
+    u32 count;
+    u32 frame_count;
+    u32 column_mask;
+    u32 def_count;
+    i64 time_min;
+    i64 time_max;
+    u64 previous; /* `chain` of the block before, 0 for the first */
+    u64 chain;    /* what the next block's `previous` is; 0: header_hash */
+    u64 def_hash;
+    u64 directory_hash;
+    u32 def_offset;
+    u32 def_bytes;
+    u32 directory_offset;
+    u32 directory_bytes;
+    u64 block_bytes;
+    u64 header_hash; /* of the bytes before it */
+};
+_Static_assert(sizeof(struct block_header) == 112, "no padding");
+
+struct block_frame_entry {
+    u32 offset; /* of the frame's first section */
+    u32 zero;
+    i64 time_min;
+    i64 time_max;
+};
+
+struct block_section {
+    u32 bytes; /* 0: no row of the frame has the field */
+    u32 hash;
+};
+
+static inline u64 block_chain(const struct block_header *header) {
+    return header->chain != 0 ? header->chain : header->header_hash;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* One block at a time; one thread at a time. Memory grows to the largest block and stays. */
+struct block_builder;
+enum err block_builder_create(enum text_effort effort, struct block_builder **out);
+void block_builder_destroy(struct block_builder *builder);
+
+void block_begin(struct block_builder *builder, enum block_kind kind, u64 first_id);
+/* Adds rows of a batch in the order given; the batch and its text must last until block_finish() or
+ * block_keep(). ERR_NO_MEMORY, ERR_LIMIT (block too large); after an error only block_begin() may
+ * follow. */
+enum err block_add(struct block_builder *builder, const struct event_batch *batch, const u32 *rows,
+                   u32 count);
+/* Takes a copy of the texts still needed, so that the batches added so far may go. */
+enum err block_keep(struct block_builder *builder);
+/* Adds a definition. It comes into force with the group whose last event has the id `last_id`. */
+enum err block_add_def(struct block_builder *builder, const struct series_def *def, u64 last_id);
+/* `chain` as in the header. The bytes last until the next call. */
+enum err block_finish(struct block_builder *builder, u64 previous, u64 chain, struct slice *out,
+                      struct block_header *header);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* A block somewhere in memory, its header and directory verified. */
+struct block_view {
+    const u8 *data;
+    struct block_header header;
+    u32 column_count;
+};
+
+/* Checks the header alone (all that opening a log looks at). ERR_CORRUPT, ERR_VERSION. */
+enum err block_read_header(const void *data, usize bytes, struct block_header *out);
+/* Checks header and directory. On error *what is a static text. */
+enum err block_view_open(struct block_view *view, const void *data, usize bytes, const char **what);
+
+u32 block_frame_rows(const struct block_view *view, u32 frame);
+struct block_frame_entry block_frame_at(const struct block_view *view, u32 frame);
+/* Bytes of a section; empty where the frame has no such column. */
+struct slice block_section_of(const struct block_view *view, u32 frame, enum block_column column);
+
+/* Scratch of a reader; one thread at a time. */
+struct block_reader;
+enum err block_reader_create(struct block_reader **out);
+void block_reader_destroy(struct block_reader *reader);
+
+/* Columns for block_read_frame(), beyond TEXT_BIT and NUM_BIT of event.h. */
+#define READ_BASE ((u32)1 << 31) /* present, series, ids, created, sources, flags, digest */
+_Static_assert(NUM_COUNT<15 && SERIES_TEXTS> 0, "bits beside present's are free");
+
+/* Decodes columns of a frame into rows `at`.. of the batch; accounts go to accounts[at..], texts to
+ * `sink` (the caller sets batch->text once it is done). READ_BASE sets `present` to the stored
+ * bits; columns read later need it unchanged. ERR_CORRUPT with *what, ERR_NO_MEMORY. */
+enum err block_read_frame(struct block_reader *reader, const struct block_view *view, u32 frame,
+                          u32 columns, struct event_batch *batch, u32 *accounts, u32 at,
+                          struct text_sink *sink, const char **what);
+
+/* Reads the definitions; `visit` gets each with the id of the last event of its group (texts last
+ * for the call) and may return an error that ends it. */
+enum err block_read_defs(struct block_reader *reader, const struct block_view *view,
+                         enum err (*visit)(void *context, const struct series_def *def,
+                                           u64 last_id),
+                         void *context, const char **what);
+
+#endif

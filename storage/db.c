@@ -1,0 +1,423 @@
+/*
+ * db.c: see db.h. Why the settings are what they are: full sync, because acknowledged is durable;
+ * no WRITEMAP, because a stray write would corrupt and a full disk would be a SIGBUS; NOTLS,
+ * because readers are not tied to threads; a large map from the start, because growing one under
+ * readers moves it.
+ */
+#include "storage/db.h"
+
+#include "base/log.h"
+#include "limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define MAP_BYTES_MIN (64 * MIB)
+#define PATH_BYTES_MAX 4096
+#define FORMAT_VERSION 1
+#define FORMAT_PREFIX "margind data "
+#define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
+
+struct db {
+    MDB_env *env;
+    MDB_dbi tables[DB_TABLES_MAX];
+    u32 table_count;
+    usize map_bytes;
+    pid_t pid;
+    char path[PATH_BYTES_MAX];
+};
+
+static enum err err_of(int code) {
+    switch (code) {
+    case MDB_SUCCESS:
+        return ERR_OK;
+    case MDB_NOTFOUND:
+        return ERR_NOT_FOUND;
+    case MDB_KEYEXIST:
+        return ERR_EXISTS;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return ERR_NO_SPACE;
+    case ENOMEM:
+        return ERR_NO_MEMORY;
+    case MDB_READERS_FULL:
+        return ERR_BUSY;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        return ERR_CORRUPT;
+    case MDB_VERSION_MISMATCH:
+        return ERR_VERSION;
+    case MDB_PANIC:
+    case EIO:
+        return ERR_IO;
+    default:
+        return ERR_SYSTEM;
+    }
+}
+
+/* A full disk may show as a short write, which LMDB reports as EIO: ask the file system. Nothing of
+ * the transaction is visible then, and a later attempt writes and syncs all its pages again. */
+static bool disk_is_full(const struct db *db) {
+    struct statvfs stat;
+    return statvfs(db->path, &stat) == 0 && (u64)stat.f_bavail * stat.f_frsize < DISK_FULL_BYTES;
+}
+
+static enum err commit_err(const struct db *db, int code) {
+    enum err err = err_of(code);
+    if (err == ERR_IO && code == EIO && disk_is_full(db)) {
+        err = ERR_NO_SPACE;
+    }
+    /* Whatever else stops a commit half way is as bad as a failed write. */
+    return err == ERR_SYSTEM ? ERR_IO : err;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err explain(char *why, usize why_bytes, enum err err, const char *what,
+                        const char *path, int code) {
+    const char *text = code < 0 ? mdb_strerror(code) : strerror(code);
+    snprintf(why, why_bytes, "%s %s: %s", what, path, text);
+    return err;
+}
+
+static int env_try(const struct db_options *options, struct db *db, usize map_bytes) {
+    MDB_env *env;
+    int code = mdb_env_create(&env);
+    if (code != 0) {
+        return code;
+    }
+    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+    flags |= options->read_only ? MDB_RDONLY : 0u;
+    flags |= options->skip_sync ? MDB_NOSYNC : 0u;
+    code = mdb_env_set_mapsize(env, map_bytes);
+    code = code != 0 ? code : mdb_env_set_maxreaders(env, DB_READERS_MAX);
+    code = code != 0 ? code : mdb_env_set_maxdbs(env, DB_TABLES_MAX);
+    code = code != 0 ? code : mdb_env_open(env, db->path, flags, 0600);
+    if (code != 0) {
+        mdb_env_close(env);
+        return code;
+    }
+    db->env = env;
+    db->map_bytes = map_bytes;
+    return 0;
+}
+
+/* Address space may be rationed (RLIMIT_AS, valgrind): a smaller log is better than none. */
+static int env_open(const struct db_options *options, struct db *db) {
+    usize map_bytes = options->map_bytes;
+    int code = env_try(options, db, map_bytes);
+    while ((code == ENOMEM || code == EINVAL) && map_bytes / 2 >= MAP_BYTES_MIN) {
+        map_bytes /= 2;
+        code = env_try(options, db, map_bytes);
+    }
+    if (code == 0 && map_bytes != options->map_bytes) {
+        log_warn("map_reduced", "env=%s wanted_bytes=%zu map_bytes=%zu", options->name,
+                 options->map_bytes, map_bytes);
+    }
+    return code;
+}
+
+static int tables_open(const struct db_options *options, struct db *db) {
+    MDB_txn *txn;
+    int dead;
+    mdb_reader_check(db->env, &dead);
+    int code = mdb_txn_begin(db->env, NULL, options->read_only ? MDB_RDONLY : 0, &txn);
+    if (code != 0) {
+        return code;
+    }
+    unsigned flags = options->read_only ? 0u : MDB_CREATE;
+    for (u32 i = 0; i < options->table_count && code == 0; i++) {
+        code = mdb_dbi_open(txn, options->tables[i], flags, &db->tables[i]);
+    }
+    if (code != 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    db->table_count = options->table_count;
+    return mdb_txn_commit(txn);
+}
+
+enum err db_open(const struct db_options *options, struct db **out, char *why, usize why_bytes) {
+    check(options->table_count <= DB_TABLES_MAX);
+    struct db *db = calloc(1, sizeof *db);
+    if (db == NULL) {
+        snprintf(why, why_bytes, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    db->pid = getpid();
+    int length = snprintf(db->path, sizeof db->path, "%s/%s", options->dir, options->name);
+    int code = length < 0 || (usize)length >= sizeof db->path ? ENAMETOOLONG : 0;
+    if (code == 0 && options->create && mkdir(db->path, 0700) != 0 && errno != EEXIST) {
+        code = errno;
+    }
+    code = code != 0 ? code : env_open(options, db);
+    if (code == 0) {
+        code = tables_open(options, db);
+    }
+    if (code != 0) {
+        enum err err = code == ENOENT ? ERR_NOT_FOUND : err_of(code);
+        explain(why, why_bytes, err, "cannot open", db->path, code);
+        db_close(db);
+        return err;
+    }
+    *out = db;
+    return ERR_OK;
+}
+
+void db_close(struct db *db) {
+    if (db != NULL) {
+        if (db->env != NULL) {
+            mdb_env_close(db->env);
+        }
+        free(db);
+    }
+}
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+enum err db_begin(struct db *db, bool write, struct db_txn *txn) {
+    check(db->pid == getpid());
+    *txn = (struct db_txn){.db = db, .write = write};
+    MDB_txn *handle = NULL;
+    int code = mdb_txn_begin(db->env, NULL, write ? 0 : MDB_RDONLY, &handle);
+    if (code == MDB_READERS_FULL) {
+        int dead; /* slots of killed processes */
+        mdb_reader_check(db->env, &dead);
+        code = mdb_txn_begin(db->env, NULL, write ? 0 : MDB_RDONLY, &handle);
+    }
+    txn->handle = code == 0 ? handle : NULL;
+    txn->err = err_of(code);
+    return txn->err;
+}
+
+void db_abort(struct db_txn *txn) {
+    if (txn->handle != NULL) {
+        mdb_txn_abort(txn->handle);
+        txn->handle = NULL;
+    }
+}
+
+enum err db_commit(struct db_txn *txn) {
+    if (txn->err != ERR_OK) {
+        db_abort(txn);
+        return txn->err;
+    }
+    int code = mdb_txn_commit(txn->handle);
+    txn->handle = NULL;
+    txn->err = commit_err(txn->db, code);
+    return txn->err;
+}
+
+static MDB_val val_of(struct slice slice) {
+    /* LMDB does not write through the pointers of what it is given. */
+    return (MDB_val){slice.bytes, (void *)(uintptr_t)slice.data};
+}
+
+static struct slice slice_of(MDB_val val) {
+    return (struct slice){val.mv_data, val.mv_size};
+}
+
+static MDB_dbi table_of(const struct db_txn *txn, u32 table) {
+    check(table < txn->db->table_count);
+    return txn->db->tables[table];
+}
+
+enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
+    MDB_val mdb_key = val_of(key);
+    MDB_val found;
+    int code = mdb_get(txn->handle, table_of(txn, table), &mdb_key, &found);
+    if (code == 0) {
+        *value = slice_of(found);
+    }
+    return err_of(code);
+}
+
+enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
+                       struct slice *value) {
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
+    if (code != 0) {
+        return err_of(code);
+    }
+    MDB_val at = val_of(key);
+    MDB_val data;
+    code = mdb_cursor_get(cursor, &at, &data, MDB_SET_RANGE);
+    if (code == 0 && (at.mv_size != key.bytes || memcmp(at.mv_data, key.data, key.bytes) != 0)) {
+        code = mdb_cursor_get(cursor, &at, &data, MDB_PREV);
+    } else if (code == MDB_NOTFOUND) {
+        code = mdb_cursor_get(cursor, &at, &data, MDB_LAST);
+    }
+    if (code == 0) {
+        *found = slice_of(at);
+        *value = slice_of(data);
+    }
+    mdb_cursor_close(cursor);
+    return err_of(code);
+}
+
+enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,
+                enum db_put how) {
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    static const unsigned flags[] = {
+        [DB_REPLACE] = 0, [DB_ADD] = MDB_NOOVERWRITE, [DB_APPEND] = MDB_APPEND};
+    MDB_val mdb_key = val_of(key);
+    MDB_val mdb_value = val_of(value);
+    int code = mdb_put(txn->handle, table_of(txn, table), &mdb_key, &mdb_value, flags[how]);
+    txn->err = err_of(code);
+    return txn->err;
+}
+
+enum err db_delete(struct db_txn *txn, u32 table, struct slice key) {
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    MDB_val mdb_key = val_of(key);
+    txn->err = err_of(mdb_del(txn->handle, table_of(txn, table), &mdb_key, NULL));
+    return txn->err;
+}
+
+enum err db_each(struct db_txn *txn, u32 table,
+                 bool (*visit)(void *context, struct slice key, struct slice value),
+                 void *context) {
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
+    if (code != 0) {
+        return err_of(code);
+    }
+    MDB_val key;
+    MDB_val value;
+    code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (code == 0 && visit(context, slice_of(key), slice_of(value))) {
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return code == MDB_NOTFOUND ? ERR_OK : err_of(code);
+}
+
+u64 db_version(struct db *db) {
+    MDB_envinfo info;
+    check(mdb_env_info(db->env, &info) == 0);
+    return info.me_last_txnid;
+}
+
+u64 db_used_bytes(struct db_txn *txn) {
+    u64 bytes = 0;
+    for (u32 i = 0; i < txn->db->table_count; i++) {
+        MDB_stat stat;
+        if (mdb_stat(txn->handle, txn->db->tables[i], &stat) == 0) {
+            bytes += (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) *
+                     stat.ms_psize;
+        }
+    }
+    return bytes;
+}
+
+u64 db_map_bytes(struct db *db) {
+    return db->map_bytes;
+}
+
+/* --- the data directory ----------------------------------------------------------------------- */
+
+static enum err format_read(int fd, const char *path, char *why, usize why_bytes) {
+    char text[64] = {0};
+    ssize_t bytes = read(fd, text, sizeof text - 1);
+    usize prefix = sizeof FORMAT_PREFIX - 1;
+    if (bytes < (ssize_t)prefix + 1 || memcmp(text, FORMAT_PREFIX, prefix) != 0) {
+        snprintf(why, why_bytes, "%s is not a format file of margind", path);
+        return ERR_CORRUPT;
+    }
+    unsigned long version = strtoul(text + prefix, NULL, 10);
+    if (version > FORMAT_VERSION) {
+        snprintf(why, why_bytes, "%s: data format %lu is newer than this program's (%d): update it",
+                 path, version, FORMAT_VERSION);
+        return ERR_VERSION;
+    }
+    return ERR_OK;
+}
+
+/* Written beside and renamed, so that it is whole or absent. */
+static enum err format_write(const char *dir, const char *path, char *why, usize why_bytes) {
+    char fresh[PATH_BYTES_MAX];
+    char text[64];
+    snprintf(fresh, sizeof fresh, "%s/FORMAT.%ld", dir, (long)getpid());
+    int length = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", FORMAT_VERSION);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && write(fd, text, (usize)length) == length && fsync(fd) == 0;
+    int code = good ? 0 : errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (good && rename(fresh, path) != 0) {
+        code = errno;
+        good = false;
+    }
+    if (!good) {
+        unlink(fresh);
+        return explain(why, why_bytes, code == ENOSPC ? ERR_NO_SPACE : ERR_SYSTEM, "cannot write",
+                       path, code);
+    }
+    return ERR_OK;
+}
+
+enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes) {
+    char path[PATH_BYTES_MAX];
+    if (strlen(dir) + sizeof "/FORMAT.0123456789" >= sizeof path) {
+        return explain(why, why_bytes, ERR_SYSTEM, "cannot use", dir, ENAMETOOLONG);
+    }
+    if (create && mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        return explain(why, why_bytes, ERR_SYSTEM, "cannot make directory", dir, errno);
+    }
+    if (access(dir, create ? R_OK | W_OK | X_OK : R_OK | X_OK) != 0) {
+        int code = errno;
+        return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
+                       "cannot use directory", dir, code);
+    }
+    snprintf(path, sizeof path, "%s/FORMAT", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && create) {
+        return format_write(dir, path, why, why_bytes);
+    }
+    if (fd < 0) {
+        int code = errno;
+        return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
+                       "not a data directory:", path, code);
+    }
+    enum err err = format_read(fd, path, why, why_bytes);
+    close(fd);
+    return err;
+}
+
+enum err db_dir_lock(const char *dir, int *fd, char *why, usize why_bytes) {
+    char path[PATH_BYTES_MAX];
+    snprintf(path, sizeof path, "%s/lock", dir);
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0) {
+        return explain(why, why_bytes, ERR_SYSTEM, "cannot open", path, errno);
+    }
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        int code = errno;
+        close(lock);
+        if (code != EWOULDBLOCK) {
+            return explain(why, why_bytes, ERR_SYSTEM, "cannot lock", path, code);
+        }
+        snprintf(why, why_bytes, "%s is in use by another server: stop it or use another directory",
+                 dir);
+        return ERR_LOCKED;
+    }
+    *fd = lock;
+    return ERR_OK;
+}

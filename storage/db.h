@@ -1,0 +1,73 @@
+/*
+ * db.h: the only user of LMDB: environments of named tables, with our own error values.
+ *
+ * In a transaction the first error sticks: calls after it do nothing and db_commit() returns it, so
+ * callers check once. Slices that point into a table last until the transaction ends.
+ *
+ * Errors: ERR_NO_SPACE (map or disk full; nothing was written, reads go on), ERR_IO (a write or
+ * sync failed: what the disk holds is unknown), ERR_NOT_FOUND, ERR_EXISTS, ERR_CORRUPT,
+ * ERR_NO_MEMORY, ERR_BUSY (too many readers), ERR_SYSTEM.
+ *
+ * Threads: one write transaction at a time (LMDB waits); any number of readers. An environment is
+ * never used in a forked child (checked).
+ */
+#ifndef MARGIN_STORAGE_DB_H
+#define MARGIN_STORAGE_DB_H
+
+#include "base.h"
+
+struct db;
+
+#define DB_TABLES_MAX 8
+
+struct db_options {
+    const char *dir;  /* the data directory */
+    const char *name; /* the environment's own directory inside it */
+    usize map_bytes;  /* halved until the system grants it, with a log line */
+    const char *const *tables;
+    u32 table_count;
+    bool create;
+    bool read_only;
+    bool skip_sync;
+};
+
+/* `why` gets one line that says what to do. */
+enum err db_open(const struct db_options *options, struct db **out, char *why, usize why_bytes);
+void db_close(struct db *db);
+
+struct db_txn {
+    struct db *db;
+    void *handle;
+    enum err err; /* the first one */
+    bool write;
+};
+
+enum err db_begin(struct db *db, bool write, struct db_txn *txn);
+void db_abort(struct db_txn *txn); /* also ends a read transaction */
+enum err db_commit(struct db_txn *txn);
+
+enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *value);
+/* The last pair whose key is at most `key`. */
+enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
+                       struct slice *value);
+
+enum db_put { DB_REPLACE, DB_ADD /* ERR_EXISTS if there */, DB_APPEND /* the largest key */ };
+enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,
+                enum db_put how);
+enum err db_delete(struct db_txn *txn, u32 table, struct slice key);
+/* All pairs in key order until `visit` returns false. */
+enum err db_each(struct db_txn *txn, u32 table,
+                 bool (*visit)(void *context, struct slice key, struct slice value), void *context);
+
+u64 db_version(struct db *db);         /* id of the last commit of any process */
+u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
+u64 db_map_bytes(struct db *db);
+
+/* --- the data directory ----------------------------------------------------------------------- */
+
+/* Makes the directory (if `create`), checks or writes the format version. */
+enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes);
+/* One server a directory: ERR_LOCKED if another process holds the lock. Released by close(). */
+enum err db_dir_lock(const char *dir, int *fd, char *why, usize why_bytes);
+
+#endif

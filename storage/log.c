@@ -1,0 +1,485 @@
+/*
+ * log.c: see log.h. The directory is an array sorted by id (64 bytes a block), rebuilt at open from
+ * keys and headers alone: one page a block is touched.
+ */
+#include "storage/log.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum table { TABLE_BLOCKS, TABLE_INDEX, TABLES };
+
+#define KEY_BYTES 12
+
+struct log {
+    struct db *db;
+    pthread_mutex_t write;     /* one commit and its change of the directory at a time */
+    pthread_mutex_t directory; /* guards what follows; held for moments only */
+    struct log_entry *entries;
+    usize count;
+    usize capacity;
+    usize small_from; /* entries before it are segments */
+    u64 damaged;
+    u64 version; /* of the environment when the directory was read */
+    u64 append_count;
+    u64 sync_ns;
+    _Atomic u64 next_id;
+};
+
+static struct slice key_make(u8 *key, u64 first_id, u32 count) {
+    for (u32 i = 0; i < 8; i++) {
+        key[i] = (u8)(first_id >> (56 - 8 * i));
+    }
+    for (u32 i = 0; i < 4; i++) {
+        key[8 + i] = (u8)(count >> (24 - 8 * i));
+    }
+    return (struct slice){(const char *)key, KEY_BYTES};
+}
+
+static bool key_read(struct slice key, u64 *first_id, u32 *count) {
+    if (key.bytes != KEY_BYTES) {
+        return false;
+    }
+    const u8 *bytes = (const u8 *)key.data;
+    *first_id = 0;
+    *count = 0;
+    for (u32 i = 0; i < 8; i++) {
+        *first_id = *first_id << 8 | bytes[i];
+    }
+    for (u32 i = 8; i < KEY_BYTES; i++) {
+        *count = *count << 8 | bytes[i];
+    }
+    return *first_id > 0 && *count > 0 && *first_id <= UINT64_MAX - *count;
+}
+
+/* --- directory -------------------------------------------------------------------------------- */
+
+static bool entries_reserve(struct log *log, usize more) {
+    if (log->count + more <= log->capacity) {
+        return true;
+    }
+    usize capacity = MAX(log->capacity * 2, (usize)1024);
+    struct log_entry *entries = realloc(log->entries, capacity * sizeof *entries);
+    if (entries == NULL) {
+        return false;
+    }
+    log->entries = entries;
+    log->capacity = capacity;
+    return true;
+}
+
+static struct log_entry entry_of(const struct block_header *header) {
+    return (struct log_entry){
+        .first_id = header->first_id,
+        .chain = block_chain(header),
+        .time_min = header->time_min,
+        .time_max = header->time_max,
+        .count = header->count,
+        .bytes = (u32)header->block_bytes,
+        .kind = (u8)header->kind,
+    };
+}
+
+/* What is known of a block that cannot be trusted. It matches every time. */
+static struct log_entry entry_damaged(u64 first_id, u32 count, struct slice block) {
+    struct block_header header = {0};
+    memcpy(&header, block.data != NULL ? block.data : (const char *)&header,
+           MIN(block.bytes, sizeof header));
+    return (struct log_entry){
+        .first_id = first_id,
+        .chain = block_chain(&header),
+        .time_min = INT64_MIN,
+        .time_max = INT64_MAX,
+        .count = count,
+        .bytes = (u32)block.bytes,
+        .kind = BLOCK_SEGMENT,
+        .damaged = true,
+        .frozen = true,
+    };
+}
+
+struct load {
+    struct log *log;
+    enum err err;
+    u64 next_id;
+};
+
+/* Ids that no block holds are a damaged block, too: readers report them. */
+static bool load_gap(struct load *load, u64 until) {
+    while (load->next_id < until) {
+        u32 count = (u32)MIN(until - load->next_id, (u64)UINT32_MAX);
+        if (!entries_reserve(load->log, 1)) {
+            load->err = ERR_NO_MEMORY;
+            return false;
+        }
+        load->log->entries[load->log->count++] =
+            entry_damaged(load->next_id, count, (struct slice){NULL, 0});
+        load->log->damaged++;
+        load->next_id += count;
+    }
+    return true;
+}
+
+static bool load_block(void *context, struct slice key, struct slice value) {
+    struct load *load = context;
+    u64 first_id;
+    u32 count;
+    struct block_header header;
+    if (!key_read(key, &first_id, &count) || first_id < load->next_id) {
+        load->err = ERR_CORRUPT;
+        return false;
+    }
+    if (!load_gap(load, first_id)) {
+        return false;
+    }
+    if (!entries_reserve(load->log, 1)) {
+        load->err = ERR_NO_MEMORY;
+        return false;
+    }
+    enum err err = block_read_header(value.data, value.bytes, &header);
+    if (err == ERR_VERSION) {
+        load->err = err;
+        return false;
+    }
+    bool good = err == ERR_OK && header.first_id == first_id && header.count == count;
+    load->log->entries[load->log->count++] =
+        good ? entry_of(&header) : entry_damaged(first_id, count, value);
+    load->log->damaged += !good;
+    load->next_id = first_id + count;
+    return true;
+}
+
+static enum err directory_load(struct log *log) {
+    struct db_txn txn;
+    struct load load = {.log = log, .next_id = 1};
+    log->count = 0;
+    log->small_from = 0;
+    log->damaged = 0;
+    log->version = db_version(log->db);
+    enum err err = db_begin(log->db, false, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = db_each(&txn, TABLE_BLOCKS, load_block, &load);
+    db_abort(&txn);
+    atomic_store_explicit(&log->next_id, load.next_id, memory_order_release);
+    return err != ERR_OK ? err : load.err;
+}
+
+enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
+    static const char *const tables[TABLES] = {"blocks", "index"};
+    struct db_options db_options = {
+        .dir = options->dir,
+        .name = "log",
+        .map_bytes = options->map_bytes,
+        .tables = tables,
+        .table_count = TABLES,
+        .create = !options->read_only,
+        .read_only = options->read_only,
+        .skip_sync = options->skip_sync,
+    };
+    struct log *log = calloc(1, sizeof *log);
+    if (log == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    check(pthread_mutex_init(&log->write, NULL) == 0);
+    check(pthread_mutex_init(&log->directory, NULL) == 0);
+    atomic_init(&log->next_id, 1);
+    enum err err = db_open(&db_options, &log->db, why, why_bytes);
+    if (err == ERR_OK) {
+        err = directory_load(log);
+        if (err != ERR_OK) {
+            const char *hint = err == ERR_VERSION ? ": written by a newer version, update" : "";
+            snprintf(why, why_bytes, "cannot read the log in %s: %s%s", options->dir, err_text(err),
+                     hint);
+        }
+    }
+    if (err != ERR_OK) {
+        log_close(log);
+        return err;
+    }
+    *out = log;
+    return ERR_OK;
+}
+
+void log_close(struct log *log) {
+    if (log != NULL) {
+        db_close(log->db);
+        pthread_mutex_destroy(&log->write);
+        pthread_mutex_destroy(&log->directory);
+        free(log->entries);
+        free(log);
+    }
+}
+
+u64 log_next_id(const struct log *log) {
+    return atomic_load_explicit(&log->next_id, memory_order_acquire);
+}
+
+u64 log_chain(struct log *log) {
+    pthread_mutex_lock(&log->directory);
+    u64 chain = log->count > 0 ? log->entries[log->count - 1].chain : 0;
+    pthread_mutex_unlock(&log->directory);
+    return chain;
+}
+
+/* Index of the last entry that begins at or before `id`; there is one. */
+static usize entry_index(const struct log *log, u64 id) {
+    usize low = 0;
+    usize high = log->count;
+    while (high - low > 1) {
+        usize middle = low + (high - low) / 2;
+        if (log->entries[middle].first_id <= id) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+bool log_find(struct log *log, u64 id, struct log_entry *out) {
+    if (id == 0 || id >= log_next_id(log)) {
+        return false;
+    }
+    pthread_mutex_lock(&log->directory);
+    *out = log->entries[entry_index(log, id)];
+    pthread_mutex_unlock(&log->directory);
+    check(id >= out->first_id && id - out->first_id < out->count);
+    return true;
+}
+
+void log_note_damage(struct log *log, u64 id) {
+    pthread_mutex_lock(&log->directory);
+    struct log_entry *entry = &log->entries[entry_index(log, id)];
+    log->damaged += !entry->frozen;
+    entry->frozen = true;
+    pthread_mutex_unlock(&log->directory);
+}
+
+enum err log_refresh(struct log *log) {
+    pthread_mutex_lock(&log->directory);
+    enum err err = log->version != db_version(log->db) ? directory_load(log) : ERR_OK;
+    pthread_mutex_unlock(&log->directory);
+    return err;
+}
+
+void log_get_stats(struct log *log, struct store_stats *out) {
+    struct db_txn txn;
+    *out = (struct store_stats){.map_bytes = db_map_bytes(log->db)};
+    if (db_begin(log->db, false, &txn) == ERR_OK) {
+        out->log_bytes = db_used_bytes(&txn);
+        db_abort(&txn);
+    }
+    pthread_mutex_lock(&log->directory);
+    for (usize i = 0; i < log->count; i++) {
+        out->payload_bytes += log->entries[i].bytes;
+        out->segments += log->entries[i].kind == BLOCK_SEGMENT;
+    }
+    out->events = log_next_id(log) - 1;
+    out->blocks = log->count;
+    out->damaged_blocks = log->damaged;
+    out->append_count = log->append_count;
+    out->sync_ns = log->sync_ns;
+    pthread_mutex_unlock(&log->directory);
+}
+
+/* --- appending -------------------------------------------------------------------------------- */
+
+static enum err append_commit(struct log *log, struct slice block,
+                              const struct block_header *header, u64 *sync_ns) {
+    u8 key[KEY_BYTES];
+    struct db_txn txn;
+    enum err err = db_begin(log->db, true, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    db_put(&txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), block, DB_APPEND);
+    u64 from_ns = clock_monotonic_ns();
+    err = db_commit(&txn);
+    *sync_ns = clock_monotonic_ns() - from_ns;
+    return err;
+}
+
+enum err log_append(struct log *log, struct slice block, const struct block_header *header) {
+    check(header->first_id == log_next_id(log));
+    u64 sync_ns = 0;
+    pthread_mutex_lock(&log->write);
+    pthread_mutex_lock(&log->directory);
+    enum err err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
+    pthread_mutex_unlock(&log->directory);
+    if (err == ERR_OK) {
+        err = append_commit(log, block, header, &sync_ns);
+    }
+    if (err == ERR_OK) {
+        pthread_mutex_lock(&log->directory);
+        log->entries[log->count++] = entry_of(header);
+        log->append_count++;
+        log->sync_ns += sync_ns;
+        atomic_store_explicit(&log->next_id, header->first_id + header->count,
+                              memory_order_release);
+        pthread_mutex_unlock(&log->directory);
+    }
+    pthread_mutex_unlock(&log->write);
+    return err;
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
+
+struct candidate {
+    usize from; /* entries from..end */
+    usize end;
+    u64 rows;
+    usize groups; /* as committed, at its end */
+    bool closed;  /* what follows cannot join */
+};
+
+/* The mergeable entries from `from` on, as many as one segment takes. */
+static struct candidate candidate_at(const struct log *log, usize from) {
+    struct candidate run = {.from = from, .end = from};
+    u64 bytes = 0;
+    while (run.end < log->count) {
+        const struct log_entry *entry = &log->entries[run.end];
+        if (entry->kind == BLOCK_SEGMENT || entry->frozen ||
+            run.rows + entry->count > SEGMENT_ROWS_MAX ||
+            (run.end > from && bytes + entry->bytes > MERGE_BYTES_MAX)) {
+            run.closed = true;
+            break;
+        }
+        run.groups = entry->kind == BLOCK_GROUP ? run.groups + 1 : 0;
+        run.rows += entry->count;
+        bytes += entry->bytes;
+        run.end++;
+    }
+    return run;
+}
+
+static bool pick(struct log *log, struct candidate *run, enum block_kind *kind) {
+    usize from = log->small_from;
+    while (from < log->count) {
+        if (log->entries[from].kind == BLOCK_SEGMENT || log->entries[from].frozen) {
+            from++;
+            continue;
+        }
+        *run = candidate_at(log, from);
+        if (run->closed || run->rows >= SEGMENT_ROWS_MIN) {
+            *kind = BLOCK_SEGMENT;
+            return true;
+        }
+        if (run->groups >= MERGE_BLOCKS_MIN) {
+            run->from = run->end - run->groups;
+            *kind = BLOCK_MERGED;
+            return true;
+        }
+        break;
+    }
+    return false;
+}
+
+bool log_pick_run(struct log *log, struct log_run *out) {
+    struct candidate run;
+    enum block_kind kind;
+    pthread_mutex_lock(&log->directory);
+    while (log->small_from < log->count && log->entries[log->small_from].kind == BLOCK_SEGMENT) {
+        log->small_from++;
+    }
+    bool found = pick(log, &run, &kind);
+    if (found) {
+        const struct log_entry *last = &log->entries[run.end - 1];
+        *out = (struct log_run){
+            .first_id = log->entries[run.from].first_id,
+            .end_id = last->first_id + last->count,
+            .chain = last->chain,
+            .kind = kind,
+        };
+    }
+    pthread_mutex_unlock(&log->directory);
+    return found;
+}
+
+/* Entries of a run: they are exactly there, for only the merging thread removes any. */
+static usize run_entries(const struct log *log, const struct log_run *run, usize *from) {
+    *from = entry_index(log, run->first_id);
+    usize end = *from;
+    check(log->entries[end].first_id == run->first_id);
+    while (end < log->count && log->entries[end].first_id < run->end_id) {
+        end++;
+    }
+    check(log->entries[end - 1].first_id + log->entries[end - 1].count == run->end_id);
+    return end - *from;
+}
+
+static void replace_put(struct log *log, struct db_txn *txn, const struct log_run *run,
+                        struct slice block, const struct block_header *header, struct slice index) {
+    u8 key[KEY_BYTES];
+    usize from;
+    usize count = run_entries(log, run, &from);
+    for (usize i = from; i < from + count; i++) {
+        const struct log_entry *entry = &log->entries[i];
+        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, entry->count));
+    }
+    db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), block, DB_REPLACE);
+    if (index.bytes > 0) {
+        db_put(txn, TABLE_INDEX, key_make(key, header->first_id, header->count), index, DB_REPLACE);
+    }
+}
+
+enum err log_replace(struct log *log, const struct log_run *run, struct slice block,
+                     const struct block_header *header, struct slice index) {
+    check(header->first_id == run->first_id && header->first_id + header->count == run->end_id);
+    struct db_txn txn;
+    pthread_mutex_lock(&log->write);
+    /* Nobody else changes entries while `write` is held, so reading them needs no more. */
+    enum err err = db_begin(log->db, true, &txn);
+    if (err == ERR_OK) {
+        replace_put(log, &txn, run, block, header, index);
+        err = db_commit(&txn);
+    }
+    if (err == ERR_OK) {
+        pthread_mutex_lock(&log->directory);
+        usize from;
+        usize count = run_entries(log, run, &from);
+        log->entries[from] = entry_of(header);
+        memmove(&log->entries[from + 1], &log->entries[from + count],
+                (log->count - from - count) * sizeof *log->entries);
+        log->count -= count - 1;
+        pthread_mutex_unlock(&log->directory);
+    }
+    pthread_mutex_unlock(&log->write);
+    return err;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+enum err log_read_begin(struct log *log, u64 id, struct log_read *read) {
+    u8 key[KEY_BYTES];
+    struct slice found;
+    *read = (struct log_read){0};
+    enum err err = db_begin(log->db, false, &read->txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = db_get_before(&read->txn, TABLE_BLOCKS, key_make(key, id, UINT32_MAX), &found,
+                        &read->block);
+    if (err == ERR_OK &&
+        (!key_read(found, &read->first_id, &read->count) || id - read->first_id >= read->count)) {
+        err = ERR_NOT_FOUND;
+    }
+    if (err == ERR_OK) {
+        enum err indexed = db_get(&read->txn, TABLE_INDEX, found, &read->index);
+        err = indexed == ERR_NOT_FOUND ? ERR_OK : indexed;
+    }
+    if (err != ERR_OK) {
+        db_abort(&read->txn);
+    }
+    return err;
+}
+
+void log_read_end(struct log_read *read) {
+    db_abort(&read->txn);
+}

@@ -1,0 +1,84 @@
+/*
+ * log.h: the blocks of all events, in order, in an LMDB environment of their own, and a directory
+ * of them in memory. Keys are the first id and the row count, big-endian, so that order is id order
+ * and the extent of a block is known even when the block is damaged.
+ *
+ * One thread appends; another may replace runs of small blocks by segments. Both change the
+ * directory only after their commit, under one write lock, so the directory follows the commits.
+ * Readers look blocks up by id: a block that has been merged in the meantime is found inside its
+ * segment.
+ */
+#ifndef MARGIN_STORAGE_LOG_H
+#define MARGIN_STORAGE_LOG_H
+
+#include "storage/block.h"
+#include "storage/db.h"
+#include "store.h"
+
+struct log;
+
+struct log_options {
+    const char *dir;
+    usize map_bytes;
+    bool read_only;
+    bool skip_sync;
+};
+enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes);
+void log_close(struct log *log);
+
+struct log_entry {
+    u64 first_id;
+    u64 chain; /* what the next block's `previous` must be */
+    i64 time_min;
+    i64 time_max;
+    u32 count;
+    u32 bytes;
+    u8 kind;      /* enum block_kind */
+    bool damaged; /* its header does not hold, or it is missing */
+    bool frozen;  /* something in it does not hold: never merged, kept for whoever repairs it */
+};
+
+u64 log_next_id(const struct log *log);
+u64 log_chain(struct log *log);
+/* The entry that covers `id`; false from log_next_id() on. */
+bool log_find(struct log *log, u64 id, struct log_entry *out);
+/* Counts a damaged block once and keeps it from being merged. */
+void log_note_damage(struct log *log, u64 id);
+/* Read-only logs: takes in what another process has committed since. */
+enum err log_refresh(struct log *log);
+void log_get_stats(struct log *log, struct store_stats *out);
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* Appends a block that follows log_next_id() and log_chain(); durable when it returns ERR_OK. */
+enum err log_append(struct log *log, struct slice block, const struct block_header *header);
+
+#define RUN_BLOCKS_MAX 65536
+struct log_run {
+    u64 first_id;
+    u64 end_id;
+    u64 previous; /* the ends of the chain */
+    u64 chain;
+    enum block_kind kind; /* of what it becomes */
+};
+/* Finds a run of blocks that is worth merging; false if there is none. */
+bool log_pick_run(struct log *log, struct log_run *run);
+/* Replaces exactly the run's blocks by one, with its index (may be empty). */
+enum err log_replace(struct log *log, const struct log_run *run, struct slice block,
+                     const struct block_header *header, struct slice index);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* A block and its index, inside a read transaction: keep it short. */
+struct log_read {
+    struct db_txn txn;
+    u64 first_id; /* from the key: good even if the block is not */
+    u32 count;
+    struct slice block;
+    struct slice index; /* empty: none */
+};
+/* The block that covers `id`. ERR_NOT_FOUND: missing. On error nothing is left open. */
+enum err log_read_begin(struct log *log, u64 id, struct log_read *read);
+void log_read_end(struct log_read *read);
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * merge.c: see merge.h. A segment is exactly the events, definitions and outer chain ends of the
+ * blocks it replaces. Without series_dims (tools, tests of the log) segments have no index.
+ */
+#include "storage/merge.h"
+
+#include "base/log.h"
+#include "storage/index.h"
+
+#include <stdlib.h>
+
+struct merge {
+    struct log *log;
+    scan_series_dims series_dims;
+    void *context;
+    struct block_builder *builder;
+    struct block_reader *reader;
+    struct index_builder *index;
+    struct event_batch *batch;
+    struct text_sink texts;
+    u32 accounts[EVENT_BATCH_MAX];
+    u32 rows[EVENT_BATCH_MAX]; /* 0, 1, 2... */
+    struct log_run run;
+};
+
+enum err merge_create(struct log *log, scan_series_dims series_dims, void *context,
+                      struct merge **out) {
+    struct merge *merge = calloc(1, sizeof *merge);
+    if (merge == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    merge->log = log;
+    merge->series_dims = series_dims;
+    merge->context = context;
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        merge->rows[i] = i;
+    }
+    merge->batch = calloc(1, sizeof *merge->batch);
+    enum err err = merge->batch != NULL ? ERR_OK : ERR_NO_MEMORY;
+    if (err == ERR_OK) {
+        err = block_builder_create(TEXT_SMALL, &merge->builder);
+    }
+    if (err == ERR_OK) {
+        err = block_reader_create(&merge->reader);
+    }
+    if (err == ERR_OK) {
+        err = text_sink_reserve(&merge->texts, 0);
+    }
+    if (err == ERR_OK && series_dims != NULL) {
+        err = index_builder_create(&merge->index);
+    }
+    if (err != ERR_OK) {
+        merge_destroy(merge);
+        return err;
+    }
+    *out = merge;
+    return ERR_OK;
+}
+
+void merge_destroy(struct merge *merge) {
+    if (merge != NULL) {
+        block_builder_destroy(merge->builder);
+        block_reader_destroy(merge->reader);
+        index_builder_destroy(merge->index);
+        text_sink_free(&merge->texts);
+        free(merge->batch);
+        free(merge);
+    }
+}
+
+static bool wants_index(const struct merge *merge) {
+    return merge->index != NULL && merge->run.kind == BLOCK_SEGMENT;
+}
+
+/* --- one block of the run ----------------------------------------------------------------------
+ */
+
+static void index_rows(struct merge *merge) {
+    const struct event_batch *batch = merge->batch;
+    for (u32 i = 0; i < batch->count; i++) {
+        const u32 *dims = merge->series_dims(merge->context, batch->series[i]);
+        u32 row = (u32)(batch->id[i] - merge->run.first_id);
+        for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+            if (dims[dim] != DIM_NONE) {
+                index_add(merge->index, dim, dims[dim], row);
+            }
+        }
+        if (event_has_text(batch, i, TEXT_TRACE)) {
+            struct slice trace = event_text_of(batch, i, TEXT_TRACE);
+            index_add(merge->index, INDEX_TRACE, index_text_value(trace), row);
+        }
+        if (event_has_text(batch, i, TEXT_AGENT)) {
+            struct slice agent = event_text_of(batch, i, TEXT_AGENT);
+            index_add(merge->index, INDEX_AGENT, index_text_value(agent), row);
+        }
+    }
+}
+
+/* Adds the decoded rows, account by account. */
+static enum err add_rows(struct merge *merge) {
+    struct event_batch *batch = merge->batch;
+    enum err err = ERR_OK;
+    for (u32 from = 0, to; from < batch->count && err == ERR_OK; from = to) {
+        to = from + 1;
+        while (to < batch->count && merge->accounts[to] == merge->accounts[from]) {
+            to++;
+        }
+        batch->account = merge->accounts[from];
+        err = block_add(merge->builder, batch, merge->rows + from, to - from);
+    }
+    return err == ERR_OK ? block_keep(merge->builder) : err;
+}
+
+static enum err add_def(void *context, const struct series_def *def, u64 last_id) {
+    struct merge *merge = context;
+    return block_add_def(merge->builder, def, last_id);
+}
+
+static enum err add_frames(struct merge *merge, const struct block_view *view, const char **what) {
+    u32 all = READ_BASE;
+    for (u32 number = 0; number < NUM_COUNT; number++) {
+        all |= NUM_BIT(number);
+    }
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT; text++) {
+        all |= TEXT_BIT(text);
+    }
+    enum err err = ERR_OK;
+    for (u32 frame = 0; frame < view->header.frame_count && err == ERR_OK; frame++) {
+        struct event_batch *batch = merge->batch;
+        merge->texts.bytes = 0;
+        err = block_read_frame(merge->reader, view, frame, all, batch, merge->accounts, 0,
+                               &merge->texts, what);
+        if (err != ERR_OK) {
+            break;
+        }
+        batch->count = block_frame_rows(view, frame);
+        batch->text = merge->texts.data;
+        batch->text_bytes = (u32)merge->texts.bytes;
+        if (wants_index(merge)) {
+            index_rows(merge);
+        }
+        err = add_rows(merge);
+    }
+    return err;
+}
+
+/* Sets *next_id behind the block, and the run's chain at its first block. */
+static enum err add_block(struct merge *merge, u64 *next_id) {
+    struct log_read read;
+    struct block_view view;
+    const char *what = "missing";
+    u64 id = *next_id;
+    enum err err = log_read_begin(merge->log, id, &read);
+    if (err == ERR_OK) {
+        err = block_view_open(&view, read.block.data, read.block.bytes, &what);
+        if (err == ERR_OK && (view.header.first_id != id || view.header.count != read.count)) {
+            what = "block under a wrong key";
+            err = ERR_CORRUPT;
+        }
+        if (err == ERR_OK) {
+            if (id == merge->run.first_id) {
+                merge->run.previous = view.header.previous;
+            }
+            *next_id = id + read.count;
+            err = block_read_defs(merge->reader, &view, add_def, merge, &what);
+        }
+        if (err == ERR_OK) {
+            err = add_frames(merge, &view, &what);
+        }
+        log_read_end(&read);
+    }
+    if (err == ERR_CORRUPT || err == ERR_NOT_FOUND) {
+        log_warn("block_damaged", "first_id=%llu what=\"%s\"", (unsigned long long)id, what);
+        log_note_damage(merge->log, id);
+        err = ERR_CORRUPT;
+    }
+    return err;
+}
+
+/* --- a run --------------------------------------------------------------------------------------
+ */
+
+enum err merge_step(struct merge *merge, bool *did) {
+    struct slice block;
+    struct slice index = {NULL, 0};
+    struct block_header header;
+    *did = false;
+    if (!log_pick_run(merge->log, &merge->run)) {
+        return ERR_OK;
+    }
+    block_begin(merge->builder, merge->run.kind, merge->run.first_id);
+    if (wants_index(merge)) {
+        index_begin(merge->index);
+    }
+    enum err err = ERR_OK;
+    for (u64 id = merge->run.first_id; id < merge->run.end_id && err == ERR_OK;) {
+        err = add_block(merge, &id);
+    }
+    if (err == ERR_CORRUPT) {
+        *did = true; /* the next run goes round it */
+        return ERR_OK;
+    }
+    if (err == ERR_OK) {
+        err = block_finish(merge->builder, merge->run.previous, merge->run.chain, &block, &header);
+    }
+    if (err == ERR_OK && wants_index(merge)) {
+        err = index_finish(merge->index, header.count, &index);
+    }
+    if (err == ERR_OK) {
+        err = log_replace(merge->log, &merge->run, block, &header, index);
+    }
+    *did = err == ERR_OK;
+    return err;
+}

@@ -1,0 +1,582 @@
+/*
+ * scan.c: see scan.h. A step of a scan finds the block that covers its position, skips it or its
+ * frames by time and index, decodes what the filter looks at, and the wanted columns only where
+ * some row of the frame matched. A read transaction lasts for one block's share of a step.
+ *
+ * The position is an id, never a block: a block that is merged away between two steps is found
+ * inside its segment.
+ */
+#include "storage/scan.h"
+
+#include "storage/index.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TARGET_FIRST 64           /* rows after which the first answer of a picky scan is given */
+#define STEP_TEXT_BYTES (8 * MIB) /* texts after which a step ends */
+
+struct store_scan {
+    struct log *log;
+    scan_series_dims series_dims;
+    void *context;
+    struct store_scan_options options;
+    char trace[EVENT_TRACE_MAX];
+    char agent[EVENT_AGENT_MAX];
+    struct index_term terms[INDEX_DIMS];
+    u32 term_count;
+    u32 filter_columns; /* what the filter looks at */
+    u32 target;
+    u64 next; /* ascending: the next id to look at; descending: all from here on are done */
+
+    struct block_reader *reader;
+    struct event_batch *batch;
+    struct text_sink texts;
+    u32 accounts[EVENT_BATCH_MAX];
+    struct event_batch *part; /* rows of one account, where a step holds several */
+    u32 given;                /* rows of the batch handed out through `part` */
+
+    /* The current block's rows that may match; NULL: all. */
+    struct index_rows *rows;
+    u64 rows_first_id;
+    u32 rows_count;
+
+    struct series_def *defs;
+    struct text_sink def_texts;
+    u32 def_count;
+    u32 def_capacity;
+    bool defs_given;
+    u64 defs_until; /* definitions of groups that end before this id are delivered */
+
+    bool damaged; /* damage waits to be reported */
+    struct store_damage damage;
+    union {
+        u32 u32s[FRAME_ROWS_MAX];
+        u64 u64s[FRAME_ROWS_MAX];
+        i64 i64s[FRAME_ROWS_MAX];
+        u8 u8s[FRAME_ROWS_MAX];
+        struct text_ref refs[FRAME_ROWS_MAX];
+    } moved;
+    u32 selected[FRAME_ROWS_MAX];
+};
+
+const struct store_filter store_filter_all = {
+    .time_from = INT64_MIN, .time_to = INT64_MAX, .id_from = 0, .id_to = UINT64_MAX};
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void take_text(struct store_scan *scan, struct slice *text, char *copy, usize bytes_max,
+                      u32 dim, u32 column) {
+    if (text->bytes == 0) {
+        return;
+    }
+    if (text->bytes > bytes_max) { /* no event has such a text */
+        scan->options.filter.id_to = 0;
+        *text = (struct slice){NULL, 0};
+        return;
+    }
+    memcpy(copy, text->data, text->bytes);
+    text->data = copy;
+    scan->terms[scan->term_count++] = (struct index_term){dim, index_text_value(*text)};
+    scan->filter_columns |= TEXT_BIT(column);
+}
+
+static enum err take_options(struct store_scan *scan, const struct store_scan_options *options) {
+    scan->options = *options;
+    struct store_filter *filter = &scan->options.filter;
+    if (filter->dim_mask >> STORE_DIMS != 0 || (filter->dim_mask != 0 && !scan->series_dims)) {
+        return ERR_INVALID;
+    }
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((filter->dim_mask >> dim & 1) != 0) {
+            scan->terms[scan->term_count++] = (struct index_term){dim, filter->dim_value[dim]};
+        }
+    }
+    scan->filter_columns = READ_BASE | NUM_BIT(NUM_TIME);
+    take_text(scan, &filter->trace, scan->trace, sizeof scan->trace, INDEX_TRACE, TEXT_TRACE);
+    take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
+    scan->options.columns =
+        (options->columns & ~(BLOCK_SERIES_TEXTS | READ_BASE)) | NUM_BIT(NUM_TIME);
+    bool picky = scan->term_count > 0 || options->newest_first;
+    scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
+    u64 end = log_next_id(scan->log);
+    filter->id_from = MAX(filter->id_from, (u64)1);
+    scan->next = options->newest_first ? MIN(filter->id_to, end) : filter->id_from;
+    scan->defs_until = filter->id_from;
+    return ERR_OK;
+}
+
+enum err scan_open(struct log *log, scan_series_dims series_dims, void *context,
+                   const struct store_scan_options *options, struct store_scan **out) {
+    struct store_scan *scan = calloc(1, sizeof *scan);
+    if (scan == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    scan->log = log;
+    scan->series_dims = series_dims;
+    scan->context = context;
+    enum err err = take_options(scan, options);
+    if (err == ERR_OK) {
+        scan->batch = calloc(1, sizeof *scan->batch);
+        err = scan->batch != NULL ? block_reader_create(&scan->reader) : ERR_NO_MEMORY;
+    }
+    if (err == ERR_OK) {
+        err = text_sink_reserve(&scan->texts, 0);
+    }
+    if (err != ERR_OK) {
+        store_scan_close(scan);
+        return err;
+    }
+    *out = scan;
+    return ERR_OK;
+}
+
+void store_scan_close(struct store_scan *scan) {
+    if (scan != NULL) {
+        block_reader_destroy(scan->reader);
+        index_rows_free(scan->rows);
+        text_sink_free(&scan->texts);
+        text_sink_free(&scan->def_texts);
+        free(scan->defs);
+        free(scan->part);
+        free(scan->batch);
+        free(scan);
+    }
+}
+
+/* --- rows of a frame -------------------------------------------------------------------------- */
+
+static bool text_is(const struct event_batch *batch, const struct text_sink *texts, u32 row,
+                    enum event_text column, struct slice wanted) {
+    struct text_ref ref = batch->ref[column][row];
+    return event_has_text(batch, row, column) && ref.bytes == wanted.bytes &&
+           memcmp(texts->data + ref.offset, wanted.data, wanted.bytes) == 0;
+}
+
+static bool dims_match(const struct store_scan *scan, u32 series) {
+    const struct store_filter *filter = &scan->options.filter;
+    const u32 *dims = scan->series_dims(scan->context, series);
+    u32 different = 0;
+    for (u32 mask = filter->dim_mask; mask != 0; mask &= mask - 1) {
+        u32 dim = (u32)__builtin_ctz(mask);
+        different |= dims[dim] ^ filter->dim_value[dim];
+    }
+    return different == 0;
+}
+
+/* Fills `selected` with the rows (relative to the frame) that match and are due, ascending. */
+static u32 select_rows(struct store_scan *scan, u32 at, u32 rows) {
+    const struct store_filter *filter = &scan->options.filter;
+    const struct event_batch *batch = scan->batch;
+    u64 id_from = scan->options.newest_first ? filter->id_from : scan->next;
+    u64 id_to = scan->options.newest_first ? scan->next : filter->id_to;
+    u32 count = 0;
+    for (u32 i = 0; i < rows; i++) {
+        u32 row = at + i;
+        i64 time = batch->number[NUM_TIME][row];
+        scan->selected[count] = i;
+        count += batch->id[row] >= id_from && batch->id[row] < id_to && time >= filter->time_from &&
+                 time < filter->time_to;
+    }
+    u32 kept = 0;
+    u32 last_series = SERIES_UNRESOLVED;
+    bool last_matches = false;
+    for (u32 i = 0; i < count; i++) {
+        u32 row = at + scan->selected[i];
+        if (filter->dim_mask != 0) {
+            if (batch->series[row] != last_series) {
+                last_series = batch->series[row];
+                last_matches = dims_match(scan, last_series);
+            }
+            if (!last_matches) {
+                continue;
+            }
+        }
+        if ((filter->trace.bytes > 0 &&
+             !text_is(batch, &scan->texts, row, TEXT_TRACE, filter->trace)) ||
+            (filter->agent.bytes > 0 &&
+             !text_is(batch, &scan->texts, row, TEXT_AGENT, filter->agent))) {
+            continue;
+        }
+        scan->selected[kept++] = scan->selected[i];
+    }
+    return kept;
+}
+
+/* Brings the selected elements of a column to its front, in the order of `selected`. */
+#define MOVE(scan, column, kind, count)                                                            \
+    do {                                                                                           \
+        for (u32 k_ = 0; k_ < (count); k_++) {                                                     \
+            (scan)->moved.kind[k_] = (column)[(scan)->selected[k_]];                               \
+        }                                                                                          \
+        memcpy((column), (scan)->moved.kind, (count) * sizeof *(column));                          \
+    } while (0)
+
+static void move_rows(struct store_scan *scan, u32 columns, u32 at, u32 count) {
+    struct event_batch *batch = scan->batch;
+    MOVE(scan, batch->present + at, u32s, count);
+    MOVE(scan, scan->accounts + at, u32s, count);
+    MOVE(scan, batch->series + at, u32s, count);
+    MOVE(scan, batch->digest + at, u32s, count);
+    MOVE(scan, batch->id + at, u64s, count);
+    MOVE(scan, batch->created + at, i64s, count);
+    MOVE(scan, batch->cost_source + at, u8s, count);
+    MOVE(scan, batch->revenue_source + at, u8s, count);
+    MOVE(scan, batch->source + at, u8s, count);
+    MOVE(scan, batch->granularity + at, u8s, count);
+    MOVE(scan, batch->flags + at, u8s, count);
+    for (u32 number = 0; number < NUM_COUNT; number++) {
+        if ((columns & NUM_BIT(number)) != 0) {
+            MOVE(scan, batch->number[number] + at, i64s, count);
+        }
+    }
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT; text++) {
+        if ((columns & TEXT_BIT(text)) != 0) {
+            MOVE(scan, batch->ref[text] + at, refs, count);
+        }
+    }
+}
+
+static void reverse_selected(struct store_scan *scan, u32 count) {
+    for (u32 i = 0; i < count / 2; i++) {
+        u32 other = scan->selected[count - 1 - i];
+        scan->selected[count - 1 - i] = scan->selected[i];
+        scan->selected[i] = other;
+    }
+}
+
+/* Adds the matching rows of a frame to the batch. */
+static enum err take_frame(struct store_scan *scan, const struct block_view *view, u32 frame,
+                           const char **what) {
+    struct event_batch *batch = scan->batch;
+    u32 at = batch->count;
+    u32 rows = block_frame_rows(view, frame);
+    usize text_bytes = scan->texts.bytes;
+    u32 first = scan->filter_columns;
+    enum err err = block_read_frame(scan->reader, view, frame, first, batch, scan->accounts, at,
+                                    &scan->texts, what);
+    if (err != ERR_OK) {
+        return err;
+    }
+    u32 count = select_rows(scan, at, rows);
+    if (count == 0) {
+        scan->texts.bytes = text_bytes;
+        return ERR_OK;
+    }
+    u32 wanted = scan->options.columns;
+    err = block_read_frame(scan->reader, view, frame, wanted & ~first, batch, scan->accounts, at,
+                           &scan->texts, what);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (scan->options.newest_first) {
+        reverse_selected(scan, count);
+    }
+    if (count < rows || scan->options.newest_first) {
+        move_rows(scan, wanted, at, count);
+    }
+    for (u32 i = 0; i < count; i++) {
+        batch->present[at + i] &= wanted;
+    }
+    batch->count += count;
+    return ERR_OK;
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static void note_damage(struct store_scan *scan, u64 id_from, u64 id_to, const char *what) {
+    scan->damaged = true;
+    scan->damage = (struct store_damage){.id_from = id_from, .id_to = id_to};
+    snprintf(scan->damage.what, sizeof scan->damage.what, "%s", what);
+    log_note_damage(scan->log, id_from);
+}
+
+/* Moves the position behind ids [from, to). */
+static void pass(struct store_scan *scan, u64 from, u64 to) {
+    scan->next = scan->options.newest_first ? from : to;
+}
+
+static bool time_disjoint(const struct store_scan *scan, i64 time_min, i64 time_max) {
+    return time_max < scan->options.filter.time_from || time_min >= scan->options.filter.time_to;
+}
+
+static bool is_full(const struct store_scan *scan) {
+    u32 count = scan->batch->count;
+    return count >= scan->target || count + FRAME_ROWS_MAX > EVENT_BATCH_MAX ||
+           scan->texts.bytes > STEP_TEXT_BYTES;
+}
+
+static enum err take_def(void *context, const struct series_def *def, u64 last_id) {
+    struct store_scan *scan = context;
+    if (last_id < scan->defs_until) {
+        return ERR_OK;
+    }
+    if (scan->def_count == scan->def_capacity) {
+        u32 capacity = MAX(scan->def_capacity * 2, 256u);
+        struct series_def *defs = realloc(scan->defs, capacity * sizeof *defs);
+        if (defs == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        scan->defs = defs;
+        scan->def_capacity = capacity;
+    }
+    struct series_def *copy = &scan->defs[scan->def_count];
+    *copy = *def;
+    for (u32 i = 0; i < SERIES_TEXTS; i++) {
+        struct slice text = def->text[i];
+        if (text_sink_reserve(&scan->def_texts, text.bytes) != ERR_OK) {
+            return ERR_NO_MEMORY;
+        }
+        /* An offset until the step ends: the memory may still move. */
+        copy->text[i].data = (const char *)scan->def_texts.bytes;
+        if (text.bytes > 0) {
+            memcpy(scan->def_texts.data + scan->def_texts.bytes, text.data, text.bytes);
+        }
+        scan->def_texts.bytes += text.bytes;
+    }
+    scan->def_count++;
+    return ERR_OK;
+}
+
+static void settle_defs(struct store_scan *scan) {
+    for (u32 i = 0; i < scan->def_count; i++) {
+        for (u32 text = 0; text < SERIES_TEXTS; text++) {
+            usize offset = (usize)scan->defs[i].text[text].data;
+            scan->defs[i].text[text].data = scan->def_texts.data + offset;
+        }
+    }
+}
+
+/* Uses the block's index, if it has one that holds; else all rows may match. */
+static enum err find_rows(struct store_scan *scan, const struct log_read *read) {
+    if (scan->rows_first_id == read->first_id && scan->rows_count == read->count) {
+        return ERR_OK;
+    }
+    index_rows_free(scan->rows);
+    scan->rows = NULL;
+    scan->rows_first_id = 0;
+    if (scan->term_count > 0 && read->index.bytes > 0) {
+        enum err err = index_match(read->index, scan->terms, scan->term_count, &scan->rows);
+        if (err == ERR_CORRUPT) {
+            log_note_damage(scan->log, read->first_id);
+        } else if (err != ERR_OK) {
+            return err;
+        }
+    }
+    scan->rows_first_id = read->first_id;
+    scan->rows_count = read->count;
+    return ERR_OK;
+}
+
+static bool frame_matters(const struct store_scan *scan, const struct block_view *view, u32 frame) {
+    struct block_frame_entry entry = block_frame_at(view, frame);
+    u32 first_row = frame * FRAME_ROWS_MAX;
+    u32 rows = block_frame_rows(view, frame);
+    return !time_disjoint(scan, entry.time_min, entry.time_max) &&
+           (scan->rows == NULL || index_rows_any(scan->rows, first_row, first_row + rows));
+}
+
+/* Goes through the frames of a block from the position on. Damage ends the step. */
+static enum err take_frames(struct store_scan *scan, const struct block_view *view) {
+    bool down = scan->options.newest_first;
+    u64 first_id = view->header.first_id;
+    u64 id_to = scan->options.filter.id_to;
+    u32 frame = (u32)((scan->next - (down ? 1 : 0) - first_id) / FRAME_ROWS_MAX);
+    while (!is_full(scan)) {
+        u64 from = first_id + (u64)frame * FRAME_ROWS_MAX;
+        u64 to = from + block_frame_rows(view, frame);
+        if (frame_matters(scan, view, frame)) {
+            const char *what = "";
+            usize text_bytes = scan->texts.bytes;
+            enum err err = take_frame(scan, view, frame, &what);
+            if (err == ERR_CORRUPT) {
+                scan->texts.bytes = text_bytes;
+                note_damage(scan, from, to, what);
+            } else if (err != ERR_OK) {
+                return err;
+            }
+        }
+        pass(scan, from, to);
+        bool last = down ? frame == 0 || from <= scan->options.filter.id_from
+                         : frame + 1 == view->header.frame_count || to >= id_to;
+        if (last || scan->damaged) {
+            return ERR_OK;
+        }
+        frame = down ? frame - 1 : frame + 1;
+    }
+    return ERR_OK;
+}
+
+static enum err take_block(struct store_scan *scan, const struct log_read *read) {
+    struct block_view view;
+    const char *what = "";
+    u64 end_id = read->first_id + read->count;
+    enum err err = block_view_open(&view, read->block.data, read->block.bytes, &what);
+    if (err == ERR_OK &&
+        (view.header.first_id != read->first_id || view.header.count != read->count)) {
+        what = "block under a wrong key";
+        err = ERR_CORRUPT;
+    }
+    if (err == ERR_OK && scan->options.want_defs && scan->defs_until < end_id) {
+        u32 before = scan->def_count;
+        err = block_read_defs(scan->reader, &view, take_def, scan, &what);
+        scan->def_count = err == ERR_OK ? scan->def_count : before;
+    }
+    if (err == ERR_CORRUPT || err == ERR_VERSION) {
+        note_damage(scan, read->first_id, end_id, what);
+        pass(scan, read->first_id, end_id);
+        return ERR_OK;
+    }
+    if (err == ERR_OK && scan->options.want_defs) {
+        scan->defs_until = MAX(scan->defs_until, end_id);
+    }
+    if (err == ERR_OK) {
+        err = find_rows(scan, read);
+    }
+    return err == ERR_OK ? take_frames(scan, &view) : err;
+}
+
+/* One block, or a part of it, or a skip. Sets *end at the end of the scan. */
+static enum err step(struct store_scan *scan, bool *end) {
+    const struct store_filter *filter = &scan->options.filter;
+    bool down = scan->options.newest_first;
+    u64 id = down ? scan->next - 1 : scan->next;
+    struct log_entry entry;
+    *end = down ? scan->next <= filter->id_from : scan->next >= filter->id_to;
+    *end = *end || !log_find(scan->log, id, &entry);
+    if (*end) {
+        return ERR_OK;
+    }
+    u64 entry_end = entry.first_id + entry.count;
+    if (!scan->options.want_defs && time_disjoint(scan, entry.time_min, entry.time_max)) {
+        pass(scan, entry.first_id, entry_end);
+        return ERR_OK;
+    }
+    struct log_read read;
+    enum err err = log_read_begin(scan->log, id, &read);
+    if (err == ERR_NOT_FOUND) {
+        note_damage(scan, entry.first_id, entry_end, "events are missing");
+        pass(scan, entry.first_id, entry_end);
+        return ERR_OK;
+    }
+    if (err == ERR_OK) {
+        err = take_block(scan, &read);
+        log_read_end(&read);
+    }
+    return err;
+}
+
+/* --- handing out ------------------------------------------------------------------------------ */
+
+/* Copies the next rows of one account to the batch handed out. */
+static enum err give_part(struct store_scan *scan, const struct event_batch **out) {
+    const struct event_batch *from = scan->batch;
+    if (scan->part == NULL) {
+        scan->part = calloc(1, sizeof *scan->part);
+        if (scan->part == NULL) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    struct event_batch *part = scan->part;
+    u32 at = scan->given;
+    u32 count = 1;
+    while (at + count < from->count && scan->accounts[at + count] == scan->accounts[at]) {
+        count++;
+    }
+    part->count = count;
+    part->account = scan->accounts[at];
+    part->text = from->text;
+    part->text_bytes = from->text_bytes;
+    part->text_bytes_max = from->text_bytes_max;
+#define COPY(column) memcpy(part->column, from->column + at, count * sizeof *part->column)
+    COPY(present);
+    COPY(series);
+    COPY(id);
+    COPY(created);
+    COPY(cost_source);
+    COPY(revenue_source);
+    COPY(source);
+    COPY(granularity);
+    COPY(flags);
+    COPY(digest);
+    for (u32 number = 0; number < NUM_COUNT; number++) {
+        COPY(number[number]);
+    }
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT; text++) {
+        COPY(ref[text]);
+    }
+#undef COPY
+    scan->given += count;
+    *out = part;
+    return ERR_OK;
+}
+
+static enum err give(struct store_scan *scan, const struct event_batch **out) {
+    struct event_batch *batch = scan->batch;
+    batch->text = scan->texts.data;
+    batch->text_bytes = (u32)scan->texts.bytes;
+    batch->text_bytes_max = batch->text_bytes;
+    bool mixed = false;
+    for (u32 i = 1; i < batch->count; i++) {
+        mixed = mixed || scan->accounts[i] != scan->accounts[0];
+    }
+    if (mixed) {
+        return give_part(scan, out);
+    }
+    batch->account = scan->accounts[0];
+    scan->given = batch->count;
+    *out = batch;
+    return ERR_OK;
+}
+
+static enum err give_damage(struct store_scan *scan, struct store_damage *damage) {
+    scan->damaged = false;
+    if (damage != NULL) {
+        *damage = scan->damage;
+    }
+    return ERR_CORRUPT;
+}
+
+enum err store_scan_next(struct store_scan *scan, const struct event_batch **batch,
+                         const struct series_def **defs, u32 *def_count,
+                         struct store_damage *damage) {
+    bool end = false;
+    enum err err = ERR_OK;
+    *batch = scan->batch;
+    if (def_count != NULL) {
+        *def_count = 0;
+    }
+    if (scan->given < scan->batch->count) {
+        return give_part(scan, batch);
+    }
+    scan->batch->count = 0;
+    scan->given = 0;
+    scan->texts.bytes = 0;
+    if (scan->damaged) {
+        return give_damage(scan, damage);
+    }
+    if (scan->defs_given) {
+        scan->def_count = 0;
+        scan->def_texts.bytes = 0;
+        scan->defs_given = false;
+    }
+    while (err == ERR_OK && !end && !scan->damaged && !is_full(scan)) {
+        err = step(scan, &end);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    /* Definitions without events wait for the next call: an empty batch would mean the end. */
+    if (scan->batch->count == 0 && scan->damaged) {
+        return give_damage(scan, damage);
+    }
+    scan->target = MIN(scan->target * 4, (u32)EVENT_BATCH_MAX);
+    settle_defs(scan);
+    scan->defs_given = true;
+    if (defs != NULL && def_count != NULL) {
+        *defs = scan->defs;
+        *def_count = scan->def_count;
+    }
+    return give(scan, batch);
+}

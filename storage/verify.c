@@ -1,0 +1,129 @@
+/*
+ * verify.c: see verify.h. The chain value after a damaged block is not known, so the block behind
+ * it is not blamed.
+ */
+#include "storage/verify.h"
+
+#include "storage/index.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct verify {
+    struct log *log;
+    void (*report)(void *, const struct store_damage *);
+    void *context;
+    struct block_reader *reader;
+    struct event_batch *batch;
+    struct text_sink texts;
+    u32 accounts[FRAME_ROWS_MAX];
+    u64 chain;
+    bool chain_known;
+};
+
+static void damage(struct verify *verify, u64 id_from, u64 id_to, const char *what) {
+    struct store_damage found = {.id_from = id_from, .id_to = id_to};
+    snprintf(found.what, sizeof found.what, "%s", what);
+    log_note_damage(verify->log, id_from);
+    if (verify->report != NULL) {
+        verify->report(verify->context, &found);
+    }
+}
+
+static enum err accept_def(void *context, const struct series_def *def, u64 last_id) {
+    (void)context;
+    (void)def;
+    (void)last_id;
+    return ERR_OK;
+}
+
+static enum err verify_frames(struct verify *verify, const struct block_view *view) {
+    for (u32 frame = 0; frame < view->header.frame_count; frame++) {
+        u32 all = UINT32_MAX;
+        const char *what = "";
+        verify->texts.bytes = 0;
+        enum err err = block_read_frame(verify->reader, view, frame, all, verify->batch,
+                                        verify->accounts, 0, &verify->texts, &what);
+        if (err == ERR_CORRUPT) {
+            u64 from = view->header.first_id + (u64)frame * FRAME_ROWS_MAX;
+            damage(verify, from, from + block_frame_rows(view, frame), what);
+        } else if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err verify_block(struct verify *verify, const struct log_read *read) {
+    struct block_view view;
+    const char *what = "";
+    u64 end_id = read->first_id + read->count;
+    enum err err = block_view_open(&view, read->block.data, read->block.bytes, &what);
+    if (err == ERR_OK &&
+        (view.header.first_id != read->first_id || view.header.count != read->count)) {
+        what = "block under a wrong key";
+        err = ERR_CORRUPT;
+    }
+    if (err != ERR_OK) {
+        damage(verify, read->first_id, end_id, what);
+        verify->chain_known = false;
+        return ERR_OK;
+    }
+    if (verify->chain_known && view.header.previous != verify->chain) {
+        damage(verify, read->first_id, end_id, "chain: not the successor of the block before it");
+    }
+    verify->chain = block_chain(&view.header);
+    verify->chain_known = true;
+    err = block_read_defs(verify->reader, &view, accept_def, NULL, &what);
+    if (err == ERR_CORRUPT) {
+        damage(verify, read->first_id, end_id, what);
+        err = ERR_OK;
+    }
+    if (err == ERR_OK && read->index.bytes > 0 && index_verify(read->index) != ERR_OK) {
+        damage(verify, read->first_id, end_id, "index checksum (events are not affected)");
+    }
+    return err == ERR_OK ? verify_frames(verify, &view) : err;
+}
+
+static enum err verify_all(struct verify *verify, void (*progress)(void *, u64, u64)) {
+    u64 end = log_next_id(verify->log);
+    struct log_entry entry;
+    verify->chain_known = true;
+    for (u64 id = 1; id < end && log_find(verify->log, id, &entry);) {
+        struct log_read read;
+        enum err err = log_read_begin(verify->log, id, &read);
+        if (err == ERR_NOT_FOUND) {
+            damage(verify, id, entry.first_id + entry.count, "events are missing");
+            verify->chain_known = false;
+            id = entry.first_id + entry.count;
+            continue;
+        }
+        if (err != ERR_OK) {
+            return err;
+        }
+        err = verify_block(verify, &read);
+        id = read.first_id + read.count;
+        log_read_end(&read);
+        if (err != ERR_OK) {
+            return err;
+        }
+        if (progress != NULL) {
+            progress(verify->context, MIN(id, end) - 1, end - 1);
+        }
+    }
+    return ERR_OK;
+}
+
+enum err verify_log(struct log *log, void (*report)(void *, const struct store_damage *),
+                    void (*progress)(void *, u64, u64), void *context) {
+    struct verify verify = {.log = log, .report = report, .context = context};
+    verify.batch = calloc(1, sizeof *verify.batch);
+    enum err err = verify.batch != NULL ? block_reader_create(&verify.reader) : ERR_NO_MEMORY;
+    if (err == ERR_OK) {
+        err = verify_all(&verify, progress);
+    }
+    block_reader_destroy(verify.reader);
+    text_sink_free(&verify.texts);
+    free(verify.batch);
+    return err;
+}
