@@ -88,7 +88,7 @@ struct store_filter {
     i64 time_to;   /* ms, exclusive; INT64_MAX for no bound */
     u64 id_from;   /* inclusive */
     u64 id_to;     /* exclusive; UINT64_MAX for no bound */
-    u32 dim_mask;  /* bit d: dimension d must have value dim_value[d] */
+    u32 dim_mask;  /* bit d: dimension d must have value dim_value[d]; DIM_NONE: no value */
     u32 dim_value[STORE_DIMS];
     struct slice trace; /* empty: any */
     struct slice agent; /* empty: any */

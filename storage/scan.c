@@ -89,7 +89,8 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
         return ERR_INVALID;
     }
     for (u32 dim = 0; dim < STORE_DIMS; dim++) {
-        if ((filter->dim_mask >> dim & 1) != 0) {
+        /* Rows without a value are not in the index; the rows themselves tell. */
+        if ((filter->dim_mask >> dim & 1) != 0 && filter->dim_value[dim] != DIM_NONE) {
             scan->terms[scan->term_count++] = (struct index_term){dim, filter->dim_value[dim]};
         }
     }
@@ -98,7 +99,7 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
     take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
     scan->options.columns =
         (options->columns & ~(BLOCK_SERIES_TEXTS | READ_BASE)) | NUM_BIT(NUM_TIME);
-    bool picky = scan->term_count > 0 || options->newest_first;
+    bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first;
     scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
     u64 end = log_next_id(scan->log);
     filter->id_from = MAX(filter->id_from, (u64)1);
