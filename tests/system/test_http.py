@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import socket
 import zlib
 
 from harness import ensure, equal, raw
@@ -88,9 +89,15 @@ def test_chunked_and_expect(context):
         data = raw(server.port, head(server, *lines) + chunks)
         equal(statuses(data), [200], "chunked")
         ensure(b'"accepted":1' in data, "accepted")
-        data = raw(server.port, head(server, "Content-Length: %d" % len(BODY),
-                                     "Expect: 100-continue", "Connection: close") + BODY)
-        equal(statuses(data), [100, 200], "expect")
+        expecting = head(server, "Content-Length: %d" % len(BODY), "Expect: 100-continue",
+                         "Connection: close")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(expecting)
+            equal(statuses(connection.recv(4096)), [100], "expect")
+            connection.sendall(BODY)
+            equal(statuses(connection.recv(65536)), [200], "after expect")
+        refused = expecting.replace(b"100-continue", b"a-miracle")
+        equal(statuses(raw(server.port, refused)), [417], "unknown expectation")
         for bad in (b"zz\r\n", b"-5\r\n", b"5\r\nabcdefgh\r\n"):
             equal(statuses(raw(server.port, head(server, *lines) + bad)), [400], repr(bad))
         equal(total(server), 2, "stored")
