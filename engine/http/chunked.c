@@ -1,3 +1,4 @@
+/* chunked.c: one byte of framing at a time, payload in one piece: see chunked.h. */
 #include "http/chunked.h"
 
 #define SIZE_DIGITS_MAX 15           /* fits 64 bits with room to add */

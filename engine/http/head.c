@@ -1,3 +1,8 @@
+/*
+ * head.c: a request head in two passes. The first finds the end of every line and proves that no
+ * stray control byte is there, so it can stop at any byte and go on later; the second, over a head
+ * that is complete, only splits lines and never has to look for an end.
+ */
 #include "http/head.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* inflate.c: both decoders write to one growing block that knows its limit: see inflate.h. */
 #include "http/inflate.h"
 
 #include <string.h>

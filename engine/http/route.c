@@ -1,3 +1,4 @@
+/* route.c: patterns are matched segment by segment against the table, and text is decoded. */
 #include "http/route.h"
 
 #include <string.h>
@@ -48,7 +49,7 @@ static bool serves(enum http_method route_method, enum http_method method) {
 
 void http_route_find(const struct http_route *routes, u32 route_count, enum http_method method,
                      struct slice path, struct http_match *match) {
-    if (path.bytes > 1 && path.data[path.bytes - 1] == '/') {
+    if (path.bytes > 1 && path.data[path.bytes - 1] == '/' && path.data[path.bytes - 2] != '/') {
         path.bytes--;
     }
     *match = (struct http_match){0};
@@ -83,9 +84,9 @@ static int hex_of(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool http_percent_is_plain(struct slice text, bool plus) {
+static bool is_plain(struct slice text) {
     for (usize at = 0; at < text.bytes; at++) {
-        if (text.data[at] == '%' || (plus && text.data[at] == '+')) {
+        if (text.data[at] == '%' || text.data[at] == '+') {
             return false;
         }
     }
@@ -113,7 +114,7 @@ i64 http_percent_decode(struct slice text, bool plus, char *out) {
 }
 
 static enum err read_text(struct slice text, char **memory, struct slice *out) {
-    if (http_percent_is_plain(text, true)) {
+    if (is_plain(text)) {
         *out = text;
         return ERR_OK;
     }

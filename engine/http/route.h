@@ -24,7 +24,6 @@ void http_route_find(const struct http_route *routes, u32 route_count, enum http
 /* Decodes %XX, and '+' to a blank if `plus`; the result needs no more room than the text. Returns
  * its bytes, or -1: a '%' without two digits, or a NUL. */
 i64 http_percent_decode(struct slice text, bool plus, char *out);
-bool http_percent_is_plain(struct slice text, bool plus);
 
 /* Reads a query string into at most HTTP_QUERY_PARAMS_MAX parameters; `memory` takes decoded text
  * and needs as many bytes as the query. Parts without a name are left out. ERR_LIMIT, ERR_INVALID.

@@ -1,3 +1,8 @@
+/*
+ * conn.c: the life of a connection, from what it wants to what is in flight: see conn.h. A
+ * descriptor is closed only when nothing of it is with the ring: closing earlier would neither end
+ * a receive nor tell the peer, so the end is always shutdown, last completions, close.
+ */
 #include "net/conn.h"
 
 #include <arpa/inet.h>

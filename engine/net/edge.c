@@ -1,8 +1,14 @@
+/*
+ * edge.c: listeners and the loop. A turn is one wait for completions; protocols run as these are
+ * handed out; then the owner's hooks; then every connection that changed is settled once, and what
+ * that queues is submitted by the next wait.
+ */
 #include "net/edge.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,24 +77,46 @@ static enum err listen_on(struct listener *listener, char *why, usize why_bytes)
     return ERR_OK;
 }
 
-/* The ring itself is made later, by the thread that runs it; here we only learn whether it can. */
+struct probe {
+    int wake_fd;
+    enum err err;
+    char cause[256];
+};
+
+static void *probe_uring(void *argument) {
+    struct probe *probe = argument;
+    struct ring *ring;
+    probe->err = ring_uring_create(1, probe->wake_fd, &ring, probe->cause, sizeof probe->cause);
+    if (probe->err == ERR_OK) {
+        ring->ops->destroy(ring);
+    }
+    return NULL;
+}
+
+/* The ring itself is made later, by the thread that runs it; here we only learn whether it can. The
+ * probe has a thread of its own, for a ring that goes away interrupts system calls of its thread.
+ */
 static enum err decide_kind(struct edge *edge, char *why, usize why_bytes) {
     if (edge->options.kind == EDGE_EPOLL) {
         edge->kind = EDGE_EPOLL;
         return ERR_OK;
     }
-    struct ring *probe;
-    char cause[256];
-    if (ring_uring_create(1, edge->wake_fd, &probe, cause, sizeof cause) == ERR_OK) {
-        probe->ops->destroy(probe);
+    struct probe probe = {.wake_fd = edge->wake_fd};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, probe_uring, &probe) != 0) {
+        snprintf(why, why_bytes, "no thread to try io_uring in");
+        return ERR_SYSTEM;
+    }
+    pthread_join(thread, NULL);
+    if (probe.err == ERR_OK) {
         edge->kind = EDGE_URING;
         return ERR_OK;
     }
     if (edge->options.kind == EDGE_URING) {
-        snprintf(why, why_bytes, "%s", cause);
+        snprintf(why, why_bytes, "%s", probe.cause);
         return ERR_SYSTEM;
     }
-    log_warn("edge_falls_back", "using=epoll cause=\"%s\"", cause);
+    log_warn("edge_falls_back", "using=epoll cause=\"%s\"", probe.cause);
     edge->kind = EDGE_EPOLL;
     return ERR_OK;
 }

@@ -1,3 +1,4 @@
+/* http_edge.c: binds the functions an HTTP session needs to a connection of the edge. */
 #include "net/http_edge.h"
 
 #include "base/clock.h"

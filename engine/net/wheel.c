@@ -1,3 +1,4 @@
+/* wheel.c: slots of doubly linked nodes and a bitmap of those in use: see wheel.h. */
 #include "net/wheel.h"
 
 void wheel_init(struct wheel *wheel, u64 now_ns) {
