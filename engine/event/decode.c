@@ -31,8 +31,8 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
 }
 
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict) {
-    (void)predict;
     decoder->scan = scan;
+    predictor_init(&decoder->predictor, scan, predict);
 }
 
 void decoder_destroy(struct decoder *decoder) {
@@ -170,6 +170,30 @@ static enum err decode_plain(struct ingest_run *run) {
     return ERR_OK;
 }
 
+/* The element at the cursor by a known shape, or else plainly. */
+static enum err decode_element(struct ingest_run *run) {
+    struct predictor *predictor = &run->decoder->predictor;
+    struct decode_result *result = run->result;
+    const char *begin = run->cursor.at;
+    u32 count = result->count;
+    u32 row = result->first + count;
+    if (likely(row < EVENT_BATCH_MAX)) {
+        struct draft draft;
+        draft_begin(&draft, run->batch, row, run->now_ms);
+        if (likely(predictor_match(predictor, begin, run->cursor.end, &draft, &run->cursor.at))) {
+            draft_finish(&draft);
+            accept(run, 0);
+            return ERR_OK;
+        }
+    }
+    enum err err = decode_plain(run);
+    if (err == ERR_OK && result->count > count && run->decoder->change[count] == 0) {
+        struct slice event = {begin, (usize)(run->cursor.at - begin)};
+        predictor_learn(predictor, event, &run->decoder->ingest);
+    }
+    return err;
+}
+
 /* --- the body ----------------------------------------------------------------------------------
  */
 
@@ -203,7 +227,7 @@ static enum err decode_events(struct ingest_run *run) {
             json_fail(cursor, cursor->at, "more than 1000 events");
             return ERR_INVALID;
         }
-        enum err err = decode_plain(run);
+        enum err err = decode_element(run);
         if (err != ERR_OK) {
             return err;
         }
@@ -293,6 +317,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
         .result = result,
     };
     reset_result(&run);
+    predictor_restart(&decoder->predictor);
     enum err err = decode_body(&run);
     if (err == ERR_INVALID) {
         error->position = (usize)(run.cursor.error_at - run.cursor.begin);
@@ -310,6 +335,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
     if (run.changes) {
         settle(&run);
     }
+    draft_fill(batch, result->first, result->count, now_ms);
     event_digest(batch, result->first, result->count, decoder->digest_seed);
     batch->count += result->count;
     return ERR_OK;

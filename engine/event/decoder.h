@@ -5,6 +5,7 @@
 
 #include "event/decode.h"
 #include "event/fields.h"
+#include "event/shape.h"
 
 #define DECODE_DEPTH_BODY (JSON_DEPTH_MAX - 1)  /* left for members of the body */
 #define DECODE_DEPTH_EVENT (JSON_DEPTH_MAX - 3) /* left for members of an event: {[{ */
@@ -16,6 +17,7 @@ struct decoder {
     struct field_table client;
     struct field_table cost_input;
     u16 change[INGEST_EVENTS_MAX]; /* draft.change of each event accepted */
+    struct predictor predictor;
 };
 
 /* Whether event fields may be read by prediction, and with which kernel: for tests and benchmarks,

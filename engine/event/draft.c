@@ -118,6 +118,15 @@ static const char *put_scaled(struct draft *draft, const struct field_rule *rule
     char plain[64];
     struct slice text;
     i64 number;
+    /* The body is padded, so the quick reader may load past the number. */
+    if (likely(value->kind == JSON_NUMBER) &&
+        likely(number_scale_short(value->data, value->bytes, scale, &number))) {
+        if (unlikely(number > most)) {
+            return rule->complaint;
+        }
+        draft_set_number(draft, (enum event_number)rule->column, number);
+        return NULL;
+    }
     if (!number_text(rule, value, plain, &text) ||
         number_scale(text, scale, rounding, &number) != ERR_OK || number < least || number > most ||
         (least == 0 && number_is_negative(text))) {
@@ -271,14 +280,19 @@ void draft_finish(struct draft *draft) {
         draft_set_number(draft, NUM_USAGE, tokens * MICRO_PER_UNIT);
     }
     batch->present[row] = draft->present;
-    batch->series[row] = SERIES_UNRESOLVED;
-    batch->created[row] = draft->now_ms;
     batch->cost_source[row] = (draft->present & NUM_BIT(NUM_COST)) != 0 ? COST_EXPLICIT : COST_NONE;
     batch->revenue_source[row] =
         (draft->present & NUM_BIT(NUM_REVENUE)) != 0 ? REVENUE_EXPLICIT : REVENUE_NONE;
-    batch->source[row] = SOURCE_SDK;
-    batch->granularity[row] = GRANULARITY_EVENT;
     batch->flags[row] = draft->flags;
+}
+
+void draft_fill(struct event_batch *batch, u32 first, u32 count, i64 now_ms) {
+    for (u32 row = first; row < first + count; row++) {
+        batch->series[row] = SERIES_UNRESOLVED;
+        batch->created[row] = now_ms;
+    }
+    memset(batch->source + first, SOURCE_SDK, count);
+    memset(batch->granularity + first, GRANULARITY_EVENT, count);
 }
 
 /* --- settling ----------------------------------------------------------------------------------

@@ -106,6 +106,15 @@ static u32 name_slot(struct slice name) {
 }
 _Static_assert(FIELD_TABLE_SLOTS == 128, "name_slot gives 7 bits");
 
+/* Both have `bytes` bytes, FIELD_NAME_MIN or more. The last word overlaps the one before it. */
+static bool is_same_name(const char *a, const char *b, usize bytes) {
+    u32 different = load32(a + bytes - 4) ^ load32(b + bytes - 4);
+    for (usize i = 0; i + 4 <= bytes; i += 4) {
+        different |= load32(a + i) ^ load32(b + i);
+    }
+    return different == 0;
+}
+
 void field_table_init(struct field_table *table, const struct field_rule *rules, u32 first,
                       u32 count) {
     *table = (struct field_table){.rules = rules};
@@ -113,10 +122,11 @@ void field_table_init(struct field_table *table, const struct field_rule *rules,
         struct slice name = {rules[i].name, strlen(rules[i].name)};
         check(name.bytes >= FIELD_NAME_MIN && name.bytes <= FIELD_NAME_MAX);
         u32 slot = name_slot(name);
-        while (table->slot[slot] != 0) {
+        while (table->slot[slot].bytes != 0) {
             slot = (slot + 1) % FIELD_TABLE_SLOTS;
         }
-        table->slot[slot] = (u8)(i + 1);
+        table->slot[slot].index = (u8)i;
+        table->slot[slot].bytes = (u8)name.bytes;
     }
 }
 
@@ -124,11 +134,11 @@ u32 field_find(const struct field_table *table, struct slice name) {
     if (name.bytes < FIELD_NAME_MIN || name.bytes > FIELD_NAME_MAX) {
         return FIELD_UNKNOWN;
     }
-    for (u32 slot = name_slot(name); table->slot[slot] != 0;
+    for (u32 slot = name_slot(name); table->slot[slot].bytes != 0;
          slot = (slot + 1) % FIELD_TABLE_SLOTS) {
-        u32 index = table->slot[slot] - 1u;
-        const char *known = table->rules[index].name;
-        if (memcmp(known, name.data, name.bytes) == 0 && known[name.bytes] == 0) {
+        u32 index = table->slot[slot].index;
+        if (table->slot[slot].bytes == name.bytes &&
+            is_same_name(table->rules[index].name, name.data, name.bytes)) {
             return index;
         }
     }

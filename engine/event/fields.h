@@ -106,7 +106,10 @@ extern const struct field_rule client_rules[CLIENT_FIELDS];
 #define FIELD_TABLE_SLOTS 128
 struct field_table {
     const struct field_rule *rules;
-    u8 slot[FIELD_TABLE_SLOTS]; /* index + 1; 0: empty */
+    struct {
+        u8 index; /* into rules */
+        u8 bytes; /* of the name; 0: an empty slot */
+    } slot[FIELD_TABLE_SLOTS];
 };
 #define FIELD_UNKNOWN UINT32_MAX
 
@@ -147,8 +150,10 @@ const char *draft_put(struct draft *draft, const struct field_rule *rule,
 /* cachedInputTokens and cacheWriteTokens are parts of inputTokens. NULL or the complaint. */
 const char *draft_check_tokens(const struct draft *draft);
 
-/* Fills what has a default or is the same for all, and the row's remaining columns. */
+/* Fills in what has a default, and the row's columns that depend on the event. */
 void draft_finish(struct draft *draft);
+/* Fills the columns that are the same for all events of a request. */
+void draft_fill(struct event_batch *batch, u32 first, u32 count, i64 now_ms);
 
 static inline void draft_set_number(struct draft *draft, enum event_number number, i64 value) {
     draft->batch->number[number][draft->row] = value;

@@ -1,0 +1,145 @@
+/*
+ * shape.h: reading an event by prediction. Nearly always the next event has the members of an
+ * earlier one, in the same order and with the same spacing: written by the same client, it differs
+ * only in its values. A shape is what such events share: the literal bytes between the values, and
+ * for each value its rule and its place.
+ *
+ * Places are counted in quotes. The scan kernel has listed every quote of a window; if the literals
+ * of the shape match, the k-th quote of the event is the k-th quote of the shape, so every literal
+ * and every value can be found without having read the one before. There is no chain of "where does
+ * this end, so where does the next begin", and the processor works on many fields at a time.
+ *
+ * A match accepts only what the plain reader would accept, with the same result: literals are equal
+ * byte for byte to ones that were read as JSON before, values are checked in full, and the event
+ * holds no escape, no control character outside the literals, and only valid UTF-8. On any doubt it
+ * says no, and the plain reader decides.
+ */
+#ifndef MARGIN_EVENT_SHAPE_H
+#define MARGIN_EVENT_SHAPE_H
+
+#include "event/fields.h"
+#include "json/time.h"
+
+#define SHAPES_MAX 8          /* learned shapes a decoder keeps */
+#define SHAPE_TEXT_MAX 2048   /* bytes of a shape's literals */
+#define SHAPE_LITERALS_MAX 64 /* so one value less */
+#define SHAPE_NUMBERS_MAX 32  /* number values */
+#define SHAPE_SPANS_MAX 2     /* properties and meta */
+#define SHAPE_NESTING_MAX 8   /* levels inside properties and meta */
+#define SHAPE_EVENT_MAX 8192  /* bytes of an event worth predicting */
+#define SHAPE_LITERAL_STEP 64 /* literals are compared and padded in steps of this */
+
+/* Bytes between values. They begin `before` bytes before the event's quote number `quote`. */
+struct shape_literal {
+    u16 text; /* in shape.text */
+    u16 bytes;
+    u16 quote;
+    u16 before;
+};
+
+/* A string: between the event's quotes number `quote` and the next. */
+struct shape_text {
+    u16 quote;
+    u16 bytes_max; /* at least 1 */
+    u8 column;
+};
+
+/* A number: from `after` bytes behind the quote number `quote` to `before` bytes before the next
+ * quote; the last value of an event may have no quote behind it and ends where its digits do. */
+struct shape_number {
+    u16 quote;
+    u16 after;
+    u16 before;
+    bool last;
+    u8 field; /* enum field, or INGEST_FIELDS for one that is only checked */
+};
+
+/* An object kept as it stands: it begins `from_after` bytes behind a quote and ends `to_after`
+ * bytes behind one (less than 0: before it). */
+struct shape_span {
+    u16 from_quote;
+    u16 from_after;
+    u16 to_quote;
+    i16 to_after;
+    u16 bytes_max;
+    u8 column;
+};
+
+struct shape {
+    u32 quotes; /* in one event */
+    u32 controls;
+    u32 literal_count;
+    u32 text_count;
+    u32 number_count;
+    u32 span_count;
+    u32 present;      /* draft.present of such an event, before defaults */
+    bool has_time;    /* the string after quote number time_quote is the timestamp */
+    bool has_unit;    /* the string after quote number unit_quote is the cost unit */
+    bool check_parts; /* cached or cache-write tokens are there */
+    u16 last_text;    /* the literal behind a number that ends the event; 0 bytes: there is none */
+    u16 last_bytes;
+    u16 time_quote;
+    u16 unit_quote;
+    struct shape_literal literal[SHAPE_LITERALS_MAX];
+    struct shape_text value[SHAPE_LITERALS_MAX];
+    struct shape_number number[SHAPE_NUMBERS_MAX];
+    struct shape_span span[SHAPE_SPANS_MAX];
+    char text[SHAPE_TEXT_MAX + SHAPE_LITERAL_STEP];
+};
+
+/* One try: `shape` on the event at `at`, whose first quote is quote number `first` of the window
+ * that begins at `base`. At least shape->quotes quotes are left in it. */
+struct shape_try {
+    const struct shape *shape;
+    const struct scan_window *window;
+    const struct scan_kernel *scan;
+    const char *base;
+    const char *at;
+    const char *body_end;
+    u32 first;
+};
+
+/* True: the event is in the draft's row (draft_finish is still to be called), *end is behind it. */
+typedef bool shape_match_fn(const struct shape_try *try, struct time_cache *times,
+                            struct draft *draft, const char **end);
+shape_match_fn shape_match_scalar;
+#if defined(__x86_64__)
+shape_match_fn shape_match_avx2;
+shape_match_fn shape_match_avx512;
+#endif
+
+/* Makes the shape of an event that the plain reader has accepted without anything to settle. False:
+ * it has none (too large, escapes, repeated members, arrays of numbers). */
+bool shape_learn(struct shape *shape, struct slice event, const struct field_table *table);
+
+/* --- the shapes a decoder knows ------------------------------------------------------------- */
+
+struct predictor {
+    bool on;
+    shape_match_fn *match;
+    const struct scan_kernel *scan;
+    const char *window_begin; /* NULL: no window yet in this body */
+    u32 next_quote;           /* the first quote of the window not yet behind us */
+    u32 shape_count;
+    u32 current; /* the shape that matched last */
+    u32 replace; /* the shape that a new one takes the place of */
+    i32 credit;  /* what learning may cost before matches have to pay for more */
+    u64 hits;    /* events read by prediction, since the start */
+    u32 misses;
+    struct time_cache times;
+    struct scan_window window;
+    struct shape shape[SHAPES_MAX];
+};
+
+void predictor_init(struct predictor *predictor, const struct scan_kernel *scan, bool on);
+/* Before each body: what the window holds is gone. */
+void predictor_restart(struct predictor *predictor);
+/* Reads the event at `at` into the draft's row if a known shape matches. SCAN_PADDING readable
+ * bytes follow body_end. */
+bool predictor_match(struct predictor *predictor, const char *at, const char *body_end,
+                     struct draft *draft, const char **end);
+/* The plain reader had to read this event and accepted it. */
+void predictor_learn(struct predictor *predictor, struct slice event,
+                     const struct field_table *table);
+
+#endif

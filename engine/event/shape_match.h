@@ -1,0 +1,223 @@
+/*
+ * shape_match.h: the body of shape_match (shape.h), included once for each instruction set with two
+ * things defined: MATCH_NAME, the function's name, and literal_differs(), the comparison.
+ *
+ * The loops go by kind of value, not by order of members, so that each branch goes the same way all
+ * the time. What is wrong is collected and looked at late: a wrong guess is rare.
+ */
+#include "event/shape.h"
+#include "json/number.h"
+
+#include <string.h>
+
+/* Where things are: the event's quotes, and the text they are offsets into. */
+struct match_places {
+    const u16 *quote;
+    const char *base;
+};
+
+static inline bool match_literals(const struct shape *shape, struct match_places places,
+                                  u32 window_bytes) {
+    for (u32 i = 0; i < shape->literal_count; i++) {
+        const struct shape_literal *literal = &shape->literal[i];
+        i32 from = (i32)places.quote[literal->quote] - literal->before;
+        if (unlikely(from < 0 || (u32)from + literal->bytes > window_bytes) ||
+            unlikely(
+                literal_differs(places.base + from, shape->text + literal->text, literal->bytes))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool match_texts(const struct shape *shape, struct match_places places,
+                               struct draft *draft) {
+    struct event_batch *batch = draft->batch;
+    u32 row = draft->row;
+    u32 base = (u32)(places.base - batch->text);
+    u32 wrong = 0;
+    for (u32 i = 0; i < shape->text_count; i++) {
+        const struct shape_text *text = &shape->value[i];
+        u32 begin = places.quote[text->quote] + 1u;
+        u32 bytes = places.quote[text->quote + 1] - begin;
+        wrong |= (u32)(bytes - 1 >= text->bytes_max);
+        batch->ref[text->column][row] = (struct text_ref){base + begin, bytes};
+    }
+    return wrong == 0;
+}
+
+/* One number's value by the rule of its member. */
+static inline bool match_number_value(const struct shape_number *number, const char *at,
+                                      usize bytes, struct draft *draft) {
+    if (unlikely(number->field == INGEST_FIELDS)) {
+        return number_scan(at, at + bytes) == bytes;
+    }
+    const struct field_rule *rule = &field_rules[number->field];
+    i64 *cell = &draft->batch->number[rule->column][draft->row];
+    if (rule->kind == FIELD_KIND_TOKENS && bytes <= 8) {
+        return number_whole8(at, bytes, cell);
+    }
+    if (rule->kind == FIELD_KIND_DURATION && bytes <= 8 && number_whole8(at, bytes, cell)) {
+        return true;
+    }
+    if (rule->kind == FIELD_KIND_MONEY && number_scale_short(at, bytes, 12, cell)) {
+        return *cell <= EVENT_MONEY_MAX;
+    }
+    if (rule->kind == FIELD_KIND_USAGE && number_scale_short(at, bytes, 6, cell)) {
+        return *cell <= EVENT_USAGE_MAX;
+    }
+    if (number_scan(at, at + bytes) != bytes) {
+        return false;
+    }
+    struct json_value value = {at, (u32)bytes, JSON_NUMBER, false, 0};
+    return draft_put(draft, rule, &value) == NULL;
+}
+
+/* Bytes of the number at `at`, which only its own end bounds. */
+static inline usize last_number_bytes(const char *at, const char *end) {
+    usize bytes = 0;
+    while (at + bytes < end && at[bytes] != '}' && (u8)at[bytes] > ' ') {
+        bytes++;
+    }
+    return bytes;
+}
+
+/* The numbers; *behind_last is set where the last value of the event is one. */
+static inline bool match_numbers(const struct shape_try *try, struct match_places places,
+                                 struct draft *draft, const char **behind_last) {
+    const struct shape *shape = try->shape;
+    for (u32 i = 0; i < shape->number_count; i++) {
+        const struct shape_number *number = &shape->number[i];
+        const char *at = places.base + places.quote[number->quote] + number->after;
+        usize bytes;
+        if (unlikely(number->last)) {
+            bytes = last_number_bytes(at, try->body_end);
+            *behind_last = at + bytes;
+        } else {
+            bytes = (usize)(places.base + places.quote[number->quote + 1] - number->before - at);
+        }
+        if (unlikely(bytes - 1 >= 63 || !match_number_value(number, at, bytes, draft))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool match_time(const struct shape *shape, struct match_places places,
+                              struct time_cache *times, struct draft *draft) {
+    const char *at = places.base + places.quote[shape->time_quote] + 1;
+    usize bytes = places.quote[shape->time_quote + 1] - places.quote[shape->time_quote] - 1u;
+    i64 *cell = &draft->batch->number[NUM_TIME][draft->row];
+    if (unlikely(bytes != 24 || !time_parse_cached(times, at, cell))) {
+        struct slice text = {at, bytes};
+        if (!time_parse(text, cell)) {
+            return false;
+        }
+        time_remember(times, text);
+    }
+    return *cell >= EVENT_TIME_MIN && *cell <= draft->now_ms + EVENT_TIME_AHEAD_MS;
+}
+
+static inline bool match_spans(const struct shape *shape, struct match_places places,
+                               struct draft *draft) {
+    for (u32 i = 0; i < shape->span_count; i++) {
+        const struct shape_span *span = &shape->span[i];
+        const char *from = places.base + places.quote[span->from_quote] + span->from_after;
+        const char *to = places.base + places.quote[span->to_quote] + span->to_after;
+        if (to - from > span->bytes_max) {
+            return false;
+        }
+        draft_set_text(draft, (enum event_text)span->column, from, (usize)(to - from));
+    }
+    return true;
+}
+
+/* The event has a block with an escape, a control character or a byte above ASCII in or beside it:
+ * look closely. */
+static __attribute__((noinline)) bool match_special(const struct shape_try *try, usize from,
+                                                    usize to) {
+    const struct scan_window *window = try->window;
+    u32 controls = 0;
+    bool high = false;
+    for (usize block = from / SCAN_BLOCK; block * SCAN_BLOCK < to; block++) {
+        u64 mask = ~(u64)0;
+        if (block == from / SCAN_BLOCK) {
+            mask <<= from % SCAN_BLOCK;
+        }
+        if (to - block * SCAN_BLOCK < SCAN_BLOCK) {
+            mask &= ((u64)1 << (to - block * SCAN_BLOCK)) - 1;
+        }
+        if (window->special[block] == 0) {
+            continue;
+        }
+        if ((window->backslash[block] & mask) != 0) {
+            return false;
+        }
+        controls += (u32)__builtin_popcountll(window->control[block] & mask);
+        high |= (window->high[block] & mask) != 0;
+    }
+    return controls == try->shape->controls &&
+           (!high || try->scan->utf8_prefix(try->base + from, to - from) == to - from);
+}
+
+static inline bool match_plain_bytes(const struct shape_try *try, const char *end) {
+    usize from = (usize)(try->at - try->base);
+    usize to = (usize)(end - try->base);
+    if (to > try->window->bytes) {
+        return false;
+    }
+    u8 special = 0;
+    for (usize block = from / SCAN_BLOCK; block * SCAN_BLOCK < to; block++) {
+        special |= try->window->special[block];
+    }
+    if (likely(special == 0)) {
+        return try->shape->controls == 0;
+    }
+    return match_special(try, from, to);
+}
+
+/* Where the event ends; NULL if what follows its last value is not what the shape has there. */
+static inline const char *match_end(const struct shape_try *try, struct match_places places,
+                                    const char *behind_last) {
+    const struct shape *shape = try->shape;
+    if (likely(behind_last == NULL)) {
+        const struct shape_literal *last = &shape->literal[shape->literal_count - 1];
+        return places.base + places.quote[last->quote] - last->before + last->bytes;
+    }
+    if (try->body_end - behind_last < shape->last_bytes ||
+        memcmp(behind_last, shape->text + shape->last_text, shape->last_bytes) != 0) {
+        return NULL;
+    }
+    return behind_last + shape->last_bytes;
+}
+
+static inline bool match_unit(const struct shape *shape, struct match_places places) {
+    const u16 *quote = places.quote + shape->unit_quote;
+    return quote[1] - quote[0] == 4 && memcmp(places.base + quote[0] + 1, "usd", 3) == 0;
+}
+
+bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct draft *draft,
+                const char **end) {
+    const struct shape *shape = try->shape;
+    struct match_places places = {try->window->quote + try->first, try->base};
+    if (places.base + places.quote[0] - shape->literal[0].before != try->at ||
+        !match_literals(shape, places, try->window->bytes)) {
+        return false;
+    }
+    const char *behind_last = NULL;
+    if (!match_texts(shape, places, draft) || !match_numbers(try, places, draft, &behind_last)) {
+        return false;
+    }
+    const char *event_end = match_end(try, places, behind_last);
+    if (event_end == NULL || !match_plain_bytes(try, event_end) ||
+        (shape->has_time && !match_time(shape, places, times, draft)) ||
+        (shape->has_unit && !match_unit(shape, places)) || !match_spans(shape, places, draft)) {
+        return false;
+    }
+    draft->present = shape->present;
+    if (shape->check_parts && draft_check_tokens(draft) != NULL) {
+        return false;
+    }
+    *end = event_end;
+    return true;
+}
