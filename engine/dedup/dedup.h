@@ -1,7 +1,7 @@
 /*
  * dedup.h: the idempotency set: which (account, key) pairs have an event. 16 bytes an entry: 96
- * bits of the pair's 128-bit hash (the rest is implied by the entry's place) and the payload
- * digest.
+ * bits of the pair's hash (among a billion keys two share them with a probability of 6e-12) and the
+ * payload digest.
  *
  * One writer (the commit thread; recovery before it). Claims become final with dedup_settle();
  * until then dedup_undo() takes back all claims since the last settle, so that a failed commit
@@ -37,10 +37,11 @@ void dedup_undo(struct dedup *dedup);
 u64 dedup_count(const struct dedup *dedup);
 u64 dedup_memory_bytes(const struct dedup *dedup);
 
-/* Snapshot while claims go on: begin() fixes the content as of now (nothing unsettled); copy()
- * gives the next piece in `out` (at most out_bytes, a multiple of 16) until 0; the writer thread
- * calls claim/settle in between, from another thread. A piece is an array of opaque 16-byte entries
- * that restore() takes in any order. end() also ends an unfinished one. */
+/* Snapshot while claims go on. begin(), on the writer thread or while it rests, fixes the content
+ * as of now (nothing unsettled); ERR_NO_MEMORY: not now. copy() gives the next piece in `out` (at
+ * most out_bytes, a multiple of 16) until 0; the writer thread calls claim/settle in between, from
+ * another thread. A piece is an array of opaque 16-byte entries; restore() takes pieces in any
+ * order, fastest in theirs. end() also ends an unfinished one. */
 enum err dedup_snapshot_begin(struct dedup *dedup);
 usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes);
 void dedup_snapshot_end(struct dedup *dedup);

@@ -1,0 +1,141 @@
+/*
+ * dedup: what the idempotency set costs, at sizes from inside to far outside the caches:
+ * nanoseconds per claim of a new key (growth included) and of a known one, per key hashed, and
+ * bytes per key. `bench-dedup [keys]`, default 50 million.
+ */
+#include "dedup/dedup.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES 36
+
+struct bench {
+    struct dedup *dedup;
+    struct event_batch *batch;
+    u8 verdict[EVENT_BATCH_MAX];
+    u64 seed;
+};
+
+static void *must(void *memory) {
+    check(memory != NULL);
+    return memory;
+}
+
+/* A batch of keys without their text: hashes made from key numbers. */
+static void fill(struct bench *bench, u64 first, u64 step) {
+    struct event_batch *batch = bench->batch;
+    batch->count = EVENT_BATCH_MAX;
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        u64 key = first + i * step;
+        batch->present[i] = TEXT_BIT(TEXT_KEY);
+        batch->key_hash[i] = (struct hash128){hash_mix(key + 77), hash_mix(~key)};
+        batch->digest[i] = (u32)key;
+    }
+}
+
+static u64 claim(struct bench *bench, enum dedup_verdict expected) {
+    u64 begin_ns = clock_monotonic_ns();
+    check(dedup_claim(bench->dedup, bench->batch, 0, EVENT_BATCH_MAX, bench->verdict) == ERR_OK);
+    dedup_settle(bench->dedup);
+    u64 ns = clock_monotonic_ns() - begin_ns;
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        check(bench->verdict[i] == expected);
+    }
+    return ns;
+}
+
+/* Grows the set to `keys` and reports. `from` is its size now. */
+static u64 grow_to(struct bench *bench, u64 from, u64 keys) {
+    u64 ns = 0;
+    u64 slowest_ns = 0;
+    u64 count = from;
+    for (; count < keys; count += EVENT_BATCH_MAX) {
+        fill(bench, count, 1);
+        u64 batch_ns = claim(bench, DEDUP_NEW);
+        slowest_ns = MAX(slowest_ns, batch_ns);
+        ns += batch_ns;
+    }
+    u64 known_ns = 0;
+    const u32 rounds = 500;
+    u64 step = count / EVENT_BATCH_MAX;
+    for (u32 round = 0; round < rounds; round++) {
+        fill(bench, round % step, step);
+        known_ns += claim(bench, DEDUP_DUPLICATE);
+    }
+    double keys_added = (double)(count - from);
+    printf("%11llu keys: new %5.1f ns (slowest batch of %d: %5.2f ms), known %5.1f ns, "
+           "%4.1f bytes a key\n",
+           (unsigned long long)count, (double)ns / keys_added, EVENT_BATCH_MAX,
+           (double)slowest_ns / 1e6, (double)known_ns / (rounds * (double)EVENT_BATCH_MAX),
+           (double)dedup_memory_bytes(bench->dedup) / (double)dedup_count(bench->dedup));
+    return count;
+}
+
+static void bench_hash(struct bench *bench) {
+    struct event_batch *batch = bench->batch;
+    batch->text = must(malloc(EVENT_BATCH_MAX * KEY_BYTES + EVENT_TEXT_PADDING));
+    memset(batch->text, 'x', EVENT_BATCH_MAX * KEY_BYTES + EVENT_TEXT_PADDING);
+    batch->count = EVENT_BATCH_MAX;
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        batch->present[i] = TEXT_BIT(TEXT_KEY);
+        batch->ref[TEXT_KEY][i] = (struct text_ref){i * KEY_BYTES, KEY_BYTES};
+        memcpy(batch->text + (usize)i * KEY_BYTES, &i, sizeof i);
+    }
+    const u32 rounds = 500;
+    u64 begin_ns = clock_monotonic_ns();
+    for (u32 round = 0; round < rounds; round++) {
+        dedup_hash_keys(batch, 0, EVENT_BATCH_MAX, bench->seed + round);
+    }
+    u64 ns = clock_monotonic_ns() - begin_ns;
+    printf("hash of a %d-byte key: %.1f ns\n", KEY_BYTES,
+           (double)ns / (rounds * (double)EVENT_BATCH_MAX));
+    free(batch->text);
+}
+
+/* Copies a snapshot and restores it into another set. */
+static void bench_snapshot(struct bench *bench) {
+    const usize piece_bytes = MIB;
+    u64 count = dedup_count(bench->dedup);
+    char *all = must(malloc((usize)count * 16 + 2 * piece_bytes));
+    usize bytes = 0;
+    usize piece;
+    u64 begin_ns = clock_monotonic_ns();
+    check(dedup_snapshot_begin(bench->dedup) == ERR_OK);
+    while ((piece = dedup_snapshot_copy(bench->dedup, all + bytes, piece_bytes)) > 0) {
+        bytes += piece;
+    }
+    dedup_snapshot_end(bench->dedup);
+    u64 copy_ns = clock_monotonic_ns() - begin_ns;
+    struct dedup *other;
+    check(dedup_create(&other) == ERR_OK);
+    begin_ns = clock_monotonic_ns();
+    check(dedup_restore(other, all, bytes) == ERR_OK && dedup_count(other) == count);
+    u64 restore_ns = clock_monotonic_ns() - begin_ns;
+    printf("snapshot of %llu keys: copy %.1f ns, restore %.1f ns a key\n",
+           (unsigned long long)count, (double)copy_ns / (double)count,
+           (double)restore_ns / (double)count);
+    dedup_destroy(other);
+    free(all);
+}
+
+int main(int argc, char **argv) {
+    u64 keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 50000000;
+    struct bench bench = {.seed = 42, .batch = must(calloc(1, sizeof(struct event_batch)))};
+    check(dedup_create(&bench.dedup) == ERR_OK);
+    bench_hash(&bench);
+    u64 count = grow_to(&bench, 0, MIN(keys, (u64)1000000));
+    if (keys > 10000000) {
+        count = grow_to(&bench, count, 10000000);
+        bench_snapshot(&bench);
+    }
+    if (keys > 1000000) {
+        grow_to(&bench, count, keys);
+    }
+    dedup_destroy(bench.dedup);
+    free(bench.batch);
+    return 0;
+}

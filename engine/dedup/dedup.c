@@ -1,0 +1,396 @@
+/*
+ * dedup.c: claims, their taking back, and snapshots, over two sets of set.h. Nearly always there is
+ * one, `main`. While a snapshot is copied, main is frozen: the copying thread reads it without any
+ * lock, new claims go to `delta`, and a key is known if either has it. After the snapshot, settling
+ * moves delta back into main, some partitions at a time. Nothing is copied twice and no claim waits
+ * for a page.
+ */
+#include "dedup/dedup.h"
+
+#include "base/hash.h"
+#include "dedup/set.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFETCH_AHEAD 24 /* claims between asking for a cache line and using it */
+#define UNDO_FIRST COMMIT_GROUP_EVENTS_MAX
+#define MERGE_ENTRIES 8192 /* moved from delta to main in one settle, about */
+
+struct claim { /* a hash as the set keeps it */
+    u64 high;
+    u32 low;
+};
+
+struct dedup {
+    struct set main;
+    struct set delta;
+    u64 delta_count; /* entries in delta */
+    u32 merge_part;  /* where moving delta goes on */
+
+    struct claim *undo; /* claims since the last settle */
+    u32 undo_count;
+    u32 undo_capacity;
+
+    _Atomic bool frozen; /* a snapshot reads main */
+    u32 copy_part;       /* place of the snapshot; the copying thread's */
+    usize copy_entry;    /* 0: the partition's header comes next */
+
+    _Atomic u64 count; /* for other threads, as of the last claim or settle */
+    _Atomic u64 bytes;
+};
+
+enum err dedup_create(struct dedup **out) {
+    struct dedup *dedup = calloc(1, sizeof *dedup);
+    struct claim *undo = malloc(UNDO_FIRST * sizeof *undo);
+    if (dedup == NULL || undo == NULL) {
+        free(dedup);
+        free(undo);
+        return ERR_NO_MEMORY;
+    }
+    dedup->undo = undo;
+    dedup->undo_capacity = UNDO_FIRST;
+    if (set_init(&dedup->main) != ERR_OK || set_init(&dedup->delta) != ERR_OK) {
+        dedup_destroy(dedup);
+        return ERR_NO_MEMORY;
+    }
+    *out = dedup;
+    return ERR_OK;
+}
+
+void dedup_destroy(struct dedup *dedup) {
+    if (dedup == NULL) {
+        return;
+    }
+    check(!atomic_load(&dedup->frozen));
+    set_free(&dedup->main);
+    set_free(&dedup->delta);
+    free(dedup->undo);
+    free(dedup);
+}
+
+/* --- hashing --------------------------------------------------------------------------------- */
+
+void dedup_hash_keys(struct event_batch *batch, u32 first, u32 count, u64 seed) {
+    check(first <= batch->count && count <= batch->count - first);
+    /* A seed of its own for each account: the mixer is a bijection, so no two share one. */
+    u64 account_seed = hash_mix(seed ^ batch->account);
+    for (u32 i = first; i < first + count; i++) {
+        if (event_has_text(batch, i, TEXT_KEY)) {
+            struct text_ref ref = batch->ref[TEXT_KEY][i];
+            batch->key_hash[i] = hash128(batch->text + ref.offset, ref.bytes, account_seed);
+        }
+    }
+}
+
+/* 0 in `high` means a free entry, so a hash that has it is taken for its neighbour. */
+static inline struct claim claim_of(struct hash128 hash) {
+    return (struct claim){hash.high + (hash.high == 0), (u32)hash.low};
+}
+
+/* --- claims ---------------------------------------------------------------------------------- */
+
+static void publish(struct dedup *dedup, i64 added) {
+    u64 count = atomic_load_explicit(&dedup->count, memory_order_relaxed);
+    atomic_store_explicit(&dedup->count, count + (u64)added, memory_order_relaxed);
+}
+
+static void publish_bytes(struct dedup *dedup) {
+    u64 bytes = set_bytes(&dedup->main) + set_bytes(&dedup->delta) +
+                dedup->undo_capacity * sizeof *dedup->undo;
+    atomic_store_explicit(&dedup->bytes, bytes, memory_order_relaxed);
+}
+
+static enum err reserve_undo(struct dedup *dedup, u32 count) {
+    if (count <= dedup->undo_capacity - dedup->undo_count) {
+        return ERR_OK;
+    }
+    u32 capacity = dedup->undo_capacity;
+    while (capacity - dedup->undo_count < count) {
+        if (capacity > UINT32_MAX / 2) {
+            return ERR_NO_MEMORY;
+        }
+        capacity *= 2;
+    }
+    struct claim *undo = realloc(dedup->undo, capacity * sizeof *undo);
+    if (undo == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    dedup->undo = undo;
+    dedup->undo_capacity = capacity;
+    return ERR_OK;
+}
+
+/* Takes back the claims made after the first `kept`. */
+static void take_back(struct dedup *dedup, u32 kept) {
+    while (dedup->undo_count > kept) {
+        struct claim claim = dedup->undo[--dedup->undo_count];
+        if (set_remove(&dedup->delta, claim.high, claim.low)) {
+            dedup->delta_count--;
+            continue;
+        }
+        check(set_remove(&dedup->main, claim.high, claim.low));
+    }
+}
+
+/* Grows a partition and finds the entry's place in it anew. */
+static __attribute__((noinline)) enum err grow(struct dedup *dedup, struct set *set,
+                                               struct claim claim, struct set_entry **entry) {
+    u32 index = set_part_of(claim.high);
+    bool found;
+    enum err err = set_part_grow(set, &set->part[index]);
+    publish_bytes(dedup);
+    *entry = set_seek(&set->part[index], claim.high, claim.low, &found);
+    return err;
+}
+
+static inline enum dedup_verdict verdict_of(const struct set_entry *entry, u32 digest) {
+    return entry->digest == digest ? DEDUP_DUPLICATE : DEDUP_CONFLICT;
+}
+
+/* Claims the key in one set. */
+static inline enum err claim_in(struct dedup *dedup, struct set *set, struct claim claim,
+                                u32 digest, u8 *verdict) {
+    struct set_part *part = &set->part[set_part_of(claim.high)];
+    bool found;
+    struct set_entry *entry = set_seek(part, claim.high, claim.low, &found);
+    if (found) {
+        *verdict = (u8)verdict_of(entry, digest);
+        return ERR_OK;
+    }
+    if (unlikely(!set_has_room(part, entry))) {
+        enum err err = grow(dedup, set, claim, &entry);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    *entry = (struct set_entry){claim.high, claim.low, digest};
+    part->count++;
+    dedup->undo[dedup->undo_count++] = claim;
+    *verdict = DEDUP_NEW;
+    return ERR_OK;
+}
+
+/* Claims while delta is in use: the set that takes no new keys is asked first. */
+static enum err claim_in_two(struct dedup *dedup, bool frozen, struct claim claim, u32 digest,
+                             u8 *verdict) {
+    struct set *other = frozen ? &dedup->main : &dedup->delta;
+    bool found;
+    const struct set_entry *entry =
+        set_seek(&other->part[set_part_of(claim.high)], claim.high, claim.low, &found);
+    if (found) {
+        *verdict = (u8)verdict_of(entry, digest);
+        return ERR_OK;
+    }
+    enum err err = claim_in(dedup, frozen ? &dedup->delta : &dedup->main, claim, digest, verdict);
+    dedup->delta_count += frozen && err == ERR_OK && *verdict == DEDUP_NEW;
+    return err;
+}
+
+static inline __attribute__((always_inline)) void
+prefetch(const struct dedup *dedup, const struct event_batch *batch, u32 index, bool two) {
+    u64 high = claim_of(batch->key_hash[index]).high;
+    set_prefetch(&dedup->main, high);
+    if (two) {
+        set_prefetch(&dedup->delta, high);
+    }
+}
+
+enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
+                     u8 *verdict) {
+    check(first <= batch->count && count <= batch->count - first);
+    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
+    bool two = frozen || dedup->delta_count > 0;
+    u32 kept = dedup->undo_count;
+    u32 end = first + count;
+    enum err err = reserve_undo(dedup, count);
+    for (u32 i = first; i < MIN(end, first + PREFETCH_AHEAD); i++) {
+        prefetch(dedup, batch, i, two);
+    }
+    for (u32 i = first; i < end && err == ERR_OK; i++) {
+        if (i + PREFETCH_AHEAD < end) {
+            prefetch(dedup, batch, i + PREFETCH_AHEAD, two);
+        }
+        if (!event_has_text(batch, i, TEXT_KEY)) {
+            verdict[i - first] = DEDUP_NEW;
+            continue;
+        }
+        struct claim claim = claim_of(batch->key_hash[i]);
+        u8 *answer = &verdict[i - first];
+        if (likely(!two)) {
+            err = claim_in(dedup, &dedup->main, claim, batch->digest[i], answer);
+        } else {
+            err = claim_in_two(dedup, frozen, claim, batch->digest[i], answer);
+        }
+    }
+    if (err != ERR_OK) {
+        take_back(dedup, kept);
+    }
+    publish(dedup, (i64)dedup->undo_count - kept);
+    return err;
+}
+
+void dedup_undo(struct dedup *dedup) {
+    publish(dedup, -(i64)dedup->undo_count);
+    take_back(dedup, 0);
+}
+
+/* --- delta back into main -------------------------------------------------------------------- */
+
+/* Moves one partition. Without memory it stays where it is, which is slower but right. */
+static enum err merge_part(struct dedup *dedup, u32 index) {
+    struct set_part *from = &dedup->delta.part[index];
+    struct set_part *to = &dedup->main.part[index];
+    enum err err = set_part_reserve(&dedup->main, to, (u64)to->count + from->count);
+    if (err != ERR_OK) {
+        return err;
+    }
+    const struct set_entry *end = from->entries + (usize)from->last * BUCKET_ENTRIES;
+    for (const struct set_entry *entry = from->entries; entry < end; entry++) {
+        if (entry->high == 0) {
+            continue;
+        }
+        bool found;
+        struct set_entry *at = set_seek(to, entry->high, entry->low, &found);
+        if (found) {
+            continue; /* moved by an attempt that ran out of memory */
+        }
+        if (!set_has_room(to, at)) {
+            err = grow(dedup, &dedup->main, (struct claim){entry->high, entry->low}, &at);
+        }
+        if (err != ERR_OK) {
+            return err;
+        }
+        *at = *entry;
+        to->count++;
+    }
+    dedup->delta_count -= from->count;
+    set_part_clear(&dedup->delta, from);
+    return ERR_OK;
+}
+
+/* Moves partitions until about `entries_max` are moved, or all. */
+static enum err merge(struct dedup *dedup, u64 entries_max) {
+    enum err err = ERR_OK;
+    u64 moved = 0;
+    while (dedup->delta_count > 0 && moved < entries_max && err == ERR_OK) {
+        moved += dedup->delta.part[dedup->merge_part].count;
+        err = merge_part(dedup, dedup->merge_part);
+        dedup->merge_part = (dedup->merge_part + 1) % SET_PARTS;
+    }
+    publish_bytes(dedup);
+    return err;
+}
+
+void dedup_settle(struct dedup *dedup) {
+    dedup->undo_count = 0;
+    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
+    if (dedup->delta_count > 0 && !frozen) {
+        merge(dedup, MERGE_ENTRIES);
+    }
+}
+
+u64 dedup_count(const struct dedup *dedup) {
+    return atomic_load_explicit(&dedup->count, memory_order_relaxed);
+}
+
+u64 dedup_memory_bytes(const struct dedup *dedup) {
+    return atomic_load_explicit(&dedup->bytes, memory_order_relaxed);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+/* A piece holds, for each partition, a header and then its entries. The header lets restore() make
+ * room at once: entries come in the order of their hashes, which would fill a small table from its
+ * beginning and make it search ever longer. */
+static struct set_entry header_of(u32 part, u32 count) {
+    return (struct set_entry){.high = 0, .low = part, .digest = count};
+}
+
+enum err dedup_snapshot_begin(struct dedup *dedup) {
+    check(dedup->undo_count == 0 && !atomic_load(&dedup->frozen));
+    enum err err = merge(dedup, UINT64_MAX);
+    if (err != ERR_OK) {
+        return err;
+    }
+    dedup->copy_part = 0;
+    dedup->copy_entry = 0;
+    atomic_store_explicit(&dedup->frozen, true, memory_order_release);
+    return ERR_OK;
+}
+
+/* Copies from the current partition until it or the room ends. Returns how many entries. */
+static usize copy_part(struct dedup *dedup, struct set_entry *out, usize max) {
+    const struct set_part *part = &dedup->main.part[dedup->copy_part];
+    usize end = (usize)part->last * BUCKET_ENTRIES;
+    usize done = 0;
+    if (dedup->copy_entry == 0 && part->count > 0) {
+        out[done++] = header_of(dedup->copy_part, part->count);
+    }
+    while (dedup->copy_entry < end && done < max) {
+        const struct set_entry *entry = &part->entries[dedup->copy_entry++];
+        if (entry->high != 0) {
+            out[done++] = *entry;
+        }
+    }
+    if (dedup->copy_entry >= end) {
+        dedup->copy_part++;
+        dedup->copy_entry = 0;
+    }
+    return done;
+}
+
+usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes) {
+    check(atomic_load_explicit(&dedup->frozen, memory_order_relaxed));
+    check(out_bytes >= 2 * sizeof(struct set_entry) && out_bytes % sizeof(struct set_entry) == 0);
+    struct set_entry *entries = out;
+    usize max = out_bytes / sizeof *entries;
+    usize done = 0;
+    while (dedup->copy_part < SET_PARTS && done + 1 < max) { /* a header and an entry */
+        done += copy_part(dedup, entries + done, max - done);
+    }
+    return done * sizeof *entries;
+}
+
+void dedup_snapshot_end(struct dedup *dedup) {
+    atomic_store_explicit(&dedup->frozen, false, memory_order_release);
+}
+
+static enum err restore_entry(struct dedup *dedup, const struct set_entry *entry) {
+    if (entry->high == 0) {
+        if (entry->low >= SET_PARTS) {
+            return ERR_CORRUPT;
+        }
+        return set_part_reserve(&dedup->main, &dedup->main.part[entry->low], entry->digest);
+    }
+    struct set_part *part = &dedup->main.part[set_part_of(entry->high)];
+    bool found;
+    struct set_entry *at = set_seek(part, entry->high, entry->low, &found);
+    if (found) {
+        return ERR_CORRUPT;
+    }
+    if (!set_has_room(part, at)) {
+        struct claim claim = {entry->high, entry->low};
+        enum err err = grow(dedup, &dedup->main, claim, &at);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    *at = *entry;
+    part->count++;
+    return ERR_OK;
+}
+
+enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes) {
+    check(dedup->undo_count == 0 && dedup->delta_count == 0);
+    check(!atomic_load(&dedup->frozen));
+    enum err err = bytes % sizeof(struct set_entry) == 0 ? ERR_OK : ERR_CORRUPT;
+    const struct set_entry *entry = entries;
+    for (usize i = 0; i < bytes / sizeof *entry && err == ERR_OK; i++) {
+        err = restore_entry(dedup, &entry[i]);
+    }
+    atomic_store_explicit(&dedup->count, set_count(&dedup->main), memory_order_relaxed);
+    publish_bytes(dedup);
+    return err;
+}

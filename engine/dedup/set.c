@@ -1,0 +1,306 @@
+/* set.c: memory of the partitions, growing in place, and removing (for claims taken back). */
+#include "dedup/set.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PART_RESERVED (256 * MIB) /* 64 GiB in all: three billion keys */
+#define FIRST_SIZE (2 * PAGE)     /* of a partition, and up to twice as much */
+#define SPARE_BUCKETS 32
+#define LIMIT_OF_8 7 /* eighths of the buckets' entries in use before it grows */
+#define HUGE_PAGE (2 * MIB)
+#define HUGE_FROM (6 * MIB) /* partitions from this size on are made of huge pages */
+#define PAGE (4 * KIB)
+#define MOVED_MAX 1024 /* entries set aside while growing, without asking for memory */
+
+_Static_assert(FIRST_SIZE / sizeof(struct set_entry) > (usize)SPARE_BUCKETS * BUCKET_ENTRIES,
+               "the first size has buckets");
+
+/* Where searches in a partition without memory end. Never written: its limit is 0. */
+static struct set_entry nothing[BUCKET_ENTRIES];
+
+static void make_empty(struct set_part *part, u32 index) {
+    *part = (struct set_part){.entries = nothing, .index = index};
+}
+
+enum err set_init(struct set *set) {
+    usize bytes = (usize)SET_PARTS * PART_RESERVED + HUGE_PAGE;
+    void *reserved =
+        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    set->reserved = NULL;
+    if (reserved == MAP_FAILED) {
+        return ERR_NO_MEMORY;
+    }
+    set->reserved = reserved;
+    for (u32 i = 0; i < SET_PARTS; i++) {
+        make_empty(&set->part[i], i);
+    }
+    return ERR_OK;
+}
+
+void set_free(struct set *set) {
+    if (set->reserved != NULL) {
+        munmap(set->reserved, (usize)SET_PARTS * PART_RESERVED + HUGE_PAGE);
+        set->reserved = NULL;
+    }
+}
+
+/* Where a partition's memory is: at the border of a huge page. */
+static char *part_memory(const struct set *set, u32 index) {
+    usize ahead = (HUGE_PAGE - (uintptr_t)set->reserved % HUGE_PAGE) % HUGE_PAGE;
+    return set->reserved + ahead + (usize)index * PART_RESERVED;
+}
+
+void set_part_clear(struct set *set, struct set_part *part) {
+    if (part->bytes > 0) {
+        char *memory = part_memory(set, part->index);
+        check(madvise(memory, part->bytes, MADV_DONTNEED) == 0);
+        check(mprotect(memory, part->bytes, PROT_NONE) == 0);
+    }
+    make_empty(part, part->index);
+}
+
+u64 set_count(const struct set *set) {
+    u64 count = 0;
+    for (u32 i = 0; i < SET_PARTS; i++) {
+        count += set->part[i].count;
+    }
+    return count;
+}
+
+u64 set_bytes(const struct set *set) {
+    u64 bytes = 0;
+    for (u32 i = 0; i < SET_PARTS; i++) {
+        bytes += set->part[i].bytes;
+    }
+    return bytes;
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static usize round_up(usize bytes, usize unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static usize bytes_of(usize size) {
+    return round_up(size, size >= HUGE_FROM ? HUGE_PAGE : PAGE);
+}
+
+static u32 buckets_of(usize bytes) {
+    return (u32)(bytes / sizeof(struct set_entry) / BUCKET_ENTRIES) - SPARE_BUCKETS;
+}
+
+static u32 limit_of(usize size) {
+    return (u32)((u64)buckets_of(size) * BUCKET_ENTRIES * LIMIT_OF_8 / 8);
+}
+
+/* A random access to small pages costs a second miss, to find the page. What had small pages before
+ * the partition was large is gathered; where the kernel cannot, it stays as it is. */
+static void use_huge_pages(char *memory, usize bytes_before, usize bytes) {
+    if (bytes < HUGE_FROM) {
+        return;
+    }
+    madvise(memory, bytes, MADV_HUGEPAGE);
+#ifdef MADV_COLLAPSE
+    if (bytes_before < HUGE_FROM && bytes_before > 0) {
+        madvise(memory, round_up(bytes_before, HUGE_PAGE), MADV_COLLAPSE);
+    }
+#else
+    (void)bytes_before;
+#endif
+}
+
+/* Makes the partition larger; its entries are where they were, not where they belong now. */
+static enum err extend(struct set *set, struct set_part *part, usize size) {
+    usize bytes = bytes_of(size);
+    char *memory = part_memory(set, part->index);
+    if (bytes > PART_RESERVED ||
+        mprotect(memory + part->bytes, bytes - part->bytes, PROT_READ | PROT_WRITE) != 0) {
+        return ERR_NO_MEMORY;
+    }
+    use_huge_pages(memory, part->bytes, bytes);
+    part->entries = (struct set_entry *)(void *)memory;
+    part->buckets = buckets_of(bytes);
+    part->limit = limit_of(size);
+    part->last = part->buckets + SPARE_BUCKETS - 1;
+    part->size = size;
+    part->bytes = bytes;
+    return ERR_OK;
+}
+
+/* --- growing --------------------------------------------------------------------------------- */
+
+/* Entries that cannot be put where they belong yet. */
+struct moved {
+    struct set_entry *entry;
+    u32 count;
+    u32 capacity;
+    struct set_entry space[MOVED_MAX];
+};
+
+/* Makes room for all entries that spread() may set aside: those whose bucket in the larger table is
+ * not behind the place where they are. Buckets move up by half their number or more, so those are
+ * entries that lie further from their bucket than half their place. */
+static enum err reserve_moved(struct moved *moved, const struct set_part *part) {
+    u64 most = moved->count + BUCKET_ENTRIES * (3 * ((u64)part->reach + 1) + 8);
+    most = MIN(most, (u64)moved->count + part->count);
+    if (most <= moved->capacity) {
+        return ERR_OK;
+    }
+    struct set_entry *larger = malloc(most * sizeof *larger);
+    if (larger == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    memcpy(larger, moved->entry, moved->count * sizeof *larger);
+    if (moved->entry != moved->space) {
+        free(moved->entry);
+    }
+    moved->entry = larger;
+    moved->capacity = (u32)most;
+    return ERR_OK;
+}
+
+/* Bit i: the bucket's entry i is free. */
+static inline u32 free_entries(const struct set_entry *bucket) {
+    return (u32)(bucket[0].high == 0) | (u32)(bucket[1].high == 0) << 1 |
+           (u32)(bucket[2].high == 0) << 2 | (u32)(bucket[3].high == 0) << 3;
+}
+
+/* Puts an entry that the partition does not have into it. False: there is no room at its place. */
+static inline bool put(struct set_part *part, const struct set_entry *entry) {
+    u32 home = set_bucket_of(part, entry->high);
+    for (u32 at = home; at < part->last; at++) {
+        struct set_entry *bucket = part->entries + (usize)at * BUCKET_ENTRIES;
+        u32 free = free_entries(bucket);
+        if (likely(free != 0)) {
+            bucket[__builtin_ctz(free)] = *entry;
+            part->count++;
+            part->reach = MAX(part->reach, at - home);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Puts the entries of the first `end` buckets where they belong in the extended partition, from the
+ * last one to the first: as buckets only move up, the places behind the current bucket hold entries
+ * that have been moved already, and nothing is overwritten. */
+static void spread(struct set_part *part, u32 end, struct moved *moved) {
+    part->count = 0;
+    part->reach = 0;
+    for (u32 bucket = end; bucket-- > 0;) {
+        struct set_entry *from = part->entries + (usize)bucket * BUCKET_ENTRIES;
+        u32 used = free_entries(from) ^ 15;
+        struct set_entry taken[BUCKET_ENTRIES];
+        memcpy(taken, from, sizeof taken);
+        memset(from, 0, sizeof taken);
+        for (; used != 0; used &= used - 1) {
+            const struct set_entry *entry = &taken[__builtin_ctz(used)];
+            bool behind = set_bucket_of(part, entry->high) > bucket;
+            if (likely(behind) && put(part, entry)) {
+                continue;
+            }
+            check(moved->count < moved->capacity);
+            moved->entry[moved->count++] = *entry;
+        }
+    }
+}
+
+/* Extends the partition and spreads its entries. Should they crowd at its end, which random hashes
+ * practically never do, it is extended again; then memory has to be there. */
+static enum err resize(struct set *set, struct set_part *part, usize size, struct moved *moved) {
+    for (;; size *= 2) {
+        u32 end = part->last;
+        enum err err = reserve_moved(moved, part);
+        err = err == ERR_OK ? extend(set, part, size) : err;
+        if (err != ERR_OK) {
+            check(moved->count == 0);
+            return err;
+        }
+        spread(part, end, moved);
+        while (moved->count > 0 && put(part, &moved->entry[moved->count - 1])) {
+            moved->count--;
+        }
+        if (moved->count == 0) {
+            return ERR_OK;
+        }
+    }
+}
+
+static enum err resize_to(struct set *set, struct set_part *part, usize size) {
+    struct moved moved = {.entry = moved.space, .capacity = MOVED_MAX};
+    enum err err = resize(set, part, size, &moved);
+    if (moved.entry != moved.space) {
+        free(moved.entry);
+    }
+    return err;
+}
+
+/* The first size differs by partition. */
+static usize next_size(const struct set_part *part) {
+    return part->size == 0 ? FIRST_SIZE + FIRST_SIZE * part->index / SET_PARTS : part->size * 2;
+}
+
+enum err set_part_reserve(struct set *set, struct set_part *part, u64 count) {
+    usize size = part->size == 0 ? next_size(part) : part->size;
+    while (limit_of(size) < count && size <= PART_RESERVED) {
+        size *= 2;
+    }
+    return size == part->size ? ERR_OK : resize_to(set, part, size);
+}
+
+enum err set_part_grow(struct set *set, struct set_part *part) {
+    return resize_to(set, part, next_size(part));
+}
+
+/* --- removing -------------------------------------------------------------------------------- */
+
+/* An entry lies in its own bucket or, if all buckets from there on are full, behind them. So a hole
+ * in a full bucket is filled by an entry that lies behind it and belongs at or before it; the hole
+ * this leaves is filled likewise. */
+static void fill_hole(struct set_part *part, u32 hole_bucket, struct set_entry *hole) {
+    u32 bucket = hole_bucket;
+    for (;;) {
+        bucket++;
+        struct set_entry *entries = part->entries + (usize)bucket * BUCKET_ENTRIES;
+        bool full = true;
+        struct set_entry *moves = NULL;
+        for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+            full = full && entries[i].high != 0;
+            if (entries[i].high != 0 && set_bucket_of(part, entries[i].high) <= hole_bucket) {
+                moves = &entries[i];
+            }
+        }
+        if (moves != NULL) {
+            *hole = *moves;
+            *moves = (struct set_entry){0};
+            hole = moves;
+            hole_bucket = bucket;
+        }
+        if (!full) {
+            return;
+        }
+    }
+}
+
+bool set_remove(struct set *set, u64 high, u32 low) {
+    struct set_part *part = &set->part[set_part_of(high)];
+    bool found;
+    struct set_entry *entry = set_seek(part, high, low, &found);
+    if (!found) {
+        return false;
+    }
+    u32 bucket = (u32)((usize)(entry - part->entries) / BUCKET_ENTRIES);
+    const struct set_entry *entries = part->entries + (usize)bucket * BUCKET_ENTRIES;
+    bool full = true;
+    for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+        full = full && entries[i].high != 0;
+    }
+    *entry = (struct set_entry){0};
+    part->count--;
+    if (full) {
+        fill_hole(part, bucket, entry);
+    }
+    return true;
+}
