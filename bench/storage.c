@@ -1,0 +1,267 @@
+/*
+ * storage.c: what storage costs: coding a commit group, a durable append, bytes on disk an event,
+ * merging, and reading back whole and picky, on the generator's events.
+ */
+#include "base/clock.h"
+#include "storage/block.h"
+#include "store.h"
+#include "tools/client/generate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHUNK EVENT_BATCH_MAX
+#define TEXT_EACH 64
+#define SERIES_SLOTS (1u << 22)
+
+static struct generator generator;
+static struct event_batch *batch;
+static u32 rows[CHUNK];
+static u32 *slots;              /* hash of a series' parts to id + 1 */
+static u32 (*dims)[STORE_DIMS]; /* by series */
+static u32 series_count;
+
+static void fail(const char *what, enum err err) {
+    fprintf(stderr, "bench-storage: %s: %s\n", what, err_text(err));
+    _exit(1);
+}
+
+static void print(const char *name, double value, const char *unit) {
+    printf("bench name=%s value=%.2f unit=%s\n", name, value, unit);
+}
+
+static u32 number_of(const char *text) {
+    u32 value = 0;
+    for (; *text != '\0'; text++) {
+        value = value * 31 + (u32)(u8)*text;
+    }
+    return value;
+}
+
+static u32 series_of(const struct generated_event *event) {
+    u32 parts[4] = {number_of(event->customer), number_of(event->feature), number_of(event->model),
+                    number_of(event->event_name)};
+    u64 hash = 0;
+    for (u32 i = 0; i < 4; i++) {
+        hash = (hash ^ parts[i]) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    for (u32 slot = (u32)hash % SERIES_SLOTS;; slot = (slot + 1) % SERIES_SLOTS) {
+        if (slots[slot] == 0) {
+            u32 *dim = dims[series_count];
+            memset(dim, 0, sizeof *dims);
+            dim[DIM_CUSTOMER] = parts[0];
+            dim[DIM_FEATURE] = parts[1];
+            dim[DIM_MODEL] = parts[2];
+            dim[DIM_EVENT_NAME] = parts[3];
+            dim[DIM_PROVIDER] = number_of(event->provider);
+            slots[slot] = ++series_count;
+        }
+        const u32 *dim = dims[slots[slot] - 1];
+        if (dim[DIM_CUSTOMER] == parts[0] && dim[DIM_FEATURE] == parts[1] &&
+            dim[DIM_MODEL] == parts[2] && dim[DIM_EVENT_NAME] == parts[3]) {
+            return slots[slot] - 1;
+        }
+    }
+}
+
+static const u32 *series_dims(void *context, u32 series) {
+    (void)context;
+    return dims[series];
+}
+
+/* Fills the batch with CHUNK events from `index` on, as the path hands them over. */
+static void fill(u64 index) {
+    struct generated_event event;
+    batch->text_bytes = 0;
+    batch->account = 1;
+    for (u32 i = 0; i < CHUNK; i++) {
+        generator_event(&generator, index + i, &event);
+        batch->present[i] = TEXT_BIT(TEXT_KEY) | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) |
+                            NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE) | NUM_BIT(NUM_INPUT) |
+                            NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_DURATION);
+        batch->series[i] = series_of(&event);
+        batch->created[i] = event.time_ms / 1000 * 1000;
+        batch->cost_source[i] = COST_PRICE_TABLE;
+        batch->revenue_source[i] = REVENUE_EXPLICIT;
+        batch->digest[i] = (u32)((index + i + 1) * 0x9e3779b97f4a7c15u >> 32);
+        batch->number[NUM_TIME][i] = event.time_ms;
+        batch->number[NUM_COST][i] = event.input_tokens * 150000 + event.output_tokens * 600000;
+        batch->number[NUM_REVENUE][i] = event.revenue_pico;
+        batch->number[NUM_USAGE][i] = (event.input_tokens + event.output_tokens) * MICRO_PER_UNIT;
+        batch->number[NUM_INPUT][i] = event.input_tokens;
+        batch->number[NUM_OUTPUT][i] = event.output_tokens;
+        batch->number[NUM_DURATION][i] = event.duration_ms;
+        u32 bytes = (u32)strlen(event.key);
+        memcpy(batch->text + batch->text_bytes, event.key, bytes);
+        batch->ref[TEXT_KEY][i] = (struct text_ref){batch->text_bytes, bytes};
+        batch->text_bytes += bytes;
+    }
+}
+
+static void bench_coding(void) {
+    struct block_builder *builder;
+    struct block_reader *reader;
+    struct text_sink sink = {0};
+    static u32 accounts[CHUNK];
+    if (block_builder_create(TEXT_FAST, &builder) != ERR_OK ||
+        block_reader_create(&reader) != ERR_OK) {
+        fail("builder", ERR_NO_MEMORY);
+    }
+    fill(0);
+    u64 best_write = UINT64_MAX;
+    u64 best_read = UINT64_MAX;
+    u64 best_keys = UINT64_MAX;
+    struct slice block;
+    struct block_header header;
+    for (u32 round = 0; round < 60; round++) {
+        u64 from = clock_monotonic_ns();
+        block_begin(builder, BLOCK_GROUP, 1);
+        enum err err = block_add(builder, batch, rows, CHUNK);
+        if (err != ERR_OK || block_finish(builder, 0, 0, &block, &header) != ERR_OK) {
+            fail("coding", err);
+        }
+        best_write = MIN(best_write, clock_monotonic_ns() - from);
+        struct block_view view;
+        const char *what;
+        from = clock_monotonic_ns();
+        err = block_view_open(&view, block.data, block.bytes, &what);
+        u64 keys_ns = 0;
+        sink.bytes = 0;
+        for (u32 frame = 0; frame < view.header.frame_count && err == ERR_OK; frame++) {
+            u32 numbers = READ_BASE;
+            for (u32 number = 0; number < NUM_COUNT; number++) {
+                numbers |= NUM_BIT(number);
+            }
+            err = block_read_frame(reader, &view, frame, numbers, batch, accounts,
+                                   frame * FRAME_ROWS_MAX, &sink, &what);
+            u64 keys_from = clock_monotonic_ns();
+            if (err == ERR_OK) {
+                err = block_read_frame(reader, &view, frame, TEXT_BIT(TEXT_KEY), batch, accounts,
+                                       frame * FRAME_ROWS_MAX, &sink, &what);
+            }
+            keys_ns += clock_monotonic_ns() - keys_from;
+        }
+        if (err != ERR_OK) {
+            fail("reading", err);
+        }
+        best_read = MIN(best_read, clock_monotonic_ns() - from - keys_ns);
+        best_keys = MIN(best_keys, keys_ns);
+        fill(0);
+    }
+    print("storage_encode", (double)best_write / CHUNK, "ns/event");
+    print("storage_decode_numbers", (double)best_read / CHUNK, "ns/event");
+    print("storage_decode_keys", (double)best_keys / CHUNK, "ns/event");
+    print("storage_block", (double)block.bytes / CHUNK, "bytes/event");
+    block_builder_destroy(builder);
+    block_reader_destroy(reader);
+    text_sink_free(&sink);
+}
+
+static void bench_append(struct store *store, u64 events, u32 group_rows) {
+    u64 append_ns = 0;
+    for (u64 done = 0; done < events; done += CHUNK) {
+        fill(store_next_id(store));
+        for (u32 from = 0; from < CHUNK; from += group_rows) {
+            u32 count = MIN(group_rows, CHUNK - from);
+            struct store_part part = {batch, rows + from, count};
+            struct store_group group = {&part, 1, count, NULL, 0};
+            u64 from_ns = clock_monotonic_ns();
+            enum err err = store_append(store, &group);
+            append_ns += clock_monotonic_ns() - from_ns;
+            if (err != ERR_OK) {
+                fail("append", err);
+            }
+        }
+    }
+    char name[64];
+    snprintf(name, sizeof name, "storage_append_%u", group_rows);
+    print(name, (double)events * 1e3 / (double)append_ns, "Mevents/s");
+}
+
+static u64 scan(struct store *store, const struct store_scan_options *options, u64 rows_max) {
+    struct store_scan *scan;
+    const struct event_batch *found;
+    u64 count = 0;
+    if (store_scan_open(store, options, &scan) != ERR_OK) {
+        fail("scan", ERR_NO_MEMORY);
+    }
+    do {
+        enum err err = store_scan_next(scan, &found, NULL, NULL, NULL);
+        if (err != ERR_OK) {
+            fail("scan", err);
+        }
+        count += found->count;
+    } while (found->count > 0 && count < rows_max);
+    store_scan_close(scan);
+    return count;
+}
+
+static void bench_scans(struct store *store) {
+    struct store_scan_options options = {.filter = store_filter_all, .columns = UINT32_MAX};
+    u64 from = clock_monotonic_ns();
+    u64 count = scan(store, &options, UINT64_MAX);
+    print("storage_scan_all", (double)(clock_monotonic_ns() - from) / (double)count, "ns/event");
+    options.filter.dim_mask = 1u << DIM_CUSTOMER | 1u << DIM_MODEL;
+    options.newest_first = true;
+    u64 total_ns = 0;
+    u64 found = 0;
+    for (u32 i = 0; i < 100; i++) {
+        const u32 *dim = dims[(i * 7919u) % series_count];
+        memcpy(options.filter.dim_value, dim, sizeof options.filter.dim_value);
+        from = clock_monotonic_ns();
+        found += MIN(scan(store, &options, 50), (u64)50);
+        total_ns += clock_monotonic_ns() - from;
+    }
+    print("storage_newest_50_of_customer_and_model", (double)total_ns / 100 / 1e3, "us");
+    print("storage_newest_50_rows", (double)found / 100, "rows");
+}
+
+int main(int argc, char **argv) {
+    u64 events = argc > 1 ? strtoull(argv[1], NULL, 10) : 1u << 20;
+    char dir[] = "/tmp/bench_storage.XXXXXX";
+    char why[256];
+    struct store *store;
+    generator = generator_default(1, 1780000000000);
+    batch = calloc(1, sizeof *batch);
+    slots = calloc(SERIES_SLOTS, sizeof *slots);
+    dims = calloc(SERIES_SLOTS, sizeof *dims);
+    if (batch == NULL || slots == NULL || dims == NULL || mkdtemp(dir) == NULL) {
+        fail("setup", ERR_NO_MEMORY);
+    }
+    batch->text = calloc(1, CHUNK * TEXT_EACH);
+    for (u32 i = 0; i < CHUNK; i++) {
+        rows[i] = i;
+    }
+    bench_coding();
+    struct store_options options = {.dir = dir, .series_dims = series_dims};
+    enum err err = store_open(&options, &store, why, sizeof why);
+    if (err != ERR_OK) {
+        fail(why, err);
+    }
+    bench_append(store, events / 8, 1024);
+    bench_append(store, events - events / 8, CHUNK);
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    print("storage_disk_before_merge", (double)stats.log_bytes / (double)stats.events,
+          "bytes/event");
+    u64 from = clock_monotonic_ns();
+    for (bool did = true; did && err == ERR_OK;) {
+        err = store_merge(store, &did);
+    }
+    u64 merge_ns = clock_monotonic_ns() - from;
+    if (err != ERR_OK) {
+        fail("merge", err);
+    }
+    print("storage_merge", (double)merge_ns / (double)stats.events, "ns/event");
+    store_get_stats(store, &stats);
+    print("storage_disk", (double)stats.log_bytes / (double)stats.events, "bytes/event");
+    print("storage_payload", (double)stats.payload_bytes / (double)stats.events, "bytes/event");
+    bench_scans(store);
+    store_close(store);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command) == 0 ? 0 : 1;
+}
