@@ -205,7 +205,15 @@ static enum err put_numbers(struct block_builder *builder, u32 column, const i64
     return section_put(builder, column, count > 0 ? column_pack(to, values, count) : 0);
 }
 
+/* All rows have one value: nothing to look at a value at a time. */
+static enum err put_constant(struct block_builder *builder, u32 column, i64 value) {
+    return put_numbers(builder, column, &value, 1);
+}
+
 static enum err put_u32(struct block_builder *builder, u32 column, const u32 *values) {
+    if (memcmp(values, values + 1, (builder->rows - 1) * sizeof *values) == 0) {
+        return put_constant(builder, column, values[0]);
+    }
     for (u32 i = 0; i < builder->rows; i++) {
         builder->values[i] = values[i];
     }
@@ -213,6 +221,9 @@ static enum err put_u32(struct block_builder *builder, u32 column, const u32 *va
 }
 
 static enum err put_u8(struct block_builder *builder, u32 column, const u8 *values) {
+    if (memcmp(values, values + 1, builder->rows - 1) == 0) {
+        return put_constant(builder, column, values[0]);
+    }
     for (u32 i = 0; i < builder->rows; i++) {
         builder->values[i] = values[i];
     }

@@ -171,18 +171,39 @@ static enum err numbers_read(struct frame *frame, u32 column, u32 count, i64 *va
 
 /* A column every row has, as u32 (wide) or u8. */
 static enum err fixed_read(struct frame *frame, u32 column, u64 most, u32 *wide, u8 *narrow) {
+    struct slice section;
     i64 *values = frame->reader->values;
-    enum err err = numbers_read(frame, column, frame->rows, values);
+    u64 largest = 0;
+    u32 rows = frame->rows;
+    enum err err = section_read(frame, column, &section);
     if (err != ERR_OK) {
         return err;
     }
-    u64 largest = 0;
-    for (u32 i = 0; i < frame->rows; i++) {
-        largest = MAX(largest, (u64)values[i]);
+    bool constant = column_constant((const u8 *)section.data, section.bytes, &values[0]);
+    if (constant) {
+        largest = (u64)values[0];
+    } else {
+        if (section.bytes == 0 ||
+            !column_unpack((const u8 *)section.data, section.bytes, values, rows)) {
+            frame->what = "numbers do not decode";
+            return ERR_CORRUPT;
+        }
+        for (u32 i = 0; i < rows; i++) {
+            largest = MAX(largest, (u64)values[i]);
+        }
     }
     if (largest > most) {
         frame->what = "number out of range";
         return ERR_CORRUPT;
+    }
+    if (constant) {
+        for (u32 i = 0; wide != NULL && i < rows; i++) {
+            wide[i] = (u32)values[0];
+        }
+        if (narrow != NULL) {
+            memset(narrow, (u8)values[0], rows);
+        }
+        return ERR_OK;
     }
     for (u32 i = 0; wide != NULL && i < frame->rows; i++) {
         wide[i] = (u32)values[i];

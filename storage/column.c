@@ -196,16 +196,17 @@ static usize pack_delta(u8 *out, i64 least, u64 divisor, u64 *values, u32 count,
 
 usize column_pack(u8 *out, const i64 *values, u32 count) {
     check(count > 0 && count <= FRAME_ROWS_MAX);
+    u8 *at = out;
+    /* Equal to itself shifted by one: all the same. memcmp() stops at the first difference. */
+    if (memcmp(values, values + 1, (count - 1) * sizeof *values) == 0) {
+        *at++ = CODING_CONSTANT;
+        return (usize)(varint_put(at, zigzag(values[0])) - out);
+    }
     i64 least = values[0];
     i64 most = values[0];
     for (u32 i = 1; i < count; i++) {
         least = MIN(least, values[i]);
         most = MAX(most, values[i]);
-    }
-    u8 *at = out;
-    if (least == most) {
-        *at++ = CODING_CONSTANT;
-        return (usize)(varint_put(at, zigzag(least)) - out);
     }
     u64 distance[FRAME_ROWS_MAX];
     for (u32 i = 0; i < count; i++) {
@@ -291,6 +292,17 @@ static bool unpack_delta(const u8 *at, const u8 *end, i64 *values, u32 count) {
     return true;
 }
 
+bool column_constant(const u8 *data, usize bytes, i64 *value) {
+    const u8 *at = data + 1;
+    u64 coded;
+    if (bytes < 2 || data[0] != CODING_CONSTANT || !varint_get(&at, data + bytes, &coded) ||
+        at != data + bytes) {
+        return false;
+    }
+    *value = unzigzag(coded);
+    return true;
+}
+
 bool column_unpack(const u8 *data, usize bytes, i64 *values, u32 count) {
     check(count > 0 && count <= FRAME_ROWS_MAX);
     if (bytes < 2) {
@@ -298,14 +310,14 @@ bool column_unpack(const u8 *data, usize bytes, i64 *values, u32 count) {
     }
     const u8 *at = data + 1;
     const u8 *end = data + bytes;
-    u64 value;
+    i64 value;
     switch (data[0]) {
     case CODING_CONSTANT:
-        if (!varint_get(&at, end, &value) || at != end) {
+        if (!column_constant(data, bytes, &value)) {
             return false;
         }
         for (u32 i = 0; i < count; i++) {
-            values[i] = unzigzag(value);
+            values[i] = value;
         }
         return true;
     case CODING_PACKED:

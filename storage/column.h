@@ -25,6 +25,9 @@ usize column_pack(u8 *out, const i64 *values, u32 count);
 /* Reads back exactly `count` values. False if the bytes are not a coded frame of that many. */
 bool column_unpack(const u8 *data, usize bytes, i64 *values, u32 count);
 
+/* True if the frame is one value for all rows: the reader may fill instead of unpacking. */
+bool column_constant(const u8 *data, usize bytes, i64 *value);
+
 /* A word for tools: "constant", "packed", "divided", "delta". */
 const char *column_coding(const u8 *data, usize bytes);
 

@@ -17,7 +17,8 @@ enum coding {
     CODING_NUMBERED,
     CODING_HEX,
     CODING_RAW,
-    CODING_ZSTD
+    CODING_ZSTD,
+    CODING_UUID
 };
 
 #define SHAPE_BYTES_MAX 255 /* longer texts have no shape */
@@ -209,6 +210,59 @@ static inline u64 hex_write8(u32 bytes) {
     value &= EACH(0x0f);
     u64 tall = ((value + EACH(6)) >> 4) & EACH(1);
     return value + EACH('0') + tall * ('a' - '0' - 10);
+}
+
+/* The 36 characters of a UUID: 8-4-4-4-12 digits. By far the most frequent shape of keys gets code
+ * of its own, without a template. */
+#define UUID_BYTES 36
+#define UUID_PACKED 16
+
+static inline u64 load32(const char *from) {
+    u32 word;
+    memcpy(&word, from, 4);
+    return word;
+}
+
+static inline bool uuid_read(const char *text, u8 *out) {
+    u32 packed[4];
+    bool good = text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
+    good &= hex_read8(load64(text), &packed[0]);
+    good &= hex_read8(load32(text + 9) | load32(text + 14) << 32, &packed[1]);
+    good &= hex_read8(load32(text + 19) | load32(text + 24) << 32, &packed[2]);
+    good &= hex_read8(load64(text + 28), &packed[3]);
+    memcpy(out, packed, sizeof packed);
+    return good;
+}
+
+static inline void uuid_write(const u8 *packed, char *out) {
+    u32 words[4];
+    memcpy(words, packed, sizeof words);
+    u64 digits[4];
+    for (u32 i = 0; i < 4; i++) {
+        digits[i] = hex_write8(words[i]);
+    }
+    memcpy(out, &digits[0], 8);
+    out[8] = '-';
+    memcpy(out + 9, &digits[1], 4);
+    out[13] = '-';
+    memcpy(out + 14, (char *)&digits[1] + 4, 4);
+    out[18] = '-';
+    memcpy(out + 19, &digits[2], 4);
+    out[23] = '-';
+    memcpy(out + 24, (char *)&digits[2] + 4, 4);
+    memcpy(out + 28, &digits[3], 8);
+}
+
+/* Bytes written, or 0 if some text is no lower-case UUID. */
+static usize pack_uuids(u8 *out, const struct slice *values, u32 count) {
+    u8 *at = out;
+    *at++ = CODING_UUID;
+    for (u32 i = 0; i < count; i++, at += UUID_PACKED) {
+        if (values[i].bytes != UUID_BYTES || !uuid_read(values[i].data, at)) {
+            return 0;
+        }
+    }
+    return (usize)(at - out);
 }
 
 static u8 *shape_put(u8 *at, const struct shape *shape) {
@@ -418,6 +472,10 @@ static usize pack_raw(struct text_packer *packer, u8 *out, const struct slice *v
 static usize pack_plain(struct text_packer *packer, u8 *out, const struct slice *values, u32 count,
                         usize total, bool free_form) {
     struct shape shape;
+    usize uuid_bytes = free_form ? 0 : pack_uuids(out, values, count);
+    if (uuid_bytes > 0) {
+        return uuid_bytes;
+    }
     if (!free_form && count > 1 && shape_find(values, count, &shape)) {
         usize bytes = pack_numbered(packer, out, values, count, &shape);
         if (bytes == 0) {
@@ -573,6 +631,24 @@ static enum err unpack_hex(struct input in, u32 count, struct text_sink *sink,
     return ERR_OK;
 }
 
+static enum err unpack_uuids(struct input in, u32 count, struct text_sink *sink,
+                             struct text_ref *refs) {
+    if (input_left(&in) != (usize)count * UUID_PACKED) {
+        return ERR_CORRUPT;
+    }
+    if (text_sink_reserve(sink, (usize)count * UUID_BYTES) != ERR_OK) {
+        return ERR_NO_MEMORY;
+    }
+    char *to = sink->data + sink->bytes;
+    u32 offset = (u32)sink->bytes;
+    for (u32 i = 0; i < count; i++) {
+        uuid_write(in.at + (usize)i * UUID_PACKED, to + (usize)i * UUID_BYTES);
+        refs[i] = (struct text_ref){offset + i * UUID_BYTES, UUID_BYTES};
+    }
+    sink->bytes += (usize)count * UUID_BYTES;
+    return ERR_OK;
+}
+
 static enum err unpack_zstd(struct text_reader *reader, struct input in, struct text_sink *sink,
                             usize total) {
     /* The frame says its size: a lie is seen before memory is taken for it. */
@@ -633,6 +709,8 @@ static enum err unpack_plain(struct text_reader *reader, struct input in, u32 co
         return unpack_numbered(reader, in, count, sink, refs);
     case CODING_HEX:
         return unpack_hex(in, count, sink, refs);
+    case CODING_UUID:
+        return unpack_uuids(in, count, sink, refs);
     case CODING_RAW:
     case CODING_ZSTD:
         return unpack_raw(reader, in, count, coding == CODING_ZSTD, sink, refs);
@@ -674,6 +752,7 @@ enum err text_unpack(struct text_reader *reader, const u8 *data, usize bytes, u3
 }
 
 const char *text_coding(const u8 *data, usize bytes) {
-    static const char *const names[] = {"same", "dictionary", "numbered", "hex", "raw", "zstd"};
+    static const char *const names[] = {"same", "dictionary", "numbered", "hex",
+                                        "raw",  "zstd",       "uuid"};
     return bytes == 0 || data[0] >= ARRAY_COUNT(names) ? "unknown" : names[data[0]];
 }
