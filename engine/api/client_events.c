@@ -9,11 +9,19 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
+#include "api/latency.h"
 #include "api/routes.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "json/write.h"
 
 #define UUID_BYTES 36
+
+struct request {
+    struct ingest ingest;
+    struct http_call *call;
+    u64 start_ns;
+};
 
 static enum call_outcome refuse(struct http_call *call, enum auth_outcome outcome) {
     switch (outcome) {
@@ -78,7 +86,8 @@ static void write_answer(struct http_call *call) {
 }
 
 static void on_done(struct ingest *ingest) {
-    struct http_call *call = ingest->context;
+    struct request *request = ingest->context;
+    struct http_call *call = request->call;
     if (ingest->err != ERR_OK) {
         fail(call, ingest->err);
     } else if (ingest->duplicates > 0) {
@@ -90,7 +99,8 @@ static void on_done(struct ingest *ingest) {
         write_answer(call);
     }
     ingest_free(ingest);
-    free(ingest);
+    latency_record(LATENCY_CLIENT, request->start_ns, clock_monotonic_ns());
+    free(request);
     http_call_finish(call);
 }
 
@@ -155,17 +165,21 @@ enum call_outcome client_events_handle(struct http_call *call) {
     }
     struct slice key;
     char uuid[UUID_BYTES];
-    struct ingest *ingest = calloc(1, sizeof *ingest);
-    if (ingest == NULL || !event_key(call, uuid, &key)) {
-        free(ingest);
+    if (!event_key(call, uuid, &key)) {
         return fail(call, ERR_NO_MEMORY);
     }
     if (key.bytes > EVENT_KEY_MAX) {
-        free(ingest);
         return error_client(call, 400, "validation_failed",
                             "X-Idempotency-Key is longer than 255 bytes", NULL);
     }
-    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = call};
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
+        return fail(call, ERR_NO_MEMORY);
+    }
+    request->call = call;
+    request->start_ns = clock_monotonic_ns();
+    struct ingest *ingest = &request->ingest;
+    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = request};
     struct context *context = call->context;
     struct decode_error error = {0, NULL};
     enum err err =
@@ -173,6 +187,6 @@ enum call_outcome client_events_handle(struct http_call *call) {
     if (err == ERR_OK) {
         return CALL_PENDING;
     }
-    free(ingest);
+    free(request);
     return err == ERR_INVALID && error.text != NULL ? refuse_body(call, &error) : fail(call, err);
 }

@@ -5,6 +5,7 @@
 
 #include "api/context.h"
 #include "api/error.h"
+#include "api/latency.h"
 #include "api/metrics.h"
 #include "api/params.h"
 #include "api/routes.h"
@@ -110,6 +111,7 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
     if (context->edge_metrics != NULL) {
         context->edge_metrics(context->wiring, out);
     }
+    latency_put(out);
     if (is_ready(call)) {
         struct pipeline_stats path;
         struct store_stats store;

@@ -8,8 +8,16 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
+#include "api/latency.h"
 #include "api/routes.h"
+#include "base/clock.h"
 #include "json/write.h"
+
+struct request {
+    struct ingest ingest;
+    struct http_call *call;
+    u64 start_ns;
+};
 
 static void write_answer(struct http_call *call, const struct ingest *ingest) {
     struct json_writer json = json_writer(&call->reply);
@@ -40,14 +48,16 @@ static void write_answer(struct http_call *call, const struct ingest *ingest) {
 }
 
 static void on_done(struct ingest *ingest) {
-    struct http_call *call = ingest->context;
+    struct request *request = ingest->context;
+    struct http_call *call = request->call;
     if (ingest->err == ERR_OK) {
         write_answer(call, ingest);
     } else {
         error_of(call, ingest->err);
     }
     ingest_free(ingest);
-    free(ingest);
+    latency_record(LATENCY_INGEST, request->start_ns, clock_monotonic_ns());
+    free(request);
     http_call_finish(call);
 }
 
@@ -59,11 +69,14 @@ enum call_outcome ingest_handle(struct http_call *call) {
     if (call->body.bytes == 0) {
         return error_invalid(call, "the body is empty; send {\"events\": [...]}");
     }
-    struct ingest *ingest = calloc(1, sizeof *ingest);
-    if (ingest == NULL) {
+    struct request *request = calloc(1, sizeof *request);
+    if (request == NULL) {
         return error_of(call, ERR_NO_MEMORY);
     }
-    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = call};
+    request->call = call;
+    request->start_ns = clock_monotonic_ns();
+    struct ingest *ingest = &request->ingest;
+    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = request};
     struct context *context = call->context;
     struct decode_error error = {0, NULL};
     struct block body = http_call_take_body(call);
@@ -76,7 +89,7 @@ enum call_outcome ingest_handle(struct http_call *call) {
     if (err == ERR_OK) {
         return CALL_PENDING;
     }
-    free(ingest);
+    free(request);
     if (err == ERR_INVALID && error.text != NULL) {
         return error_invalid_at(call, error.text, error.position);
     }

@@ -5,12 +5,15 @@
 
 #include "api/context.h"
 #include "api/error.h"
+#include "api/latency.h"
+#include "base/clock.h"
 
 struct slow {
     struct job job;
     struct http_call *call;
     u32 account;
     slow_work work;
+    u64 start_ns;
 };
 
 static void run(struct job *job) {
@@ -21,6 +24,7 @@ static void run(struct job *job) {
 static void done(struct job *job) {
     struct slow *slow = job->context;
     struct http_call *call = slow->call;
+    latency_record(LATENCY_SLOW, slow->start_ns, clock_monotonic_ns());
     free(slow);
     http_call_finish(call);
 }
@@ -31,7 +35,8 @@ enum call_outcome slow_reply(struct http_call *call, u32 account, slow_work work
     if (slow == NULL) {
         return error_of(call, ERR_NO_MEMORY);
     }
-    *slow = (struct slow){.call = call, .account = account, .work = work};
+    *slow = (struct slow){
+        .call = call, .account = account, .work = work, .start_ns = clock_monotonic_ns()};
     slow->job = (struct job){.run = run, .done = done, .context = slow, .front = context->front};
     enum err err = front_job(context->front, &slow->job);
     if (err != ERR_OK) {

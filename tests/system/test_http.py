@@ -159,7 +159,8 @@ def test_metrics(context):
             else:
                 name, value = line.split(" ")
                 ensure(name.startswith("margind_") and name not in values, line)
-                ensure("# HELP %s " % name in text and "# TYPE %s " % name in text, line)
+                base = re.sub(r"(_bucket\{.*\}|_sum|_count)$", "", name)
+                ensure("# HELP %s " % base in text and "# TYPE %s " % base in text, line)
                 values[name] = float(value)
         for name, value in (("events_accepted", 2), ("events_duplicate", 1), ("events_invalid", 1),
                             ("events_conflict", 0)):
@@ -168,3 +169,6 @@ def test_metrics(context):
         ensure(values["margind_log_events"] == 2, "log events")
         ensure(values["margind_resident_bytes"] > 1e6, "memory")
         ensure(values["margind_connections"] >= 1, "connections")
+        series = [v for n, v in values.items() if "ingest_duration_seconds_bucket" in n]
+        equal((series[-1], sorted(series)), (1, series), "latency of the one ingest request")
+        equal(values["margind_ingest_duration_seconds_count"], 1, "count")

@@ -4,6 +4,7 @@
 
 #include "api/event_object.h"
 #include "api/figures.h"
+#include "api/latency.h"
 #include "api/metrics.h"
 
 typedef void (*write_member)(struct json_writer *json, const struct figures *figures);
@@ -68,5 +69,29 @@ Test(metrics, text) {
                                         "# TYPE margind_a_total counter\nmargind_a_total 7\n"));
     cr_assert_not_null(strstr(out.data, "\nmargind_b_seconds_total 1.500000001\n"));
     cr_assert_not_null(strstr(out.data, "gauge\nmargind_connections 5\n"));
+    buf_free(&out);
+}
+
+Test(latency, buckets_are_cumulative) {
+    latency_record(LATENCY_INGEST, 1000, 901000);     /* 0.9 ms */
+    latency_record(LATENCY_INGEST, 0, 1100000);       /* 1.1 ms */
+    latency_record(LATENCY_INGEST, 0, 3600000000000); /* past the last bucket */
+    latency_record(LATENCY_INGEST, 5, 4);             /* never negative */
+    struct buf out;
+    buf_init(&out, 16 * KIB);
+    latency_put(&out);
+    buf_put_char(&out, '\0');
+    static const char *const lines[] = {"_bucket{le=\"0.000125000\"} 1\n",
+                                        "_bucket{le=\"0.001000000\"} 2\n",
+                                        "_bucket{le=\"0.002000000\"} 3\n",
+                                        "_bucket{le=\"8.192000000\"} 3\n",
+                                        "_bucket{le=\"+Inf\"} 4\n",
+                                        "_sum 3600.002000000\n",
+                                        "_count 4\n"};
+    const char *at = out.data;
+    for (u32 i = 0; i < ARRAY_COUNT(lines); i++) {
+        at = strstr(at, lines[i]);
+        cr_assert_not_null(at, "%s", lines[i]);
+    }
     buf_free(&out);
 }
