@@ -20,34 +20,19 @@
 #define MINUTES_DEFAULT 180
 #define MINUTES_MAX (7 * 24 * 60)
 
-enum array_id { /* part of the snapshot's format */
-                ARRAY_DIMS,
-                ARRAY_HASHES,
-                ARRAY_SERIES,
-                ARRAY_LINKS,
-                ARRAY_AGENTS,
-                ARRAY_TEXTS,
-                ARRAY_ENTITIES,
-                ARRAY_CELLS,
-                ARRAY_BANDS,
-                ARRAY_WIDES,
-                ARRAY_TRACES,
-                ARRAY_VALUES,
-                ARRAY_ROWS = ARRAY_VALUES + VALUE_DIMS,
-                ARRAYS = ARRAY_ROWS + WIDTHS
-};
-
 struct array *agg_array(struct agg *agg, u32 id) {
-    struct array *fixed[] = {&agg->dims,   &agg->hashes, &agg->series,   &agg->links,
-                             &agg->agents, &agg->texts,  &agg->entities, &agg->cells,
-                             &agg->bands,  &agg->wides,  &agg->traces};
-    if (id < ARRAY_COUNT(fixed)) {
-        return fixed[id];
+    struct array *fixed[] = {
+        [ARRAY_DIMS] = &agg->dims,     [ARRAY_HASHES] = &agg->hashes,
+        [ARRAY_SERIES] = &agg->series, [ARRAY_AGENTS] = &agg->agents,
+        [ARRAY_TEXTS] = &agg->texts,   [ARRAY_ENTITIES] = &agg->entities,
+        [ARRAY_CELLS] = &agg->cells,   [ARRAY_BANDS] = &agg->bands,
+        [ARRAY_WIDES] = &agg->wides,   [ARRAY_TRACES] = &agg->traces,
+    };
+    check(id < ARRAYS);
+    if (id >= ARRAY_ROWS) {
+        return &agg->width[id - ARRAY_ROWS].rows;
     }
-    if (id < ARRAY_ROWS) {
-        return &agg->values[id - ARRAY_VALUES];
-    }
-    return id < ARRAYS ? &agg->width[id - ARRAY_ROWS].rows : NULL;
+    return id >= ARRAY_VALUES ? &agg->values[id - ARRAY_VALUES] : fixed[id];
 }
 
 static bool arrays_init(struct agg *agg) {
@@ -59,7 +44,6 @@ static bool arrays_init(struct agg *agg) {
         [ARRAY_DIMS] = {sizeof(u32) * STORE_DIMS, 13, SERIES_MAX},
         [ARRAY_HASHES] = {sizeof(struct hash128), 13, SERIES_MAX},
         [ARRAY_SERIES] = {sizeof(struct series), 12, SERIES_MAX},
-        [ARRAY_LINKS] = {sizeof(struct link), 13, SERIES_MAX},
         [ARRAY_AGENTS] = {sizeof(struct value), 12, DIM_VALUES_MAX},
         [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, UINT32_MAX},
         [ARRAY_ENTITIES] = {sizeof(struct entity), 12, SERIES_MAX * (u64)2},
@@ -70,6 +54,10 @@ static bool arrays_init(struct agg *agg) {
         [ARRAY_VALUES] = {sizeof(struct value), 12, DIM_VALUES_MAX},
         [ARRAY_ROWS] = {sizeof(struct row), 12, UINT32_MAX},
     };
+    if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), 13,
+                    SERIES_MAX)) { /* rebuilt, not saved */
+        return false;
+    }
     for (u32 id = 0; id < ARRAYS; id++) {
         u32 like = id >= ARRAY_ROWS ? ARRAY_ROWS : MIN(id, (u32)ARRAY_VALUES);
         struct array *array = agg_array(agg, id);
@@ -130,6 +118,7 @@ void agg_destroy(struct agg *agg) {
     if (agg == NULL) {
         return;
     }
+    agg_snapshot_end(agg);
 
     heap_destroy(&agg->heap);
     pthread_rwlock_destroy(&agg->lock);

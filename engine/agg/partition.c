@@ -204,6 +204,35 @@ bool width_restore(struct agg *agg, enum width kind, u32 bucket, u32 row_count, 
     return true;
 }
 
+/* Puts the partition's rows into its hash and marks its chunks. False: no memory, or a chunk that
+ * two partitions claim, or a row that cannot be. */
+static bool partition_rebuild(struct agg *agg, struct width_rows *width,
+                              struct partition *partition, u64 *used) {
+    if (!slots_grow(agg, partition, partition->row_count)) {
+        return false;
+    }
+    for (u32 place = 0; place < partition->row_count; place++) {
+        u32 row = partition_row_at(partition, place);
+        u32 chunk = row / PARTITION_CHUNK;
+        if (row >= width->rows.count) {
+            return false;
+        }
+        const struct row *record = array_at(&width->rows, row);
+        if (place % PARTITION_CHUNK == 0) {
+            if ((used[chunk / 64] >> (chunk % 64) & 1) != 0) {
+                return false;
+            }
+            used[chunk / 64] |= (u64)1 << (chunk % 64);
+        }
+        if (record->series >= agg->settled || record->wide >= agg->wides.count ||
+            partition_find(partition, record->series) != 0) {
+            return false;
+        }
+        slot_put(partition, record->series, row);
+    }
+    return true;
+}
+
 bool width_rebuild(struct agg *agg, enum width kind) {
     struct width_rows *width = &agg->width[kind];
     u32 chunk_count = width->rows.count / PARTITION_CHUNK;
@@ -213,15 +242,8 @@ bool width_rebuild(struct agg *agg, enum width kind) {
     }
     used[0] |= 1; /* row 0 means none */
     for (u32 i = 0; i < width->count; i++) {
-        struct partition *partition = width->list[i];
-        if (!slots_grow(agg, partition, partition->row_count)) {
+        if (!partition_rebuild(agg, width, width->list[i], used)) {
             return false;
-        }
-        for (u32 place = 0; place < partition->row_count; place++) {
-            u32 row = partition_row_at(partition, place);
-            const struct row *record = array_at(&width->rows, row);
-            used[row / PARTITION_CHUNK / 64] |= (u64)1 << (row / PARTITION_CHUNK % 64);
-            slot_put(partition, record->series, row);
         }
     }
     for (u32 chunk = 0; chunk < chunk_count; chunk++) {

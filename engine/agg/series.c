@@ -394,8 +394,8 @@ u32 agg_pair_find(const struct agg *agg, u32 account, u32 model, u32 provider) {
 static u32 entity_make(struct agg *agg, enum kind kind, u32 account, u32 key0, u32 key1) {
     struct list *list = &account_at(agg, account)->entities[kind];
     u32 id = array_add(&agg->entities);
-    *(struct entity *)array_at(&agg->entities, id) =
-        (struct entity){.account = account, .key = {key0, key1}, .place = list->count};
+    *(struct entity *)array_at(&agg->entities, id) = (struct entity){
+        .account = (u16)account, .kind = (u16)kind, .key = {key0, key1}, .place = list->count};
     check(list_push(list, &agg->heap, id));
     return id;
 }

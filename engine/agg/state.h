@@ -56,11 +56,14 @@ struct cell {
 _Static_assert(sizeof(struct cell) == 32, "no padding");
 
 struct entity {
-    u32 account;
+    u16 account;
+    u16 kind;
     u32 key[2]; /* value ids; DIM_NONE where absent; key[1] is the provider of KIND_MODEL, else 0 */
     u32 cell[CLASSES];
     u32 place; /* in the account's list */
 };
+
+_Static_assert(ACCOUNTS_MAX <= 65536, "an account fits an entity");
 
 struct value {
     u32 text; /* first unit in agg->texts */
@@ -71,6 +74,25 @@ struct value {
     u32 series_head; /* newest series + 1; 0: none. Rebuilt */
     u32 series_count;
 };
+
+/* The arrays by their number in snapshots. */
+enum array_id {
+    ARRAY_DIMS,
+    ARRAY_HASHES,
+    ARRAY_SERIES,
+    ARRAY_AGENTS,
+    ARRAY_TEXTS,
+    ARRAY_ENTITIES,
+    ARRAY_CELLS,
+    ARRAY_BANDS,
+    ARRAY_WIDES,
+    ARRAY_TRACES,
+    ARRAY_VALUES,
+    ARRAY_ROWS = ARRAY_VALUES + SERIES_TEXTS,
+    ARRAYS = ARRAY_ROWS + WIDTHS
+};
+struct agg;
+struct array *agg_array(struct agg *agg, u32 id);
 
 #define TEXT_UNIT_BYTES 16
 #define VALUE_DIMS SERIES_TEXTS /* dimensions with values of their own */
@@ -246,9 +268,6 @@ void agg_memory_publish(struct agg *agg);
 u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row);
 u32 agg_band_row(struct agg *agg, u32 *slot);
 
-/* The arrays by their number in snapshots; NULL past the last. */
-struct array *agg_array(struct agg *agg, u32 id);
-
 /* --- table.c ---------------------------------------------------------------------------------- */
 
 /* Makes room for `count` more. The hash of a slot's index is asked for when it grows. */
@@ -276,7 +295,14 @@ static inline u32 partition_row_at(const struct partition *partition, u32 place)
 void width_drop_before(struct agg *agg, enum width width, u32 bucket);
 /* Snapshot load: puts a partition with its chunks back; false: no memory. */
 bool width_restore(struct agg *agg, enum width width, u32 bucket, u32 row_count, const u32 *chunks);
+/* After loading: hashes and free chunks from the rows. False: no memory, or rows that cannot be. */
 bool width_rebuild(struct agg *agg, enum width width);
+
+/* --- rebuild.c -------------------------------------------------------------------------------- */
+
+/* Partitions from the directory of a snapshot: width, bucket, row count, chunk count, chunks. */
+bool agg_directory_restore(struct agg *agg, const u32 *words, u64 count);
+enum err agg_rebuild(struct agg *agg);
 
 /* --- trace.c, agent --------------------------------------------------------------------------- */
 

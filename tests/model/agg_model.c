@@ -722,6 +722,87 @@ static void let_time_pass(void) {
     agg_advance(agg, now);
 }
 
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+struct piece {
+    u32 tag;
+    usize bytes;
+    char *data;
+};
+
+/* Copies a snapshot while events go on arriving; returns its pieces. */
+static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
+    struct piece *pieces = NULL;
+    usize room = 4096 << random_below(6);
+    require(agg_snapshot_begin(agg) == ERR_OK);
+    for (*count = 0;; (*count)++) {
+        pieces = realloc(pieces, (*count + 1) * sizeof *pieces);
+        require(pieces != NULL);
+        struct piece *piece = &pieces[*count];
+        piece->data = malloc(room);
+        require(piece->data != NULL);
+        require(agg_snapshot_copy(agg, piece->data, room, &piece->tag, &piece->bytes) == ERR_OK);
+        if (piece->bytes == 0) {
+            free(piece->data);
+            break;
+        }
+        if (one_in(room < 20000 ? 40 : 4)) {
+            send_events(batch, 1 + random_below(60), one_in(4));
+            let_time_pass();
+        }
+        if (one_in(30)) {
+            random_query();
+        }
+    }
+    agg_snapshot_end(agg);
+    return pieces;
+}
+
+/* Applies what came after the snapshot, as recovery does: definitions and events of the log. */
+static void apply_tail(struct event_batch *batch, u32 first) {
+    static u32 rows[EVENT_BATCH_MAX];
+    for (u32 i = agg_series_count(agg); i < def_count; i++) {
+        require(agg_define(agg, &defs[i]) == ERR_OK);
+    }
+    require(agg_series_count(agg) == def_count);
+    while (first < fact_count) {
+        u32 some = 1 + random_below(EVENT_BATCH_MAX);
+        u32 count = MIN(fact_count - first, some);
+        batch->count = 0;
+        batch->text_bytes = 0;
+        for (u32 i = 0; i < count; i++) {
+            put_fact(batch, i, &facts[first + i]);
+            batch->present[i] &= ~(TEXT_BIT(SERIES_TEXTS) - 1);
+            batch->series[i] = facts[first + i].series;
+            rows[i] = i;
+        }
+        agg_apply(agg, batch, rows, count);
+        first += count;
+    }
+}
+
+/* Goes on with figures made from a snapshot and the tail of the log, or from the log alone. */
+static void restart(struct event_batch *batch, const struct agg_options *options, bool from_log) {
+    u32 first = from_log ? 0 : fact_count;
+    u32 count = 0;
+    struct piece *pieces = from_log ? NULL : copy_snapshot(batch, &count);
+    agg_destroy(agg);
+    require(agg_create(options, &agg) == ERR_OK);
+    if (one_in(2)) {
+        agg_advance(agg, now);
+    }
+    for (u32 i = 0; i < count; i++) {
+        require(agg_snapshot_load(agg, pieces[i].tag, pieces[i].data, pieces[i].bytes) == ERR_OK);
+        free(pieces[i].data);
+    }
+    free(pieces);
+    require(from_log || agg_snapshot_loaded(agg) == ERR_OK);
+    apply_tail(batch, first);
+    if (one_in(2)) {
+        agg_advance(agg, now);
+    }
+}
+
 int main(int argc, char **argv) {
     seed_used = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     random_state = seed_used;
@@ -739,6 +820,9 @@ int main(int argc, char **argv) {
             random_query();
         }
         compare_trace_list();
+        if (one_in(8)) {
+            restart(batch, &options, one_in(4));
+        }
     }
     for (u32 round = 0; round < 20; round++) { /* rows overflow into wide sums */
         send_events(batch, EVENT_BATCH_MAX, true);
@@ -746,9 +830,20 @@ int main(int argc, char **argv) {
     for (u32 round = 0; round < 15; round++) {
         let_time_pass();
         random_query();
+        if (round == 7) {
+            restart(batch, &options, one_in(2));
+        }
     }
     batch_free(batch);
     batch_free(scan_batch);
+    for (u32 i = 0; i < def_count; i++) {
+        for (u32 text = 0; text < SERIES_TEXTS; text++) {
+            free((void *)(usize)defs[i].text[text].data);
+        }
+    }
+    free(defs);
+    free(facts);
+    free(answer);
     agg_destroy(agg);
     return 0;
 }
