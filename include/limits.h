@@ -28,13 +28,13 @@
 #define WIRE_EVENTS_MAX 4096   /* events in one native batch */
 #define WIRE_FRAME_BYTES_MAX (16 * MIB)
 #define WIRE_PING_BYTES_MAX 1024
-#define WIRE_IN_FLIGHT_MAX 256           /* unanswered requests a connection */
-#define WIRE_SUBSCRIPTIONS_MAX 64        /* a connection */
-#define WIRE_INTERVAL_MS_MIN 20          /* between two pushes of a subscription */
-#define WIRE_SCAN_EVENTS_MAX 4096        /* events in one answer to a scan */
-#define WIRE_FILTERS_MAX 8               /* filters of one query */
-#define WIRE_OUTPUT_BYTES_MAX (1 * MIB)  /* unsent output at which a connection is not read */
-#define WIRE_PENDING_BYTES_MAX (4 * MIB) /* input that arrives while it is not read */
+#define WIRE_IN_FLIGHT_MAX 256                      /* unanswered requests a connection */
+#define WIRE_SUBSCRIPTIONS_MAX 64                   /* a connection */
+#define WIRE_INTERVAL_MS_MIN 20                     /* between two pushes of a subscription */
+#define WIRE_SCAN_EVENTS_MAX 4096                   /* events in one answer to a scan */
+#define WIRE_FILTERS_MAX 8                          /* filters of one query */
+#define WIRE_OUTPUT_BYTES_MAX NET_OUTPUT_BYTES_HIGH /* unsent output: a connection is not read */
+#define WIRE_PENDING_BYTES_MAX (4 * MIB)            /* input that arrives while it is not read */
 
 /* --- events (bytes) ------------------------------------------------------------------------- */
 
