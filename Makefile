@@ -2,7 +2,9 @@
 
 BUILD  ?= build
 PREFIX ?= /usr/local
-CC     ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN    ?=
 
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
@@ -55,7 +57,8 @@ help:  ## list the targets
 
 $(BUILD)/%.o: %.c | deps
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c $< -o $@
+	@echo "CC $<"
+	@$(CC) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(CC) $(CFLAGS) -c $< -o $@
@@ -81,7 +84,7 @@ $(CLIENT): $(call objects,$(CLIENT_SRC))
 $(SUPPORT): $(call objects,$(SUPPORT_SRC))
 	@rm -f $@ && ar rcs $@ $^
 
-LINK = $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -o $@
+LINK = @echo "LD $@" && $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -o $@
 
 $(BUILD)/margind: $(BUILD)/engine/main.o $(ENGINE) $(STORAGE)
 	$(LINK)

@@ -1,0 +1,190 @@
+/* pipeline_test.c: the path end to end without a network: answers, duplicates, full map, recovery.
+ */
+#include "tests/support/engine.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct engine engine;
+
+static void setup(void) {
+    engine_init(&engine);
+}
+
+static void teardown(void) {
+    engine_remove(&engine);
+}
+
+TestSuite(pipeline, .init = setup, .fini = teardown, .timeout = 60);
+
+#define EVENT(key, more)                                                                           \
+    "{\"eventName\":\"call\",\"customerReferenceId\":\"acme\",\"featureKey\":\"chat\","            \
+    "\"idempotencyKey\":\"" key "\"" more "}"
+
+static struct ingest send(const char *body) {
+    struct ingest result;
+    struct decode_error error = {0};
+    enum err err = engine_ingest(&engine, 1, body, &result, &error);
+    cr_assert_eq(err, ERR_OK, "%s: %s at %zu", err_text(err), error.text, error.position);
+    return result;
+}
+
+Test(pipeline, counts_each_key_once) {
+    engine_start(&engine);
+    struct ingest first =
+        send("{\"events\":[" EVENT("a", ",\"costAmount\":0.5,\"revenueAmount\":2") "," EVENT(
+            "a", ",\"costAmount\":0.5,\"revenueAmount\":2") "," EVENT("b",
+                                                                      ",\"costAmount\":0.25") "]}");
+    cr_assert_eq(first.accepted, 2);
+    cr_assert_eq(first.rejected, 1);
+    cr_assert_eq(first.duplicates, 1);
+    cr_assert_eq(first.conflicts, 0);
+    cr_assert_eq(first.first_id, 1);
+    ingest_free(&first);
+    struct ingest second =
+        send("{\"events\":[" EVENT("b", ",\"costAmount\":9") "," EVENT("c", "") "]}");
+    cr_assert_eq(second.accepted, 1);
+    cr_assert_eq(second.duplicates, 1);
+    cr_assert_eq(second.conflicts, 1);
+    cr_assert_eq(second.first_id, 3);
+    ingest_free(&second);
+    struct figures total = engine_totals(&engine, 1);
+    cr_assert_eq(total.events, 3);
+    cr_assert(total.cost == PICO_PER_USD * 3 / 4);
+    cr_assert(total.revenue == PICO_PER_USD * 2);
+}
+
+Test(pipeline, accounts_share_nothing) {
+    engine_start(&engine);
+    struct ingest result;
+    struct decode_error error;
+    cr_assert_eq(engine_ingest(&engine, 1, "{\"events\":[" EVENT("k", "") "]}", &result, &error),
+                 0);
+    cr_assert_eq(result.accepted, 1);
+    ingest_free(&result);
+    cr_assert_eq(engine_ingest(&engine, 2, "{\"events\":[" EVENT("k", "") "]}", &result, &error),
+                 0);
+    cr_assert_eq(result.accepted, 1, "a key of one account must not hide another's");
+    ingest_free(&result);
+    cr_assert_eq(engine_totals(&engine, 1).events, 1);
+    cr_assert_eq(engine_totals(&engine, 2).events, 1);
+}
+
+Test(pipeline, refuses_a_body_whole_and_an_event_alone) {
+    engine_start(&engine);
+    struct ingest result;
+    struct decode_error error = {0};
+    enum err err =
+        engine_ingest(&engine, 1, "{\"events\":[" EVENT("a", "") ",{]}", &result, &error);
+    cr_assert_eq(err, ERR_INVALID);
+    cr_assert_gt(error.position, 80);
+    cr_assert_eq(engine_totals(&engine, 1).events, 0);
+    result = send("{\"events\":[" EVENT("a", "") ",{\"eventName\":\"x\"},7," EVENT("b", "") "]}");
+    cr_assert_eq(result.accepted, 2);
+    cr_assert_eq(result.rejected, 2);
+    cr_assert_eq(result.reject_count, 2);
+    cr_assert_eq(result.rejects[0].index, 1);
+    cr_assert_eq(result.rejects[1].index, 2);
+    ingest_free(&result);
+}
+
+/* 2^40 tokens of the dearest model do not fit 64 bits of picodollars. */
+Test(pipeline, refuses_a_cost_past_64_bits_by_its_index) {
+    engine_start(&engine);
+    struct ingest result = send("{\"events\":[" EVENT("a", "") ",{}," EVENT(
+        "b", ",\"model\":\"gpt-4\",\"modelProvider\":\"openai\",\"inputTokens\":"
+             "1099511627776") "," EVENT("c", ",\"costAmount\":1") "]}");
+    cr_assert_eq(result.accepted, 2);
+    cr_assert_eq(result.reject_count, 2);
+    cr_assert_eq(result.rejects[0].index, 1);
+    cr_assert_eq(result.rejects[1].index, 2);
+    ingest_free(&result);
+    cr_assert(engine_totals(&engine, 1).cost == PICO_PER_USD);
+}
+
+static usize body_of(char *body, usize bytes_max, u32 round, u32 events) {
+    int at = snprintf(body, bytes_max, "{\"events\":[");
+    for (u32 i = 0; i < events; i++) {
+        at += snprintf(
+            body + at, bytes_max - (usize)at,
+            "%s{\"eventName\":\"call\",\"customerReferenceId\":\"c%u\",\"featureKey\":\"f%u\","
+            "\"costAmount\":0.000000000001,\"revenueAmount\":0.01,\"idempotencyKey\":\"k-%u-%u\","
+            "\"properties\":{\"pad\":\"%08x%08x%08x%08x\"}}",
+            i > 0 ? "," : "", i % 97, i % 7, round, i, round * 2654435761u, i * 2246822519u,
+            round ^ i * 3266489917u, i + round * 668265263u);
+    }
+    at += snprintf(body + at, bytes_max - (usize)at, "]}");
+    return (usize)at;
+}
+
+Test(pipeline, full_map_refuses_and_forgets_nothing) {
+    static char body[512 * 1024];
+    engine.map_bytes = 2 * MIB;
+    engine_start(&engine);
+    u64 accepted = 0;
+    u32 round = 0;
+    struct ingest result;
+    struct decode_error error;
+    for (; round < 500; round++) {
+        usize bytes = body_of(body, sizeof body, round, 1000);
+        enum err err =
+            engine_ingest_at(&engine, 0, 1, (struct slice){body, bytes}, &result, &error);
+        cr_assert_eq(err, ERR_OK);
+        ingest_free(&result);
+        if (result.err != ERR_OK) {
+            break;
+        }
+        accepted += result.accepted;
+    }
+    cr_assert_eq(result.err, ERR_NO_SPACE);
+    cr_assert_gt(accepted, 0);
+    cr_assert_eq(engine_totals(&engine, 1).events, accepted);
+    cr_assert_eq(dedup_count(engine.recovered.dedup), accepted);
+
+    engine_stop(&engine);
+    engine.map_bytes = 64 * MIB;
+    engine_start(&engine);
+    cr_assert_eq(engine_totals(&engine, 1).events, accepted);
+    usize bytes = body_of(body, sizeof body, round, 1000);
+    cr_assert_eq(engine_ingest_at(&engine, 0, 1, (struct slice){body, bytes}, &result, &error), 0);
+    cr_assert_eq(result.accepted, 1000, "the refused batch must still be new");
+    ingest_free(&result);
+}
+
+Test(pipeline, restart_gives_the_same_figures) {
+    static char body[512 * 1024];
+    engine_start(&engine);
+    for (u32 round = 0; round < 20; round++) {
+        struct ingest result;
+        struct decode_error error;
+        usize bytes = body_of(body, sizeof body, round, 500);
+        cr_assert_eq(engine_ingest_at(&engine, 0, 1, (struct slice){body, bytes}, &result, &error),
+                     ERR_OK);
+        cr_assert_eq(result.accepted, 500);
+        ingest_free(&result);
+        if (round == 7 || round == 13) {
+            engine_stop(&engine);
+            if (round == 13) { /* as if the snapshots had been lost */
+                char command[128];
+                snprintf(command, sizeof command, "rm -rf %s/snapshots", engine.dir);
+                cr_assert_eq(system(command), 0);
+            }
+            engine_start(&engine);
+            cr_assert_eq(engine.recovered.events, round == 13 ? 7000 : 0);
+        }
+    }
+    struct figures total = engine_totals(&engine, 1);
+    cr_assert_eq(total.events, 10000);
+    cr_assert(total.cost == 10000);
+    cr_assert(total.revenue == PICO_PER_USD * 100);
+    struct ingest again;
+    struct decode_error error;
+    usize bytes = body_of(body, sizeof body, 3, 500);
+    cr_assert_eq(engine_ingest_at(&engine, 0, 1, (struct slice){body, bytes}, &again, &error),
+                 ERR_OK);
+    cr_assert_eq(again.duplicates, 500);
+    cr_assert_eq(again.conflicts, 0);
+    ingest_free(&again);
+}
