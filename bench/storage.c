@@ -132,7 +132,7 @@ static void bench_coding(void) {
         u64 keys_ns = 0;
         sink.bytes = 0;
         for (u32 frame = 0; frame < view.header.frame_count && err == ERR_OK; frame++) {
-            u32 numbers = READ_BASE;
+            u32 numbers = READ_FIRST | READ_REST;
             for (u32 number = 0; number < NUM_COUNT; number++) {
                 numbers |= NUM_BIT(number);
             }

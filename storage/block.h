@@ -140,11 +140,12 @@ enum err block_reader_create(struct block_reader **out);
 void block_reader_destroy(struct block_reader *reader);
 
 /* Columns for block_read_frame(), beyond TEXT_BIT and NUM_BIT of event.h. */
-#define READ_BASE ((u32)1 << 31) /* present, series, ids, created, sources, flags, digest */
-_Static_assert(NUM_COUNT<15 && SERIES_TEXTS> 0, "bits beside present's are free");
+#define READ_FIRST ((u32)1 << 31) /* present, ids, series: needed before anything else */
+#define READ_REST ((u32)1 << 30)  /* account, created, sources, granularity, flags, digest */
+_Static_assert(NUM_COUNT == 10, "bits 26 to 31 of the mask are not numbers");
 
 /* Decodes columns of a frame into rows `at`.. of the batch; accounts go to accounts[at..], texts to
- * `sink` (the caller sets batch->text once it is done). READ_BASE sets `present` to the stored
+ * `sink` (the caller sets batch->text once it is done). READ_FIRST sets `present` to the stored
  * bits; columns read later need it unchanged. ERR_CORRUPT with *what, ERR_NO_MEMORY. */
 enum err block_read_frame(struct block_reader *reader, const struct block_view *view, u32 frame,
                           u32 columns, struct event_batch *batch, u32 *accounts, u32 at,

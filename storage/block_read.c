@@ -214,24 +214,25 @@ static enum err fixed_read(struct frame *frame, u32 column, u64 most, u32 *wide,
     return ERR_OK;
 }
 
-static enum err base_read(struct frame *frame, struct event_batch *batch, u32 *accounts) {
+static enum err first_read(struct frame *frame, struct event_batch *batch) {
     u32 at = frame->at;
     u64 first_id = frame->view->header.first_id + (u64)frame->frame * FRAME_ROWS_MAX;
     for (u32 i = 0; i < frame->rows; i++) {
         batch->id[at + i] = first_id + i;
     }
+    enum err err = fixed_read(frame, COL_PRESENT, UINT32_MAX, batch->present + at, NULL);
+    return err == ERR_OK ? fixed_read(frame, COL_SERIES, SERIES_MAX - 1, batch->series + at, NULL)
+                         : err;
+}
+
+static enum err rest_read(struct frame *frame, struct event_batch *batch, u32 *accounts) {
+    u32 at = frame->at;
     u8 *small[] = {batch->cost_source, batch->revenue_source, batch->source, batch->granularity,
                    batch->flags};
     static const u8 small_max[] = {COST_SOURCES - 1, REVENUE_SOURCES - 1, EVENT_SOURCES - 1,
                                    GRANULARITIES - 1, UINT8_MAX};
     _Static_assert(ARRAY_COUNT(small) == COL_DIGEST - COL_COST_SOURCE, "the u8 columns");
-    enum err err = fixed_read(frame, COL_PRESENT, UINT32_MAX, batch->present + at, NULL);
-    if (err == ERR_OK) {
-        err = fixed_read(frame, COL_ACCOUNT, UINT32_MAX, accounts + at, NULL);
-    }
-    if (err == ERR_OK) {
-        err = fixed_read(frame, COL_SERIES, SERIES_MAX - 1, batch->series + at, NULL);
-    }
+    enum err err = fixed_read(frame, COL_ACCOUNT, UINT32_MAX, accounts + at, NULL);
     if (err == ERR_OK) {
         err = numbers_read(frame, COL_CREATED, frame->rows, batch->created + at);
     }
@@ -304,8 +305,11 @@ enum err block_read_frame(struct block_reader *reader, const struct block_view *
     struct frame state = {reader, view, frame, block_frame_rows(view, frame), at, NULL};
     check(at + state.rows <= EVENT_BATCH_MAX);
     enum err err = ERR_OK;
-    if ((columns & READ_BASE) != 0) {
-        err = base_read(&state, batch, accounts);
+    if ((columns & READ_FIRST) != 0) {
+        err = first_read(&state, batch);
+    }
+    if ((columns & READ_REST) != 0 && err == ERR_OK) {
+        err = rest_read(&state, batch, accounts);
     }
     for (u32 number = 0; number < NUM_COUNT && err == ERR_OK; number++) {
         if ((columns & NUM_BIT(number)) != 0) {

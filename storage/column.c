@@ -16,7 +16,8 @@ enum coding {
     CODING_DELTA,    /* zig-zag minimum, divisor, first, zig-zag least difference, width, values */
 };
 
-#define DIVISOR_SAMPLES 16  /* values looked at before a divisor is believed possible */
+#define DIVISOR_SAMPLES 16 /* values looked at before a divisor is believed possible */
+#define DELTA_SAMPLES 32
 #define DIVISOR_WIDTH_MIN 8 /* narrower columns gain too little */
 
 bool varint_get(const u8 **at, const u8 *end, u64 *value) {
@@ -179,6 +180,25 @@ static u64 common_divisor(const u64 *values, u64 *out, u32 count) {
 
 /* --- coding ---------------------------------------------------------------------------------- */
 
+/* Width of the differences, and the least of them. A few differences that are as wide as `width`
+ * already settle that they do not pay. */
+static u32 delta_find(const u64 *values, u32 count, u32 width, i64 *least) {
+    i64 most = INT64_MIN;
+    *least = INT64_MAX;
+    for (u32 from = 1, to; from < count; from = to) {
+        to = MIN(from == 1 ? DELTA_SAMPLES : count, count);
+        for (u32 i = from; i < to; i++) {
+            i64 delta = (i64)(values[i] - values[i - 1]);
+            *least = MIN(*least, delta);
+            most = MAX(most, delta);
+        }
+        if (width_of((u64)most - (u64)*least) >= width) {
+            break;
+        }
+    }
+    return width_of((u64)most - (u64)*least);
+}
+
 static usize pack_delta(u8 *out, i64 least, u64 divisor, u64 *values, u32 count, i64 delta_least,
                         u32 width) {
     u8 *at = out;
@@ -220,15 +240,9 @@ usize column_pack(u8 *out, const i64 *values, u32 count) {
         divisor = common_divisor(distance, quotient, count);
         scaled = divisor > 1 ? quotient : distance;
     }
-    i64 delta_least = INT64_MAX;
-    i64 delta_most = INT64_MIN;
-    for (u32 i = 1; i < count; i++) {
-        i64 delta = (i64)(scaled[i] - scaled[i - 1]);
-        delta_least = MIN(delta_least, delta);
-        delta_most = MAX(delta_most, delta);
-    }
     u32 width = width_of(range / divisor);
-    u32 delta_width = width_of((u64)delta_most - (u64)delta_least);
+    i64 delta_least;
+    u32 delta_width = delta_find(scaled, count, width, &delta_least);
     if (delta_width < width) {
         return pack_delta(out, least, divisor, scaled, count, delta_least, delta_width);
     }

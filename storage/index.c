@@ -482,6 +482,23 @@ bool index_rows_any(const struct index_rows *rows, u32 from, u32 to) {
     return rows->bitmap == NULL || roaring_bitmap_range_cardinality(rows->bitmap, from, to) > 0;
 }
 
+u32 index_rows_take(const struct index_rows *rows, u32 from, u32 to, u32 *out) {
+    u32 count = 0;
+    if (rows->bitmap == NULL) {
+        for (u32 row = from; row < to; row++) {
+            out[count++] = row - from;
+        }
+        return count;
+    }
+    roaring_uint32_iterator_t at;
+    roaring_init_iterator(rows->bitmap, &at);
+    for (bool more = roaring_move_uint32_iterator_equalorlarger(&at, from);
+         more && at.current_value < to; more = roaring_advance_uint32_iterator(&at)) {
+        out[count++] = at.current_value - from;
+    }
+    return count;
+}
+
 void index_rows_free(struct index_rows *rows) {
     if (rows != NULL) {
         if (rows->bitmap != NULL) {

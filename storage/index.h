@@ -48,6 +48,8 @@ enum err index_match(struct slice index, const struct index_term *terms, u32 ter
                      struct index_rows **out);
 /* True if any row in [from, to) may match. */
 bool index_rows_any(const struct index_rows *rows, u32 from, u32 to);
+/* Writes the rows of [from, to) that may match, less `from`, ascending; returns how many. */
+u32 index_rows_take(const struct index_rows *rows, u32 from, u32 to, u32 *out);
 void index_rows_free(struct index_rows *rows);
 
 /* Checks all checksums. */

@@ -117,7 +117,7 @@ static enum err add_def(void *context, const struct series_def *def, u64 last_id
 }
 
 static enum err add_frames(struct merge *merge, const struct block_view *view, const char **what) {
-    u32 all = READ_BASE;
+    u32 all = READ_FIRST | READ_REST;
     for (u32 number = 0; number < NUM_COUNT; number++) {
         all |= NUM_BIT(number);
     }

@@ -94,11 +94,14 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
             scan->terms[scan->term_count++] = (struct index_term){dim, filter->dim_value[dim]};
         }
     }
-    scan->filter_columns = READ_BASE | NUM_BIT(NUM_TIME);
+    scan->filter_columns = READ_FIRST;
+    if (filter->time_from != INT64_MIN || filter->time_to != INT64_MAX) {
+        scan->filter_columns |= NUM_BIT(NUM_TIME);
+    }
     take_text(scan, &filter->trace, scan->trace, sizeof scan->trace, INDEX_TRACE, TEXT_TRACE);
     take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
     scan->options.columns =
-        (options->columns & ~(BLOCK_SERIES_TEXTS | READ_BASE)) | NUM_BIT(NUM_TIME);
+        (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | READ_REST | NUM_BIT(NUM_TIME);
     bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first;
     scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
     u64 end = log_next_id(scan->log);
@@ -166,20 +169,37 @@ static bool dims_match(const struct store_scan *scan, u32 series) {
     return different == 0;
 }
 
-/* Fills `selected` with the rows (relative to the frame) that match and are due, ascending. */
-static u32 select_rows(struct store_scan *scan, u32 at, u32 rows) {
+/* Fills `selected` with the rows (relative to the frame) that the index and the bounds leave. */
+static u32 select_bounded(struct store_scan *scan, u32 at, u32 first_row, u32 rows) {
     const struct store_filter *filter = &scan->options.filter;
     const struct event_batch *batch = scan->batch;
     u64 id_from = scan->options.newest_first ? filter->id_from : scan->next;
     u64 id_to = scan->options.newest_first ? scan->next : filter->id_to;
-    u32 count = 0;
-    for (u32 i = 0; i < rows; i++) {
-        u32 row = at + i;
-        i64 time = batch->number[NUM_TIME][row];
-        scan->selected[count] = i;
-        count += batch->id[row] >= id_from && batch->id[row] < id_to && time >= filter->time_from &&
-                 time < filter->time_to;
+    bool timed = (scan->filter_columns & NUM_BIT(NUM_TIME)) != 0;
+    u32 left = rows;
+    if (scan->rows != NULL) {
+        left = index_rows_take(scan->rows, first_row, first_row + rows, scan->selected);
+    } else {
+        for (u32 i = 0; i < rows; i++) {
+            scan->selected[i] = i;
+        }
     }
+    u32 count = 0;
+    for (u32 i = 0; i < left; i++) {
+        u32 row = at + scan->selected[i];
+        scan->selected[count] = scan->selected[i];
+        count += batch->id[row] >= id_from && batch->id[row] < id_to &&
+                 (!timed || (batch->number[NUM_TIME][row] >= filter->time_from &&
+                             batch->number[NUM_TIME][row] < filter->time_to));
+    }
+    return count;
+}
+
+/* The rows that match and are due, ascending. */
+static u32 select_rows(struct store_scan *scan, u32 at, u32 first_row, u32 rows) {
+    const struct store_filter *filter = &scan->options.filter;
+    const struct event_batch *batch = scan->batch;
+    u32 count = select_bounded(scan, at, first_row, rows);
     u32 kept = 0;
     u32 last_series = SERIES_UNRESOLVED;
     bool last_matches = false;
@@ -260,7 +280,7 @@ static enum err take_frame(struct store_scan *scan, const struct block_view *vie
     if (err != ERR_OK) {
         return err;
     }
-    u32 count = select_rows(scan, at, rows);
+    u32 count = select_rows(scan, at, frame * FRAME_ROWS_MAX, rows);
     if (count == 0) {
         scan->texts.bytes = text_bytes;
         return ERR_OK;
@@ -278,7 +298,7 @@ static enum err take_frame(struct store_scan *scan, const struct block_view *vie
         move_rows(scan, wanted, at, count);
     }
     for (u32 i = 0; i < count; i++) {
-        batch->present[at + i] &= wanted;
+        batch->present[at + i] &= wanted & ~READ_REST;
     }
     batch->count += count;
     return ERR_OK;

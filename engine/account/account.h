@@ -57,12 +57,21 @@ struct key_info {
     i64 revoked_ms; /* 0: active */
 };
 
-struct accounts;
+struct accounts; /* thread safe */
+
+#define ACCOUNT_DEFAULT ((u32)1) /* the id of the account `default` */
 
 /* Opens on the control tables (not owned); makes the installation's secrets and the account
  * `default` (id 1) on first use. */
 enum err accounts_open(struct control *control, struct accounts **out);
 void accounts_close(struct accounts *accounts);
+
+/* True if no key had ever been made when this was opened: the caller makes the first one. */
+bool accounts_created(const struct accounts *accounts);
+
+/* Changes whenever a key may have changed, so that an answer of accounts_authenticate() may be kept
+ * as long as this stays the same and the key has not expired. Cheap. */
+u64 accounts_version(struct accounts *accounts);
 
 /* Seeds of this installation, fixed for ever: `purpose` is a short name ("dedup", "series"). */
 u64 accounts_seed(struct accounts *accounts, const char *purpose);
@@ -72,6 +81,8 @@ enum err accounts_authenticate(struct accounts *accounts, struct slice key, i64 
                                struct identity *out);
 
 /* Makes a key; `text` gets KEY_TEXT_BYTES and a NUL. ERR_EXISTS: an active key has that name. */
+/* An empty or missing name gives `default`, `default-2`... ERR_INVALID: longer than KEY_NAME_MAX.
+ * ERR_LIMIT: KEYS_MAX keys are active. Errors of the control tables pass through here and below. */
 enum err accounts_key_create(struct accounts *accounts, u32 account, const char *name, u32 scopes,
                              i64 expires_ms, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
                              struct key_info *info);

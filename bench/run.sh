@@ -1,0 +1,231 @@
+#!/usr/bin/env bash
+# What `make bench` does: measures the figures the design promises, each against its reference in
+# the same run, and prints it with its floor and its goal. A figure is the median of its runs.
+# Nothing here passes or fails: a benchmark is read by people.
+#
+# usage: bench/run.sh BUILD [ROW...]     rows: decode http wire single point query disk dedup age
+#
+# BENCH_RUNS     runs a figure (3)
+# BENCH_SECONDS  seconds a run (5)
+# BENCH_AGE      events between the first and the last of `age` (20000000)
+# BENCH_DIR      where the data directories go: a real disk, not tmpfs (/var/tmp)
+set -euo pipefail
+
+build=$(realpath "${1:-build}")
+shift || true
+rows=" ${*:-decode http wire single point query disk dedup age} "
+runs=${BENCH_RUNS:-3}
+seconds=${BENCH_SECONDS:-5}
+age=${BENCH_AGE:-20000000}
+work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/margin-bench.XXXXXX")
+server=
+nginx=
+
+stop_server() {
+    [ -n "$server" ] || return 0
+    kill -TERM "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    server=
+}
+
+cleanup() {
+    stop_server
+    [ -z "$nginx" ] || kill "$nginx" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# --- figures --------------------------------------------------------------------------------------
+
+wants() { [[ $rows == *" $1 "* ]]; }
+
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
+
+repeat() { # repeat COMMAND...: the median of what it prints, run by run
+    local i
+    for ((i = 0; i < runs; i++)); do "$@"; done | median
+}
+
+divide() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.3g", a / b; else print "-" }'; }
+
+human() { # 1234567 -> 1.23 M
+    awk -v v="$1" 'BEGIN {
+        if (v >= 1e6) printf "%.2f M", v / 1e6
+        else if (v >= 1e4) printf "%.0f k", v / 1e3
+        else printf "%.4g", v }'
+}
+
+row() { # row WHAT FLOOR GOAL NOW [REFERENCE]
+    printf '%-52s %9s %9s %12s  %s\n' "$1" "$2" "$3" "$4" "${5:-}"
+}
+
+field() { # field NAME: the number of that name in margin-load's report
+    sed -n 's/.*"'"$1"'":\([0-9.]*\).*/\1/p'
+}
+
+bench_value() { # bench_value NAME: of a line `bench name=NAME value=V unit=U`
+    sed -n 's/^bench name='"$1"' value=\([0-9.]*\).*/\1/p'
+}
+
+# --- servers --------------------------------------------------------------------------------------
+
+start_server() { # on $work/data, as it is; sets http, wire, key
+    local line='' i
+    "$build/margind" --data-dir "$work/data" --http-listen 127.0.0.1:0 \
+        --wire-listen 127.0.0.1:0 2>"$work/server.log" &
+    server=$!
+    for ((i = 0; i < 6000; i++)); do
+        line=$(grep -m1 'event=ready' "$work/server.log") && break
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.05
+    done
+    if [ -z "$line" ]; then
+        cat "$work/server.log" >&2
+        echo "bench: the server did not start" >&2
+        exit 1
+    fi
+    http=$(sed -n 's/.* http=\([^ ]*\).*/\1/p' <<<"$line")
+    wire=$(sed -n 's/.* wire=\([^ ]*\).*/\1/p' <<<"$line")
+    key=$(cat "$work/data/api-key")
+}
+
+fresh_server() {
+    stop_server
+    rm -rf "$work/data"
+    start_server
+}
+
+load() { # load MODE OPTION...: margin-load's report against the running server
+    local mode=$1
+    shift
+    "$build/margin-load" --mode "$mode" --http "$http" --server "$wire" --key "$key" --json "$@"
+}
+
+start_nginx() { # sets nginx_address
+    local port
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+    nginx_address=127.0.0.1:$port
+    cat >"$work/nginx.conf" <<CONF
+daemon off;
+pid $work/nginx.pid;
+error_log $work/nginx.log;
+worker_processes auto;
+events { worker_connections 4096; multi_accept on; }
+http {
+    access_log off;
+    client_body_temp_path $work/nginx-body;
+    keepalive_requests 1000000000;
+    server {
+        listen $nginx_address reuseport;
+        location / { return 204; }
+    }
+}
+CONF
+    nginx -c "$work/nginx.conf" -p "$work" >/dev/null 2>&1 &
+    nginx=$!
+    sleep 0.5
+}
+
+stop_nginx() {
+    kill "$nginx" 2>/dev/null || true
+    wait "$nginx" 2>/dev/null || true
+    nginx=
+}
+
+# --- what is measured -----------------------------------------------------------------------------
+
+decode_run() { "$build/bench-decode" >"$work/decode.txt" && bench_value "$1" <"$work/decode.txt"; }
+
+http_run() { fresh_server && load http --seconds "$seconds" | field events_per_second; }
+wire_run() { fresh_server && load wire --seconds "$seconds" | field events_per_second; }
+
+single_run() {
+    fresh_server
+    load single --connections 256 --seconds "$seconds" | field requests_per_second
+}
+
+nginx_run() {
+    start_nginx
+    "$build/margin-load" --mode single --connections 256 --seconds "$seconds" --json --key none \
+        --http "$nginx_address" | field requests_per_second
+    stop_nginx
+}
+
+point_run() { load point --connections 1 --pipeline 128 --seconds "$seconds" |
+    field requests_per_second; }
+
+# Full ingest with top-100 queries by margin beside it.
+query_run() { load http --seconds "$seconds" --customers 100000 --query-rate "$1"; }
+query_p99_run() { query_run "$1" | sed 's/.*"queries"//' | field p99; }
+query_rate_run() { query_run "$1" | field events_per_second; }
+no_query_rate_run() { load http --seconds "$seconds" --customers 100000 | field events_per_second; }
+
+# --- rows -----------------------------------------------------------------------------------------
+
+row 'figure (median of '"$runs"')' floor goal now 'reference'
+
+if wants decode || wants http; then
+    decode=$(repeat decode_run decode_predicted)
+    simdjson=$(repeat decode_run simdjson_ondemand)
+    simdjson_rate=$(divide 1000000000 "$simdjson")
+    row 'JSON into columns, one thread, against simdjson' 1.0x 1.5x \
+        "$(divide "$simdjson" "$decode")x" "$decode ns against $simdjson ns an event"
+fi
+if wants http || wants wire; then
+    http_rate=$(repeat http_run)
+fi
+if wants http; then
+    row 'HTTP end to end, against simdjson parsing alone' 0.3x 0.7x \
+        "$(divide "$http_rate" "$simdjson_rate")x" \
+        "$(human "$http_rate") events/s against $(human "$simdjson_rate")"
+fi
+if wants wire; then
+    wire_rate=$(repeat wire_run)
+    row 'native batches, against HTTP' 1.5x 3x "$(divide "$wire_rate" "$http_rate")x" \
+        "$(human "$wire_rate") events/s"
+fi
+if wants single; then
+    single=$(repeat single_run)
+    stop_server
+    plain=$(repeat nginx_run)
+    row 'single events, 256 connections, against nginx 204' 0.3x 0.8x \
+        "$(divide "$single" "$plain")x" "$(human "$single") requests/s against $(human "$plain")"
+fi
+if wants point; then
+    fresh_server
+    load wire --events 1M >/dev/null
+    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' "$(human "$(repeat point_run)")/s"
+fi
+if wants query; then
+    fresh_server
+    load wire --events 2M --spread --customers 100000 >/dev/null
+    p99=$(repeat query_p99_run 100)
+    row 'top 100 of 100 000 by margin under full ingest, p99' '10 ms' '2 ms' \
+        "$(divide "$p99" 1000000) ms"
+    with=$(repeat query_rate_run 1000)
+    without=$(repeat no_query_rate_run)
+    row 'ingest beside 1000 such queries a second' 0.8x 0.95x "$(divide "$with" "$without")x" \
+        "$(human "$with") events/s against $(human "$without")"
+fi
+if wants disk; then
+    fresh_server
+    load http --events 2M >"$work/report"
+    stop_server
+    used=$(du -s --block-size=1 "$work/data/log" | cut -f1)
+    row 'bytes on disk an event' 80 40 "$(divide "$used" "$(field accepted <"$work/report")")"
+fi
+if wants dedup; then
+    "$build/bench-dedup" >"$work/dedup.txt"
+    row 'memory a remembered key, hot' '32 B' '-' \
+        "$(sed -n 's/.* \([0-9.]*\) bytes a key.*/\1/p' "$work/dedup.txt" | sort -g | tail -1) B"
+fi
+if wants age; then
+    fresh_server
+    young=$(load http --events 2M | field events_per_second)
+    load wire --events "$age" --seed 77 >/dev/null
+    old=$(load http --events 2M | field events_per_second)
+    row "rate after $(human "$age") events, against the first" 0.7x 0.95x \
+        "$(divide "$old" "$young")x" "$(human "$old") events/s against $(human "$young")"
+fi
