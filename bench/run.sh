@@ -196,7 +196,8 @@ fi
 if wants point; then
     fresh_server
     load wire --events 1M >/dev/null
-    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' "$(human "$(repeat point_run)")/s"
+    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' \
+        "$(human "$(repeat point_run)")/s"
 fi
 if wants query; then
     fresh_server
