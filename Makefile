@@ -91,7 +91,7 @@ $(BUILD)/margind: $(BUILD)/engine/main.o $(ENGINE) $(STORAGE)
 # A tool is tools/NAME.c and what is in the folder tools/NAME, if there is one.
 .SECONDEXPANSION:
 $(addprefix $(BUILD)/,$(filter-out embed tidy,$(TOOLS))): $(BUILD)/%: $(BUILD)/tools/%.o \
-    $$(patsubst %.c,$(BUILD)/%.o,$$(wildcard tools/$$*/*.c)) $(CLIENT) $(ENGINE) $(STORAGE)
+    $$(call objects,$$(wildcard tools/$$*/*.c)) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lm
 $(BUILD)/unit: $(call objects,$(UNIT_SRC)) $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lcriterion
