@@ -1,0 +1,422 @@
+/*
+ * main.c: wiring and the life of the process, nothing else: settings, storage, recovery, one edge a
+ * front thread, signals, and an orderly end. Exit codes: 0 ok, 1 failure at run time, 2 bad usage.
+ */
+#include "account/account.h"
+#include "api/context.h"
+#include "api/metrics.h"
+#include "api/routes.h"
+#include "api/wire_service.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "config.h"
+#include "net/edge.h"
+#include "net/http_edge.h"
+#include "net/wire_edge.h"
+#include "pipeline.h"
+#include "recover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXIT_RUN 1
+#define EXIT_USAGE 2
+#define WHY_BYTES (CONFIG_PATH_BYTES_MAX + 512)
+#define STOP_GRACE_NS 10000000000u
+#define HEAD_NS 10000000000u /* a request's head must be whole within this */
+#define BODY_NS 30000000000u /* and each HTTP_PROGRESS_BYTES of its body */
+#define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
+
+extern char **environ;
+
+enum listener { LISTEN_HTTP, LISTEN_WIRE, LISTENERS };
+
+struct server;
+
+struct front_thread {
+    struct server *server;
+    struct edge *edge;
+    struct context context;
+    struct http_server http;
+    struct wire_server wire;
+    pthread_t thread;
+    bool running;
+};
+
+struct server {
+    struct config config;
+    struct control *control;
+    struct accounts *accounts;
+    struct store *store;
+    struct price_table *prices;
+    struct pipeline *pipeline;
+    struct recovered recovered;
+    _Atomic(struct agg *) agg;
+    _Atomic bool ready;
+    u32 front_count;
+    struct front_thread front[FRONT_THREADS_MAX];
+    char why[WHY_BYTES];
+};
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
+static _Atomic bool stop_wanted;
+static _Atomic bool write_failed;
+
+static void on_signal(int signal_number) {
+    (void)signal_number;
+    atomic_store(&stop_wanted, true);
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+    /* Only the main thread takes them, and only where it waits: threads inherit the mask. */
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+}
+
+static void let_signals_in(void) {
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+}
+
+static void wait_for_signal(void) {
+    sigset_t blocked;
+    sigset_t open;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    sigemptyset(&open);
+    while (!atomic_load(&stop_wanted) && !atomic_load(&write_failed)) {
+        /* A failed write raises no signal, so look once a second. */
+        struct timespec second = {.tv_sec = 1};
+        ppoll(NULL, 0, &second, &open);
+    }
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err say(struct server *server, enum err err, const char *text) {
+    if (server->why[0] == '\0') {
+        snprintf(server->why, sizeof server->why, "%s (%s)", text, err_text(err));
+    }
+    return err;
+}
+
+static const u32 *series_dims(void *context, u32 series) {
+    struct server *server = context;
+    return agg_series_dims(atomic_load(&server->agg), series);
+}
+
+/* The first start leaves the first key where the owner of the directory finds it. */
+static enum err write_first_key(struct server *server) {
+    char key[KEY_TEXT_BYTES + 2];
+    struct key_info info;
+    enum err err = accounts_key_create(server->accounts, ACCOUNT_DEFAULT, "default", SCOPE_ALL, 0,
+                                       clock_wall_ms(), key, &info);
+    if (err != ERR_OK) {
+        return err;
+    }
+    char path[CONFIG_PATH_BYTES_MAX + 16];
+    snprintf(path, sizeof path, "%s/api-key", server->config.data_dir);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0) {
+        snprintf(server->why, sizeof server->why, "cannot write %s: %s", path, strerror(errno));
+        return ERR_SYSTEM;
+    }
+    key[KEY_TEXT_BYTES] = '\n';
+    bool written = write(file, key, KEY_TEXT_BYTES + 1) == KEY_TEXT_BYTES + 1 && fsync(file) == 0;
+    close(file);
+    if (!written) {
+        snprintf(server->why, sizeof server->why, "cannot write %s: %s", path, strerror(errno));
+        return ERR_IO;
+    }
+    log_info("first_start", "account=default key_file=\"%s\"", path);
+    return ERR_OK;
+}
+
+static enum err open_storage(struct server *server) {
+    const struct store_options options = {
+        .dir = server->config.data_dir,
+        .log_map_bytes = server->config.log_map_bytes,
+        .series_dims = series_dims,
+        .context = server,
+    };
+    enum err err = store_open(&options, &server->store, server->why, sizeof server->why);
+    if (err == ERR_OK) {
+        err = control_open(server->config.data_dir, true, &server->control, server->why,
+                           sizeof server->why);
+    }
+    if (err == ERR_OK) {
+        err = accounts_open(server->control, &server->accounts);
+        if (err != ERR_OK) {
+            return say(server, err, "cannot read the accounts");
+        }
+    }
+    if (err == ERR_OK && accounts_created(server->accounts)) {
+        err = write_first_key(server);
+    }
+    return err;
+}
+
+static void on_wake(void *context) {
+    struct front_thread *front = context;
+    front_on_wake(front->context.front);
+}
+
+static void on_turn(void *context) {
+    struct front_thread *front = context;
+    front_on_turn(front->context.front);
+}
+
+static void wake_front(void *context, u32 index) {
+    struct server *server = context;
+    edge_wake(server->front[index].edge);
+}
+
+static void on_fatal(void *context) {
+    (void)context;
+    atomic_store(&write_failed, true);
+}
+
+static enum err open_pipeline(struct server *server) {
+    enum err err = price_table_load_embedded(&server->prices, server->why, sizeof server->why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    const struct pipeline_options options = {
+        .store = server->store,
+        .prices = server->prices,
+        .dedup_seed = accounts_seed(server->accounts, "dedup"),
+        .series_seed = accounts_seed(server->accounts, "series"),
+        .digest_seed = accounts_seed(server->accounts, "digest"),
+        .front_count = server->front_count,
+        .snapshot_events = server->config.snapshot_events,
+        .pool_bytes = POOL_BYTES,
+        .wake = wake_front,
+        .fatal = on_fatal,
+        .context = server,
+    };
+    err = pipeline_create(&options, &server->pipeline);
+    return err == ERR_OK ? err : say(server, err, "cannot make the pipeline");
+}
+
+static void edge_metrics(void *wiring, struct buf *out) {
+    struct server *server = wiring;
+    struct metrics_edge sum = {0};
+    for (u32 i = 0; i < server->front_count; i++) {
+        struct edge_stats one;
+        edge_get_stats(server->front[i].edge, &one);
+        sum.connections += one.connections;
+        sum.accepted += one.accepted;
+        sum.refused += one.refused;
+        sum.expired += one.expired;
+        sum.starved += one.starved;
+        sum.received_bytes += one.received_bytes;
+        sum.sent_bytes += one.sent_bytes;
+    }
+    metrics_put_edge(out, &sum);
+}
+
+static enum err open_front(struct server *server, u32 index, const u16 port[LISTENERS]) {
+    struct front_thread *front = &server->front[index];
+    const struct config *config = &server->config;
+    front->server = server;
+    front->context = (struct context){
+        .pipeline = server->pipeline,
+        .front = pipeline_front(server->pipeline, index),
+        .store = server->store,
+        .accounts = server->accounts,
+        .prices = server->prices,
+        .ready = &server->ready,
+        .edge_metrics = edge_metrics,
+        .wiring = server,
+    };
+    front->http = (struct http_server){
+        .routes = routes_table,
+        .route_count = routes_count,
+        .context = &front->context,
+        .pool = front_pool(front->context.front),
+        .head_ns = HEAD_NS,
+        .body_ns = BODY_NS,
+    };
+    wire_server_init(&front->wire, &wire_service, &front->context, front->http.pool);
+    wire_edge_bind(&front->wire);
+    const struct net_listener listeners[LISTENERS] = {
+        [LISTEN_HTTP] = {&http_protocol, &front->http, config->http.host, port[LISTEN_HTTP]},
+        [LISTEN_WIRE] = {&wire_protocol, &front->wire, config->wire.host, port[LISTEN_WIRE]},
+    };
+    const struct edge_options options = {
+        .kind = config->net,
+        .listeners = listeners,
+        .listener_count = LISTENERS,
+        .connections_max = (u32)config->connections_max,
+        .idle_ns = config->idle_seconds * 1000000000u,
+        .on_wake = on_wake,
+        .on_turn = on_turn,
+        .context = front,
+    };
+    return edge_create(&options, &front->edge, server->why, sizeof server->why);
+}
+
+static enum err open_fronts(struct server *server) {
+    u16 port[LISTENERS] = {server->config.http.port, server->config.wire.port};
+    for (u32 i = 0; i < server->front_count; i++) {
+        enum err err = open_front(server, i, port);
+        if (err != ERR_OK) {
+            return err;
+        }
+        for (u32 listener = 0; listener < LISTENERS; listener++) {
+            port[listener] = edge_port(server->front[i].edge, listener);
+        }
+    }
+    return ERR_OK;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static void *run_front(void *context) {
+    struct front_thread *front = context;
+    edge_run(front->edge, STOP_GRACE_NS);
+    return NULL;
+}
+
+static void start_fronts(struct server *server) {
+    for (u32 i = 0; i < server->front_count; i++) {
+        struct front_thread *front = &server->front[i];
+        front->running = pthread_create(&front->thread, NULL, run_front, front) == 0;
+        check(front->running);
+    }
+}
+
+static void stop_fronts(struct server *server) {
+    for (u32 i = 0; i < server->front_count; i++) {
+        if (server->front[i].running) {
+            edge_stop(server->front[i].edge);
+        }
+    }
+    for (u32 i = 0; i < server->front_count; i++) {
+        if (server->front[i].running) {
+            pthread_join(server->front[i].thread, NULL);
+            server->front[i].running = false;
+        }
+    }
+}
+
+/* Probes and metrics are answered while this runs; everything else gets 503 until `ready`. */
+static enum err recover(struct server *server) {
+    const struct recover_options options = {
+        .store = server->store,
+        .series_seed = accounts_seed(server->accounts, "series"),
+        .dedup_seed = accounts_seed(server->accounts, "dedup"),
+        .now_ms = clock_wall_ms(),
+        .stop = &stop_wanted,
+        .agg_place = &server->agg,
+    };
+    let_signals_in();
+    enum err err = recover_run(&options, &server->recovered);
+    if (err == ERR_BUSY) {
+        return err;
+    }
+    if (err != ERR_OK) {
+        return say(server, err, "cannot rebuild the figures from the log");
+    }
+    for (u32 i = 0; i < server->front_count; i++) {
+        server->front[i].context.agg = server->recovered.agg;
+    }
+    return pipeline_start(server->pipeline, server->recovered.agg, server->recovered.dedup,
+                          server->recovered.snapshot_id);
+}
+
+static void log_ready(const struct server *server) {
+    log_info("ready", "http=%s:%u wire=%s:%u fronts=%u data=\"%s\"", server->config.http.host,
+             edge_port(server->front[0].edge, LISTEN_HTTP), server->config.wire.host,
+             edge_port(server->front[0].edge, LISTEN_WIRE), server->front_count,
+             server->config.data_dir);
+}
+
+static enum err serve(struct server *server) {
+    enum err err = open_storage(server);
+    if (err == ERR_OK) {
+        err = open_pipeline(server);
+    }
+    if (err == ERR_OK) {
+        err = open_fronts(server);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    start_fronts(server);
+    err = recover(server);
+    if (err == ERR_OK) {
+        atomic_store(&server->ready, true);
+        log_ready(server);
+        wait_for_signal();
+        log_info("stopping", "%s", "");
+    }
+    stop_fronts(server);
+    pipeline_stop(server->pipeline);
+    if (err == ERR_OK && atomic_load(&write_failed)) {
+        return say(server, ERR_IO, "a write to the log failed; restart to recover");
+    }
+    return err == ERR_BUSY ? ERR_OK : err;
+}
+
+static void close_all(struct server *server) {
+    for (u32 i = 0; i < server->front_count; i++) {
+        if (server->front[i].edge != NULL) {
+            edge_destroy(server->front[i].edge);
+            wire_server_free(&server->front[i].wire);
+        }
+    }
+    pipeline_destroy(server->pipeline);
+    atomic_store(&server->agg, NULL);
+    store_close(server->store);
+    recover_free(&server->recovered);
+    accounts_close(server->accounts);
+    control_close(server->control);
+    price_table_free(server->prices);
+}
+
+int main(int argc, char **argv) {
+    static struct server server;
+    struct buf message;
+    buf_init(&message, CONFIG_MESSAGE_BYTES_MAX);
+    enum err err = config_load(argc, argv, environ, &server.config, &message);
+    if (err != ERR_OK || server.config.print_only) {
+        int to = err != ERR_OK ? STDERR_FILENO : STDOUT_FILENO;
+        dprintf(to, "%s%.*s%s", err != ERR_OK ? "margind: " : "", (int)message.bytes, message.data,
+                err != ERR_OK ? "\n" : "");
+        buf_free(&message);
+        return err != ERR_OK ? EXIT_USAGE : 0;
+    }
+    buf_free(&message);
+    log_set_level(server.config.log_level);
+    server.front_count = (u32)server.config.front_threads;
+    catch_signals();
+    err = serve(&server);
+    if (err != ERR_OK) {
+        log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);
+    } else {
+        log_info("stopped", "%s", "");
+    }
+    close_all(&server);
+    return err == ERR_OK ? 0 : EXIT_RUN;
+}
