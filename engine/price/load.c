@@ -14,6 +14,8 @@
 #define PRICES_AS_OF_MS ((i64)1790121600000) /* 2026-09-23, the date of the files in data/ */
 #define ARRAY_FIRST 64
 
+struct fallback;
+
 struct loader {
     struct price_table *table;
     usize text_bytes; /* in use of table->text */
@@ -22,8 +24,16 @@ struct loader {
     u32 tier_count;
     u32 hour_count;
     const char *problem; /* static text; what is wrong besides the JSON itself */
+    struct fallback *fallbacks;
+    u32 fallback_count;
     struct model_line model;
     struct provider_line provider;
+};
+
+/* A provider's fallback, before all providers are known. */
+struct fallback {
+    u32 provider;
+    struct slice name;
 };
 
 /* --- memory ---------------------------------------------------------------------------------- */
@@ -208,32 +218,44 @@ static u32 own_provider(const struct price_table *table, struct slice name) {
     return own ? provider : PRICE_NO_PROVIDER;
 }
 
-/* Fallbacks name providers of later lines too, so they are linked in a second reading. */
-static enum err link_fallbacks(struct loader *loader, u32 index) {
-    struct price_provider *provider = &loader->table->providers[index];
+/* Fallbacks may name providers of later lines, so they are kept and linked at the end. */
+static enum err keep_fallbacks(struct loader *loader) {
     for (u32 i = 0; i < loader->provider.fallback_count; i++) {
-        u32 fallback = own_provider(loader->table, loader->provider.fallback[i]);
-        if (fallback == PRICE_NO_PROVIDER) {
-            return problem(loader, "an unknown provider in a fallback list");
+        u32 count = loader->fallback_count;
+        if (!make_room(&loader->fallbacks, count, sizeof *loader->fallbacks)) {
+            return ERR_NO_MEMORY;
         }
-        provider->fallback[provider->fallback_count++] = fallback;
+        loader->fallbacks[loader->fallback_count++] =
+            (struct fallback){loader->table->provider_count - 1, loader->provider.fallback[i]};
     }
     return ERR_OK;
 }
 
-static enum err load_providers(struct loader *loader, struct price_reader *reader,
-                               struct slice json) {
+static enum err link_fallbacks(struct loader *loader) {
+    for (u32 i = 0; i < loader->fallback_count; i++) {
+        struct fallback fallback = loader->fallbacks[i];
+        struct price_provider *provider = &loader->table->providers[fallback.provider];
+        u32 other = own_provider(loader->table, fallback.name);
+        if (other == PRICE_NO_PROVIDER) {
+            return problem(loader, "an unknown provider in a fallback list");
+        }
+        provider->fallback[provider->fallback_count++] = other;
+    }
+    return ERR_OK;
+}
+
+static enum err load_providers(struct loader *loader, struct json_reader *reader) {
     enum err err = ERR_OK;
-    price_read_begin(reader, json);
+    price_read_begin(reader);
     while (err == ERR_OK && price_read_provider(reader, &loader->provider)) {
         err = add_provider(loader);
+        err = err == ERR_OK ? keep_fallbacks(loader) : err;
     }
-    if (err != ERR_OK || reader->error != NULL) {
-        return err != ERR_OK ? err : problem(loader, reader->error);
+    if (err == ERR_OK && !json_read_finish(reader)) {
+        err = problem(loader, reader->error.text);
     }
-    price_read_begin(reader, json);
-    for (u32 i = 0; err == ERR_OK && price_read_provider(reader, &loader->provider); i++) {
-        err = link_fallbacks(loader, i);
+    if (err == ERR_OK) {
+        err = link_fallbacks(loader);
     }
     sort_names(loader->table->model_prefixes, loader->table->model_prefix_count, compare_longest);
     return err;
@@ -385,15 +407,18 @@ static enum err add_model(struct loader *loader) {
     return add_aliases(loader, name);
 }
 
-static enum err load_models(struct loader *loader, struct price_reader *reader, struct slice json) {
+static enum err load_models(struct loader *loader, struct json_reader *reader) {
     struct price_table *table = loader->table;
     enum err err = ERR_OK;
-    price_read_begin(reader, json);
+    price_read_begin(reader);
     while (err == ERR_OK && price_read_model(reader, &loader->model)) {
         err = add_model(loader);
     }
-    if (err != ERR_OK || reader->error != NULL) {
-        return err != ERR_OK ? err : problem(loader, reader->error);
+    if (err == ERR_OK && !json_read_finish(reader)) {
+        err = problem(loader, reader->error.text);
+    }
+    if (err != ERR_OK) {
+        return err;
     }
     sort_names(table->prefixes, table->prefix_count, compare_names);
     for (u32 i = table->prefix_count; i > 0; i--) {
@@ -406,28 +431,28 @@ static enum err load_models(struct loader *loader, struct price_reader *reader, 
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static void explain(const struct loader *loader, const struct price_reader *reader,
-                    const char *file, enum err err, char *why, usize why_bytes) {
-    u32 line = 1;
-    for (const char *at = reader->begin; at < reader->at; at++) {
-        line += *at == '\n';
+/* One file, from a copy, for reading changes the text. */
+static enum err load_file(struct loader *loader, struct slice json, const char *file,
+                          enum err (*load)(struct loader *, struct json_reader *), char *why,
+                          usize why_bytes) {
+    char *text = malloc(json.bytes + 1);
+    if (text == NULL) {
+        snprintf(why, why_bytes, "price table: out of memory");
+        return ERR_NO_MEMORY;
     }
-    snprintf(why, why_bytes, "price table: %s, line %u: %s", file, line,
-             err == ERR_NO_MEMORY ? "out of memory" : loader->problem);
-}
-
-static enum err load(struct loader *loader, struct slice models_json, struct slice providers_json,
-                     char *why, usize why_bytes) {
-    struct price_reader reader;
-    enum err err = load_providers(loader, &reader, providers_json);
+    memcpy(text, json.data, json.bytes);
+    struct json_reader reader = json_reader(text, json.bytes);
+    enum err err = load(loader, &reader);
     if (err != ERR_OK) {
-        explain(loader, &reader, "providers", err, why, why_bytes);
-        return err;
+        u32 line = 1;
+        const char *end = MIN(reader.cursor.at, text + json.bytes);
+        for (const char *at = text; at < end; at++) {
+            line += *at == '\n';
+        }
+        snprintf(why, why_bytes, "price table: %s, line %u: %s", file, line,
+                 err == ERR_NO_MEMORY ? "out of memory" : loader->problem);
     }
-    err = load_models(loader, &reader, models_json);
-    if (err != ERR_OK) {
-        explain(loader, &reader, "models", err, why, why_bytes);
-    }
+    free(text);
     return err;
 }
 
@@ -446,7 +471,11 @@ enum err price_table_load(struct slice models_json, struct slice providers_json,
     }
     table->text = text;
     loader->table = table;
-    enum err err = load(loader, models_json, providers_json, why, why_bytes);
+    enum err err = load_file(loader, providers_json, "providers", load_providers, why, why_bytes);
+    if (err == ERR_OK) {
+        err = load_file(loader, models_json, "models", load_models, why, why_bytes);
+    }
+    free(loader->fallbacks);
     free(loader);
     if (err != ERR_OK) {
         price_table_free(table);

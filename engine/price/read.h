@@ -7,6 +7,7 @@
 #define MARGIN_PRICE_READ_H
 
 #include "price/table.h"
+#include "json/reader.h"
 
 #define LINE_ALIASES_MAX 64
 #define LINE_TIERS_MAX 8
@@ -67,22 +68,12 @@ struct provider_line {
     u32 fallback_count;
 };
 
-struct price_reader {
-    const char *begin;
-    const char *at;
-    const char *end;
-    const char *error; /* static text; NULL while all is well */
-    bool first;        /* no line has been read yet */
-};
-
-/* Slices in the lines point into `json`. */
-void price_read_begin(struct price_reader *reader, struct slice json);
-/* True if a line was read; false at the end of the file and on reader->error. */
-bool price_read_model(struct price_reader *reader, struct model_line *line);
-bool price_read_provider(struct price_reader *reader, struct provider_line *line);
-
-/* A decimal without sign or exponent, times 10^decimals. False if it has more decimals, or is out
- * of range. */
-bool price_read_decimal(struct slice text, u32 decimals, i64 *out);
+/* Begins the list that is the whole file. The text is changed in place; slices in the lines point
+ * into it. */
+bool price_read_begin(struct json_reader *reader);
+/* True if a line was read; false at the end of the list and on a failure, which json_read_finish()
+ * tells apart. */
+bool price_read_model(struct json_reader *reader, struct model_line *line);
+bool price_read_provider(struct json_reader *reader, struct provider_line *line);
 
 #endif
