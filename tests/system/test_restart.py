@@ -1,9 +1,13 @@
 """An orderly end and a hard one keep every figure."""
 
+import os
+import shutil
+import time
+
 import figures
 import oracle
 import scenario
-from harness import equal
+from harness import ensure, equal
 
 
 def check(client, book):
@@ -29,8 +33,6 @@ def test_restarts(context):
 
 def test_snapshot_is_not_needed(context):
     """Figures come back the same from a snapshot and from the log alone."""
-    import os
-    import shutil
     with context.server() as server:
         book = oracle.Book()
         scenario.send(server.client(), book, scenario.make(20, 800))
@@ -43,6 +45,44 @@ def test_snapshot_is_not_needed(context):
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
         server.start()
         check(server.client(), book)
+
+
+def test_snapshots_under_way(context):
+    """Snapshots while events keep coming, a start from the newest, and from one that is damaged."""
+    with context.server(arguments=["--snapshot-events", "1000"]) as server:
+        book = oracle.Book()
+        for round_number in range(4):
+            scenario.send(server.client(), book, scenario.make(40 + round_number, 1500), batch=150)
+            wait_for_snapshot(server.client())
+            server.restart(hard=True)
+            check(server.client(), book)
+        server.stop()
+        ensure(damage_newest(server.dir), "no snapshot to damage")
+        server.start()
+        check(server.client(), book)
+
+
+def wait_for_snapshot(client):
+    """Its background thread writes one when enough events have come."""
+    deadline = time.monotonic() + 10
+    while b"\nmargind_snapshots_total 0\n" in client.get("/metrics").body:
+        ensure(time.monotonic() < deadline, "no snapshot was written")
+        time.sleep(0.05)
+
+
+def damage_newest(place):
+    """Turns one byte in the middle of the newest snapshot file; false if there is none."""
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names
+             if "snap" in os.path.join(folder, name)[len(place):]]
+    if files:
+        newest = max(files, key=os.path.getmtime)
+        with open(newest, "r+b") as file:
+            middle = os.path.getsize(newest) // 2
+            file.seek(middle)
+            byte = file.read(1)
+            file.seek(middle)
+            file.write(bytes([byte[0] ^ 0x40]))
+    return bool(files)
 
 
 def test_many_commits_on_one_connection(context):
