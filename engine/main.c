@@ -267,6 +267,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .kind = config->net,
         .listeners = listeners,
         .listener_count = LISTENERS,
+        .share_ports = index > 0,
         .connections_max = (u32)config->connections_max,
         .idle_ns = config->idle_seconds * 1000000000u,
         .on_wake = on_wake,

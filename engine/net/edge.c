@@ -47,7 +47,20 @@ static enum err parse_address(const struct net_listener *with, struct sockaddr_s
     return ERR_INVALID;
 }
 
-static enum err listen_on(struct listener *listener, char *why, usize why_bytes) {
+/* SO_REUSEPORT before bind() joins whoever listens there, even another server; set between bind()
+ * and listen() it only lets others in. So the first edge finds a taken port out. */
+static bool bind_and_listen(int fd, const struct sockaddr *address, socklen_t bytes, bool share) {
+    int on = 1;
+    return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+           (!share || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+           /* accepted connections inherit it */
+           setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+           bind(fd, address, bytes) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+           listen(fd, BACKLOG) == 0;
+}
+
+static enum err listen_on(struct listener *listener, bool share, char *why, usize why_bytes) {
     struct sockaddr_storage address;
     socklen_t bytes;
     if (parse_address(&listener->with, &address, &bytes) != ERR_OK) {
@@ -55,14 +68,7 @@ static enum err listen_on(struct listener *listener, char *why, usize why_bytes)
         return ERR_INVALID;
     }
     listener->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    bool good = listener->fd >= 0 &&
-                setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-                setsockopt(listener->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-                /* accepted connections inherit it */
-                setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
-                bind(listener->fd, (struct sockaddr *)(void *)&address, bytes) == 0 &&
-                listen(listener->fd, BACKLOG) == 0;
+    bool good = bind_and_listen(listener->fd, (struct sockaddr *)(void *)&address, bytes, share);
     if (!good) {
         int error = errno;
         snprintf(why, why_bytes, "cannot listen on %s port %u: %s", listener->with.host,
@@ -144,7 +150,7 @@ enum err edge_create(const struct edge_options *options, struct edge **out, char
         err = ERR_NO_MEMORY;
     }
     for (u32 at = 0; at < edge->listener_count && err == ERR_OK; at++) {
-        err = listen_on(&edge->listener[at], why, why_bytes);
+        err = listen_on(&edge->listener[at], options->share_ports, why, why_bytes);
     }
     if (err == ERR_OK) {
         err = decide_kind(edge, why, why_bytes);

@@ -48,6 +48,8 @@ struct edge_options {
     enum edge_kind kind; /* AUTO: io_uring, else epoll with one warning line that names the cause */
     const struct net_listener *listeners;
     u32 listener_count;
+    bool share_ports; /* other edges of this process listen there already; else a port that
+                         anybody uses is refused, also one of another server */
     u32 connections_max;
     u64 idle_ns; /* a connection without a deadline of its own is closed after this */
     void (*on_wake)(void *context); /* after edge_wake(), on the edge's thread */

@@ -32,7 +32,7 @@ def together(functions):
 
 def test_acknowledged_is_visible(context):
     """The next query after an answer sees its events, in figures, lists and by id."""
-    with context.server() as server:
+    with context.server(arguments=["--front-threads", "3"]) as server:
         def run(customer):
             client = server.client()
             sent = 0
@@ -84,7 +84,7 @@ def test_stop_under_load(context):
 
 
 def test_many_connections(context):
-    with context.server() as server:
+    with context.server(arguments=["--front-threads", "2"]) as server:
         clients = [server.client() for _ in range(200)]
         for number, client in enumerate(clients):
             client.ingest([event("shared", number)])
