@@ -49,8 +49,11 @@ char *buf_reserve(struct buf *buf, usize bytes) {
 }
 
 void buf_put(struct buf *buf, const void *data, usize bytes) {
+    if (bytes == 0) {
+        return; /* perhaps into no memory yet */
+    }
     char *to = buf_reserve(buf, bytes);
-    if (to != NULL && bytes > 0) {
+    if (to != NULL) {
         memcpy(to, data, bytes);
         buf->bytes += bytes;
     }
