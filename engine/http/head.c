@@ -10,6 +10,8 @@
 #include <emmintrin.h>
 #endif
 
+#define LINE_BYTES_MAX (HTTP_TARGET_BYTES_MAX + 32) /* method and version around a target */
+
 _Static_assert(HTTP_HEAD_BYTES_MAX <= UINT16_MAX, "ranges are 16 bits");
 
 void http_head_init(struct http_head *head) {
@@ -81,6 +83,9 @@ static enum http_head_answer find_end(struct http_head *head, const char *data, 
                 head->scanned = (u32)where;
                 return HEAD_INCOMPLETE;
             }
+            if (head->line_count == 0 && where > LINE_BYTES_MAX) {
+                return malformed(head, 414, "the request target is too long");
+            }
             enum http_head_answer answer = see_control(head, data, bytes, where);
             if (answer != HEAD_INCOMPLETE) {
                 *end = where + 1;
@@ -90,7 +95,7 @@ static enum http_head_answer find_end(struct http_head *head, const char *data, 
         at += MIN((usize)16, limit - at);
     }
     head->scanned = (u32)limit;
-    if (head->line_count == 0 && limit > HTTP_TARGET_BYTES_MAX + 32) {
+    if (head->line_count == 0 && limit > LINE_BYTES_MAX) {
         return malformed(head, 414, "the request target is too long");
     }
     if (limit == HTTP_HEAD_BYTES_MAX) {

@@ -120,6 +120,7 @@ static void finish_request(struct http_session *session) {
         return;
     }
     http_head_init(&session->head);
+    session->line_skipped = false;
     session->state = HTTP_READ_HEAD;
     session->io->set_deadline(session->conn, 0);
 }
@@ -420,11 +421,19 @@ static void take_head(struct http_session *session, const char *data, usize byte
     begin_request(session);
 }
 
+/* One empty line before a request is forgiven: some clients end bodies with it. */
+static bool skips_line(struct http_session *session, const char *data) {
+    bool skips =
+        session->head.scanned == 0 && !session->line_skipped && data[0] == '\r' && data[1] == '\n';
+    session->line_skipped = session->line_skipped || skips;
+    return skips;
+}
+
 static usize feed_head(struct http_session *session, const char *data, usize bytes) {
     struct http_head *head = &session->head;
     usize head_bytes;
     if (session->head_bytes == 0) { /* the usual case: the head is here, whole */
-        usize skip = bytes >= 2 && head->scanned == 0 && memcmp(data, "\r\n", 2) == 0 ? 2 : 0;
+        usize skip = bytes >= 2 && skips_line(session, data) ? 2 : 0;
         enum http_head_answer answer =
             http_head_parse(head, data + skip, bytes - skip, &head_bytes);
         if (answer == HEAD_CONSUMED) {
@@ -451,8 +460,8 @@ static usize feed_head(struct http_session *session, const char *data, usize byt
     char *start = session->head_block.data;
     memcpy(start + before, data, part);
     session->head_bytes += part;
-    if (head->scanned == 0 && session->head_bytes >= 2 && memcmp(start, "\r\n", 2) == 0) {
-        session->head_bytes -= 2; /* one empty line before a request is forgiven */
+    if (session->head_bytes >= 2 && skips_line(session, start)) {
+        session->head_bytes -= 2;
         memmove(start, start + 2, session->head_bytes);
         if (session->head_bytes == 0) {
             return part;

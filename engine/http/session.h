@@ -70,6 +70,7 @@ struct http_session {
     bool paused;
     bool held;
     bool blocked;      /* too much output: waits for http_session_drained() */
+    bool line_skipped; /* an empty line before this request */
     bool body_in_head; /* the body lies behind the head, in its block */
 
     struct http_head head;
