@@ -63,6 +63,9 @@ const char *margin_error_text(const struct margin_client *client);
 /* "margind/0.1.0"; the client's memory. */
 const char *margin_server_version(const struct margin_client *client);
 
+/* The account that the key belongs to. */
+u32 margin_account(const struct margin_client *client);
+
 enum margin_status margin_ping(struct margin_client *client);
 
 /* --- ingest ---------------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ struct push {
 struct margin_client {
     int fd;
     u32 timeout_ms;
+    u32 account;
     u32 next_request;
     bool broken;
     struct buf out;
@@ -66,6 +67,10 @@ const char *margin_error_text(const struct margin_client *client) {
 
 const char *margin_server_version(const struct margin_client *client) {
     return client->version;
+}
+
+u32 margin_account(const struct margin_client *client) {
+    return client->account;
 }
 
 static i64 now_ms(void) {
@@ -411,6 +416,9 @@ enum margin_status margin_connect(const struct margin_options *options, struct m
         struct slice answer;
         struct slice key = {options->key, options->key != NULL ? strlen(options->key) : 0};
         status = call(client, WIRE_AUTH, key, &answer);
+        if (status == MARGIN_OK && answer.bytes >= sizeof client->account) {
+            memcpy(&client->account, answer.data, sizeof client->account);
+        }
     }
     if (status != MARGIN_OK) {
         snprintf(why, why_bytes, "%s", client->error);

@@ -1,0 +1,315 @@
+/*
+ * marginctl: the command line client: puts events in, shows figures and events, manages keys,
+ * verifies a data directory. Each command is a file of tools/marginctl; here are the options, which
+ * may stand before or behind the command, and the help.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/marginctl/ctl.h"
+#include "version.h"
+#include "json/time.h"
+
+#define FILTERS_HELP                                                                               \
+    "  --customer, --feature, --model, --provider, --event-name, --cost-type, --source TEXT\n"     \
+    "                     only events with that value\n"                                           \
+    "  --from TIME, --to TIME  only events from (inclusive) and to (exclusive) a time:\n"          \
+    "                     2026-05-01 or 2026-05-01T12:00:00Z\n"
+
+#define GLOBAL_HELP                                                                                \
+    "  --server HOST:PORT the server's binary socket (default 127.0.0.1:8081)\n"                   \
+    "  --key KEY          API key (default: MARGIN_KEY, else DIR/api-key)\n"                       \
+    "  --data-dir DIR     the server's data directory (default ./data)\n"                          \
+    "  --help             this text\n"
+
+static const struct ctl_command commands[] = {
+    {"ingest", ctl_ingest, "put events from a file into the server",
+     "usage: marginctl ingest FILE|- [options]\n\n"
+     "Reads JSON objects, one a line or over many lines: events, or bodies {\"events\":[...]}.\n"
+     "Events that are refused are named by their line; the exit code is then 1. Sending a file\n"
+     "again is safe where its events have idempotency keys.\n\n"
+     "  --batch N          events a request, at most 1000 (default 1000)\n" GLOBAL_HELP
+     "\nexamples:\n  marginctl ingest events.ndjson\n  zcat old.json.gz | marginctl ingest -\n"},
+    {"top", ctl_top, "customers, features, models or providers by their figures",
+     "usage: marginctl top customers|features|models|providers [options]\n\n"
+     "  --window W         1h, 24h, 7d, 30d, 90d or all (default 30d)\n"
+     "  --by FIGURE        margin, cost, revenue, events (default margin)\n"
+     "  --ascending        the least first: who loses money\n"
+     "  --limit N          rows (default 20)\n"
+     "  --watch            again every 2 seconds\n" FILTERS_HELP GLOBAL_HELP
+     "\nexamples:\n  marginctl top customers --ascending --limit 10\n"
+     "  marginctl top models --window 24h --by cost --watch\n"},
+    {"events", ctl_events, "list events, newest first",
+     "usage: marginctl events [options]\n\n"
+     "  --limit N          events (default 20)\n"
+     "  --oldest           oldest first\n"
+     "  --trace ID, --agent ID  only events of a trace, of an agent\n" FILTERS_HELP GLOBAL_HELP
+     "\nexample:\n  marginctl events --customer acme --limit 50\n"},
+    {"trace", ctl_trace, "the events of one trace, as a tree",
+     "usage: marginctl trace ID [options]\n\n" GLOBAL_HELP
+     "\nexample:\n  marginctl trace 4bf92f3577b34da6\n"},
+    {"export", ctl_export, "all events as NDJSON or CSV, oldest first",
+     "usage: marginctl export [--format ndjson|csv] [options] > FILE\n\n"
+     "NDJSON has the words of the ingest API, so that it can be ingested again.\n\n"
+     "  --format F         ndjson or csv (default ndjson)\n"
+     "  --trace ID, --agent ID  only events of a trace, of an agent\n" FILTERS_HELP GLOBAL_HELP
+     "\nexample:\n  marginctl export --format csv --from 2026-05-01 --to 2026-06-01 > may.csv\n"},
+    {"stats", ctl_stats, "what the server has done and holds",
+     "usage: marginctl stats [options]\n\n" GLOBAL_HELP "\nexample:\n  marginctl stats\n"},
+    {"verify", ctl_verify, "read a data directory's whole log again and check it",
+     "usage: marginctl verify [DIR] [options]\n\n"
+     "Checks every checksum, rebuilds the figures from the events and, where --server is given,\n"
+     "compares them with the server's cell by cell. May run beside the server; for the comparison\n"
+     "no events should be coming in.\n\n" GLOBAL_HELP "\nexamples:\n  marginctl verify ./data\n"
+     "  marginctl verify ./data --server 127.0.0.1:8081\n"},
+    {"key", ctl_key, "make, list and revoke API keys",
+     "usage: marginctl key create|list|revoke ID [options]\n\n"
+     "Works on the data directory itself, also while the server runs; a new key is shown once.\n\n"
+     "  --name NAME        of a new key (default: default)\n"
+     "  --scopes A,B       of a new key (default: unrestricted), among proxy.chat, usage.read,\n"
+     "                     usage.write, events.read, events.write, customers.read,\n"
+     "                     customers.write, billing.read, billing.write, recommendations.read,\n"
+     "                     models.read, alerts.read, alerts.write, admin\n"
+     "  --expires-days N   of a new key (default: never)\n" GLOBAL_HELP
+     "\nexamples:\n  marginctl key create --name ci --scopes events.write --expires-days 90\n"
+     "  marginctl key revoke 3\n"},
+};
+
+enum option_code {
+    OPTION_SERVER = 256,
+    OPTION_KEY,
+    OPTION_DATA_DIR,
+    OPTION_WINDOW,
+    OPTION_BY,
+    OPTION_ASCENDING,
+    OPTION_LIMIT,
+    OPTION_WATCH,
+    OPTION_OLDEST,
+    OPTION_BATCH,
+    OPTION_FORMAT,
+    OPTION_FROM,
+    OPTION_TO,
+    OPTION_NAME,
+    OPTION_SCOPES,
+    OPTION_EXPIRES,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_FILTER /* and the dimension */
+};
+
+static const struct option long_options[] = {
+    {"server", required_argument, NULL, OPTION_SERVER},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
+    {"window", required_argument, NULL, OPTION_WINDOW},
+    {"by", required_argument, NULL, OPTION_BY},
+    {"ascending", no_argument, NULL, OPTION_ASCENDING},
+    {"limit", required_argument, NULL, OPTION_LIMIT},
+    {"watch", no_argument, NULL, OPTION_WATCH},
+    {"oldest", no_argument, NULL, OPTION_OLDEST},
+    {"batch", required_argument, NULL, OPTION_BATCH},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"to", required_argument, NULL, OPTION_TO},
+    {"name", required_argument, NULL, OPTION_NAME},
+    {"scopes", required_argument, NULL, OPTION_SCOPES},
+    {"expires-days", required_argument, NULL, OPTION_EXPIRES},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"event-name", required_argument, NULL, OPTION_FILTER + WIRE_DIM_EVENT_NAME},
+    {"customer", required_argument, NULL, OPTION_FILTER + WIRE_DIM_CUSTOMER},
+    {"feature", required_argument, NULL, OPTION_FILTER + WIRE_DIM_FEATURE},
+    {"model", required_argument, NULL, OPTION_FILTER + WIRE_DIM_MODEL},
+    {"provider", required_argument, NULL, OPTION_FILTER + WIRE_DIM_PROVIDER},
+    {"cost-type", required_argument, NULL, OPTION_FILTER + WIRE_DIM_COST_TYPE},
+    {"source", required_argument, NULL, OPTION_FILTER + WIRE_DIM_SOURCE},
+    {"agent", required_argument, NULL, OPTION_FILTER + WIRE_DIM_AGENT},
+    {"trace", required_argument, NULL, OPTION_FILTER + WIRE_DIM_TRACE},
+    {NULL, 0, NULL, 0}};
+
+/* --- reading options -------------------------------------------------------------------------- */
+
+struct choice {
+    const char *name;
+    u32 value;
+};
+
+static const struct choice windows[] = {{"1h", 3600},     {"24h", 86400},   {"7d", 604800},
+                                        {"30d", 2592000}, {"90d", 7776000}, {"all", 0},
+                                        {NULL, 0}};
+static const struct choice orders[] = {{"margin", WIRE_ORDER_MARGIN},
+                                       {"cost", WIRE_ORDER_COST},
+                                       {"revenue", WIRE_ORDER_REVENUE},
+                                       {"events", WIRE_ORDER_EVENTS},
+                                       {NULL, 0}};
+static const struct choice formats[] = {{"ndjson", 0}, {"csv", 1}, {NULL, 0}};
+
+static bool choose(const struct choice *choices, const char *option, const char *text, u32 *out) {
+    for (; choices->name != NULL; choices++) {
+        if (strcmp(choices->name, text) == 0) {
+            *out = choices->value;
+            return true;
+        }
+    }
+    ctl_usage("--%s cannot be %s; try --help", option, text);
+    return false;
+}
+
+static bool read_time(const char *option, const char *text, i64 *out) {
+    struct slice slice = {text, strlen(text)};
+    if (time_parse(slice, out) || time_parse_date(slice, out)) {
+        return true;
+    }
+    ctl_usage("--%s is a time like 2026-05-01 or 2026-05-01T12:00:00Z, not %s", option, text);
+    return false;
+}
+
+static bool read_number(const char *option, const char *text, u64 most, u64 *out) {
+    if (settings_read_number(text, 1, most, out)) {
+        return true;
+    }
+    ctl_usage("--%s is a number from 1 to %llu, not %s", option, (unsigned long long)most, text);
+    return false;
+}
+
+static bool add_filter(struct ctl_options *options, u32 dimension, const char *text) {
+    if (options->filter_count == WIRE_FILTERS_MAX || strlen(text) > EVENT_CUSTOMER_MAX) {
+        ctl_usage("at most %d filters of at most 255 bytes", WIRE_FILTERS_MAX);
+        return false;
+    }
+    options->filter[options->filter_count++] =
+        (struct margin_filter){(enum wire_dimension)dimension, {text, strlen(text)}};
+    return true;
+}
+
+/* Options with a choice, a time or a number. */
+static bool read_checked(int code, const char *text, struct ctl_options *out) {
+    u32 value = 0;
+    bool good;
+    switch (code) {
+    case OPTION_WINDOW:
+        out->window_text = text;
+        return choose(windows, "window", text, &out->window_s);
+    case OPTION_BY:
+        good = choose(orders, "by", text, &value);
+        out->by = (enum wire_order)value;
+        return good;
+    case OPTION_FORMAT:
+        good = choose(formats, "format", text, &value);
+        out->csv = value == 1;
+        return good;
+    case OPTION_LIMIT:
+        return read_number("limit", text, QUERY_ROWS_MAX, &out->limit);
+    case OPTION_BATCH:
+        return read_number("batch", text, INGEST_EVENTS_MAX, &out->batch);
+    case OPTION_EXPIRES:
+        return read_number("expires-days", text, 36500, &out->expires_days);
+    case OPTION_FROM:
+        return read_time("from", text, &out->from);
+    case OPTION_TO:
+        return read_time("to", text, &out->to);
+    default:
+        return code >= OPTION_FILTER && add_filter(out, (u32)(code - OPTION_FILTER), text);
+    }
+}
+
+static bool read_option(int code, char *text, struct ctl_options *out) {
+    switch (code) {
+    case OPTION_SERVER:
+        out->server_given = true;
+        if (!settings_read_address(text, &out->server)) {
+            ctl_usage("--server is an address like 127.0.0.1:8081, not %s", text);
+            return false;
+        }
+        return true;
+    case OPTION_KEY:
+        out->key = text;
+        return true;
+    case OPTION_DATA_DIR:
+        out->data_dir = text;
+        return true;
+    case OPTION_ASCENDING:
+        return out->ascending = true;
+    case OPTION_WATCH:
+        return out->watch = true;
+    case OPTION_OLDEST:
+        return out->oldest = true;
+    case OPTION_NAME:
+        out->name = text;
+        return true;
+    case OPTION_SCOPES:
+        out->scopes = text;
+        return true;
+    default:
+        return read_checked(code, text, out);
+    }
+}
+
+/* --- help ------------------------------------------------------------------------------------- */
+
+static int print_help(const struct ctl_command *command) {
+    if (command != NULL) {
+        fputs(command->help, stdout);
+        return 0;
+    }
+    fputs("usage: marginctl COMMAND [options]\n\n", stdout);
+    for (usize i = 0; i < ARRAY_COUNT(commands); i++) {
+        printf("  %-8s %s\n", commands[i].name, commands[i].line);
+    }
+    fputs("\n" GLOBAL_HELP "\n`marginctl COMMAND --help` says more, with examples.\n", stdout);
+    return 0;
+}
+
+static const struct ctl_command *find_command(const char *name) {
+    for (usize i = 0; name != NULL && i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    static struct ctl_options options = {.server = {"127.0.0.1", 8081},
+                                         .data_dir = "./data",
+                                         .from = INT64_MIN,
+                                         .to = INT64_MAX,
+                                         .window_s = 2592000,
+                                         .by = WIRE_ORDER_MARGIN};
+    bool help = argc < 2;
+    for (;;) {
+        int code = getopt_long(argc, argv, "", long_options, NULL);
+        if (code == -1) {
+            break;
+        }
+        if (code == OPTION_VERSION) {
+            printf("marginctl %s\n", MARGIN_VERSION);
+            return 0;
+        }
+        if (code == '?') {
+            return ctl_usage("try --help");
+        }
+        if (code == OPTION_HELP) {
+            help = true;
+        } else if (!read_option(code, optarg, &options)) {
+            return 2;
+        }
+    }
+    const char *name = optind < argc ? argv[optind] : NULL;
+    const struct ctl_command *command = find_command(name);
+    if (help) {
+        return print_help(command);
+    }
+    if (command == NULL) {
+        return name == NULL ? ctl_usage("which command? try --help")
+                            : ctl_usage("no command %s; try --help", name);
+    }
+    bool bounds = options.from != INT64_MIN || options.to != INT64_MAX;
+    if (bounds && options.window_text != NULL) {
+        return ctl_usage("--window does not go with --from and --to");
+    }
+    options.window_s = bounds ? 0 : options.window_s;
+    return command->run(&options, argc - optind - 1, argv + optind + 1);
+}

@@ -1,0 +1,121 @@
+/* ctl.c: see ctl.h. */
+#include "tools/marginctl/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "json/time.h"
+
+static void say(const char *format, va_list args) {
+    fputs("marginctl: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+}
+
+int ctl_fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    return 1;
+}
+
+int ctl_usage(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    return 2;
+}
+
+struct margin_client *ctl_connect(const struct ctl_options *options) {
+    char key[SETTINGS_KEY_MAX];
+    char why[512];
+    if (!settings_find_key(options->key, options->data_dir, key, why, sizeof why)) {
+        ctl_fail("%s", why);
+        return NULL;
+    }
+    struct margin_options to = {
+        .host = options->server.host, .port = options->server.port, .key = key};
+    struct margin_client *client;
+    if (margin_connect(&to, &client, why, sizeof why) != MARGIN_OK) {
+        ctl_fail("%s", why);
+        return NULL;
+    }
+    return client;
+}
+
+/* value / 10^scale in full. */
+static char *put_decimal(char *to, u128 value, u32 scale) {
+    char digits[48];
+    u32 count = 0;
+    do {
+        digits[count++] = (char)('0' + (int)(value % 10));
+        value /= 10;
+    } while (value > 0 || count <= scale);
+    while (count > 0) {
+        if (count == scale) {
+            *to++ = '.';
+        }
+        *to++ = digits[--count];
+    }
+    return to;
+}
+
+static u128 magnitude(i128 value) {
+    return value < 0 ? -(u128)value : (u128)value;
+}
+
+const char *ctl_money(i128 pico, char out[CTL_MONEY_BYTES]) {
+    u128 micro = (magnitude(pico) + 500000) / 1000000;
+    char *to = out;
+    if (pico < 0 && micro > 0) {
+        *to++ = '-';
+    }
+    *put_decimal(to, micro, 6) = 0;
+    return out;
+}
+
+const char *ctl_money_exact(i128 pico, char out[CTL_MONEY_BYTES]) {
+    char *to = out;
+    if (pico < 0) {
+        *to++ = '-';
+    }
+    to = put_decimal(to, magnitude(pico), 12);
+    while (to[-1] == '0') {
+        to--;
+    }
+    to -= to[-1] == '.';
+    *to = 0;
+    return out;
+}
+
+const char *ctl_percent(const struct margin_figures *figures, char out[CTL_MONEY_BYTES]) {
+    i64 percent;
+    if (!margin_figures_percent(figures, &percent)) {
+        return "-";
+    }
+    snprintf(out, CTL_MONEY_BYTES, "%lld%%", (long long)percent);
+    return out;
+}
+
+const char *ctl_count(u64 value, char out[CTL_MONEY_BYTES]) {
+    char digits[24];
+    int count = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+    char *to = out;
+    for (int i = 0; i < count; i++) {
+        if (i > 0 && (count - i) % 3 == 0) {
+            *to++ = ',';
+        }
+        *to++ = digits[i];
+    }
+    *to = 0;
+    return out;
+}
+
+const char *ctl_time(i64 ms, char out[CTL_MONEY_BYTES]) {
+    time_format(ms, out);
+    out[TIME_TEXT_BYTES] = 0;
+    return out;
+}
