@@ -8,8 +8,6 @@
 #include "base/clock.h"
 #include "tools/marginctl/ctl.h"
 
-#define ACCOUNT_DEFAULT 1
-
 /* "events.write,usage.read" as bits; false after having said why. */
 static bool read_scopes(const char *text, u32 *scopes) {
     if (text == NULL) {
