@@ -16,7 +16,7 @@
 
 #define MODEL_WORDS (EVENT_MODEL_MAX / 8)
 #define PROVIDER_WORDS (EVENT_PROVIDER_MAX / 8)
-#define INTERNAL_PREFIX "_internal"
+#define INTERNAL_PREFIX "_internal" /* a word and a byte */
 
 _Static_assert(EVENT_MODEL_MAX % 8 == 0 && EVENT_PROVIDER_MAX % 8 == 0, "names are whole words");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "masks take a word's first bytes");
@@ -35,9 +35,8 @@ struct cache_entry {
 struct added_names {
     const struct event_batch *batch;
     const char *text;
-    u32 end; /* events below it have been priced */
-    u64 set[PRICE_PROVIDERS_MAX / 64];
-    struct text_ref ref[PRICE_PROVIDERS_MAX];
+    u32 end;                                  /* events below it have been priced */
+    struct text_ref ref[PRICE_PROVIDERS_MAX]; /* 0 bytes: not added */
 };
 
 struct price_cache {
@@ -180,13 +179,17 @@ static inline const struct cache_entry *look_up(struct price_cache *cache, struc
 /* --- inferred providers ---------------------------------------------------------------------- */
 
 /* A batch that several requests share is priced in several calls; names added by earlier ones
- * serve again as long as the events go on where the last call ended. */
-static void continue_batch(struct added_names *added, const struct event_batch *batch, u32 first,
-                           u32 count) {
+ * serve again as long as the events go on where the last call ended and the names are there. */
+static void continue_batch(const struct price_table *table, struct added_names *added,
+                           const struct event_batch *batch, u32 first, u32 count) {
     bool same =
         added->batch == batch && added->text == batch->text && first > 0 && first >= added->end;
-    if (!same) {
-        memset(added->set, 0, sizeof added->set);
+    for (u32 i = 0; i < table->provider_count; i++) {
+        struct text_ref ref = added->ref[i];
+        struct slice name = table->providers[i].name;
+        bool there = same && ref.bytes > 0 && ref.offset + ref.bytes <= batch->text_bytes &&
+                     memcmp(batch->text + ref.offset, name.data, name.bytes) == 0;
+        added->ref[i].bytes = there ? ref.bytes : 0;
     }
     added->batch = batch;
     added->text = batch->text;
@@ -194,22 +197,14 @@ static void continue_batch(struct added_names *added, const struct event_batch *
 }
 
 /* The place of a provider's name in the batch's text. False: there is no room for it. */
-static bool provider_ref(struct price_cache *cache, struct event_batch *batch, u32 provider,
-                         struct text_ref *ref) {
-    struct added_names *added = &cache->added;
-    struct slice name = cache->table->providers[provider].name;
-    struct text_ref known = added->ref[provider];
-    bool set = (added->set[provider / 64] >> (provider % 64) & 1) != 0;
-    if (set && known.offset + known.bytes <= batch->text_bytes &&
-        memcmp(batch->text + known.offset, name.data, name.bytes) == 0) {
-        *ref = known;
-        return true;
-    }
-    if (batch_add_text(batch, name, ref) != ERR_OK) {
+static inline bool provider_ref(struct price_cache *cache, struct event_batch *batch, u32 provider,
+                                struct text_ref *ref) {
+    struct text_ref *known = &cache->added.ref[provider];
+    if (unlikely(known->bytes == 0) &&
+        batch_add_text(batch, cache->table->providers[provider].name, known) != ERR_OK) {
         return false;
     }
-    added->ref[provider] = *ref;
-    added->set[provider / 64] |= (u64)1 << (provider % 64);
+    *ref = *known;
     return true;
 }
 
@@ -297,7 +292,8 @@ static inline bool price_event(struct price_cache *cache, struct event_batch *ba
 static inline void attribute_revenue(struct event_batch *batch, u32 index) {
     struct slice customer = event_text_of(batch, index, TEXT_CUSTOMER);
     bool internal = customer.bytes >= sizeof INTERNAL_PREFIX - 1 &&
-                    memcmp(customer.data, INTERNAL_PREFIX, sizeof INTERNAL_PREFIX - 1) == 0;
+                    load_word(customer.data) == load_word(INTERNAL_PREFIX) &&
+                    customer.data[8] == INTERNAL_PREFIX[8];
     if (internal || batch->revenue_source[index] != REVENUE_EXPLICIT) {
         batch->number[NUM_REVENUE][index] = 0;
         batch->revenue_source[index] = REVENUE_NONE;
@@ -307,7 +303,7 @@ static inline void attribute_revenue(struct event_batch *batch, u32 index) {
 void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,
                   u32 *overflow, u32 *overflow_count) {
     check(first <= batch->count && count <= batch->count - first);
-    continue_batch(&cache->added, batch, first, count);
+    continue_batch(cache->table, &cache->added, batch, first, count);
     u32 refused = 0;
     for (u32 index = first; index < first + count; index++) {
         u32 present = batch->present[index];

@@ -5,7 +5,6 @@
 
 #define PRICE_DECIMALS 6 /* USD per million tokens to picodollars per token */
 #define FEE_DECIMALS 12  /* USD to picodollars */
-#define PRICE_MAX ((i64)1000000000000000)
 #define DAY_MS ((i64)86400000)
 
 /* Every helper reads exactly one value, or fails the reader. */
@@ -53,7 +52,7 @@ static bool read_decimal(struct json_reader *reader, u32 decimals, i64 *out) {
     if (text.bytes == 0 || number_scan(text.data, text.data + text.bytes) != text.bytes) {
         return refuse(reader, "a price is not a plain decimal");
     }
-    if (number_scale(text, decimals, NUMBER_EXACT, out) != ERR_OK || *out > PRICE_MAX) {
+    if (number_scale(text, decimals, NUMBER_EXACT, out) != ERR_OK || *out > PRICE_FEE_MAX) {
         return refuse(reader, "a price has too many decimals or is too large");
     }
     return true;
@@ -106,7 +105,10 @@ static bool read_price(struct json_reader *reader, struct slice key, struct pric
     for (u32 field = 0; field < PRICE_FIELDS; field++) {
         if (slice_is(key, names[field])) {
             u32 decimals = field == FIELD_REQUEST_FEE ? FEE_DECIMALS : PRICE_DECIMALS;
-            return read_decimal(reader, decimals, &prices->value[field]);
+            i64 *value = &prices->value[field];
+            return read_decimal(reader, decimals, value) &&
+                   (field == FIELD_REQUEST_FEE || *value <= PRICE_RATE_MAX ||
+                    refuse(reader, "a price is too large"));
         }
     }
     if (slice_is(key, "request_fee_by_context")) {

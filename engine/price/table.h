@@ -106,6 +106,15 @@ usize price_provider_normalise(struct slice text, char out[PRICE_NAME_MAX]);
 const struct price_rates *price_rates_at(const struct price_table *table,
                                          const struct price_entry *entry, i64 time_ms, i64 input);
 
+/* Up to so many tokens of a kind, costs are known to fit 64 bits: twice as many tokens at the
+ * highest rate, and the highest fee, come to less than EVENT_MONEY_MAX. */
+#define PRICE_FEW_TOKENS_BITS 24
+#define PRICE_RATE_MAX (((i64)1 << 36) - 1)
+#define PRICE_FEE_MAX ((i64)1 << 60)
+_Static_assert((((i64)1 << (PRICE_FEW_TOKENS_BITS + 1)) * PRICE_RATE_MAX) + PRICE_FEE_MAX <
+                   EVENT_MONEY_MAX,
+               "a cost of few tokens fits");
+
 /* The formula of the price table. False where the cost passes EVENT_MONEY_MAX, or where parts pass
  * their whole (cached and written tokens the input). Reasoning tokens are information from the
  * caller that no rule ties to the output, so what passes it is ignored. */
@@ -113,11 +122,20 @@ static inline bool price_rates_cost(const struct price_rates *rates,
                                     const struct price_tokens *tokens, i64 *cost) {
     i64 uncached = tokens->input - tokens->cached - tokens->cache_write;
     i64 reasoning = MIN(tokens->reasoning, tokens->output);
+    u64 any =
+        (u64)(tokens->input | tokens->output | tokens->cached | tokens->cache_write | uncached);
+    if (likely(any >> PRICE_FEW_TOKENS_BITS == 0)) {
+        *cost = uncached * rates->input + tokens->cached * rates->cached +
+                tokens->cache_write * rates->cache_write +
+                (tokens->output - reasoning) * rates->output + reasoning * rates->reasoning +
+                rates->request_fee;
+        return true;
+    }
     i128 sum = (i128)uncached * rates->input + (i128)tokens->cached * rates->cached +
                (i128)tokens->cache_write * rates->cache_write +
                (i128)(tokens->output - reasoning) * rates->output +
                (i128)reasoning * rates->reasoning + rates->request_fee;
-    if (unlikely(uncached < 0 || sum > EVENT_MONEY_MAX)) {
+    if (uncached < 0 || sum > EVENT_MONEY_MAX) {
         return false;
     }
     *cost = (i64)sum;
