@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 220000
+#define EVENTS_MAX 150000
 #define SERIES 3000
 #define CUSTOMERS 900
 #define PARTS_MAX 24

@@ -1,0 +1,238 @@
+/*
+ * inspect: looks into a data directory: blocks, their columns and codings, snapshots; verifies. It
+ * opens everything read-only and may run beside a server. Exit codes: 0 good, 1 damage or failure,
+ * 2 bad usage.
+ */
+#include "event.h"
+#include "storage/block.h"
+#include "storage/column.h"
+#include "storage/log.h"
+#include "storage/snapshot.h"
+#include "storage/verify.h"
+#include "store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const column_names[BLOCK_COLUMNS] = {
+    [COL_PRESENT] = "present",
+    [COL_ACCOUNT] = "account",
+    [COL_SERIES] = "series",
+    [COL_CREATED] = "created",
+    [COL_COST_SOURCE] = "cost_source",
+    [COL_REVENUE_SOURCE] = "revenue_source",
+    [COL_SOURCE] = "source",
+    [COL_GRANULARITY] = "granularity",
+    [COL_FLAGS] = "flags",
+    [COL_DIGEST] = "digest",
+    [COL_NUMBER + NUM_TIME] = "time",
+    [COL_NUMBER + NUM_COST] = "cost",
+    [COL_NUMBER + NUM_REVENUE] = "revenue",
+    [COL_NUMBER + NUM_USAGE] = "usage",
+    [COL_NUMBER + NUM_INPUT] = "input_tokens",
+    [COL_NUMBER + NUM_OUTPUT] = "output_tokens",
+    [COL_NUMBER + NUM_CACHED] = "cached_tokens",
+    [COL_NUMBER + NUM_CACHE_WRITE] = "cache_write_tokens",
+    [COL_NUMBER + NUM_REASONING] = "reasoning_tokens",
+    [COL_NUMBER + NUM_DURATION] = "duration",
+    [COL_TEXT + TEXT_COST_UNIT - SERIES_TEXTS] = "cost_unit",
+    [COL_TEXT + TEXT_AGENT - SERIES_TEXTS] = "agent",
+    [COL_TEXT + TEXT_KEY - SERIES_TEXTS] = "key",
+    [COL_TEXT + TEXT_TRACE - SERIES_TEXTS] = "trace",
+    [COL_TEXT + TEXT_SPAN - SERIES_TEXTS] = "span",
+    [COL_TEXT + TEXT_PARENT - SERIES_TEXTS] = "parent_span",
+    [COL_TEXT + TEXT_PROPERTIES - SERIES_TEXTS] = "properties",
+    [COL_TEXT + TEXT_META - SERIES_TEXTS] = "meta",
+    [COL_TEXT + TEXT_REFS - SERIES_TEXTS] = "refs",
+};
+static const char *const kind_names[BLOCK_KINDS] = {"group", "merged", "segment"};
+
+static int usage(FILE *to, int code) {
+    fputs("usage: inspect DIR COMMAND\n"
+          "\n"
+          "  blocks      one line for each block of the log\n"
+          "  block ID    the block that holds event ID: header, columns, codings, sizes\n"
+          "  verify      read everything: checksums, chain, ids, and that all of it decodes\n"
+          "  snapshots   the snapshots and their sections\n"
+          "\n"
+          "Reads only; a server may run on the same directory.\n"
+          "Exit codes: 0 good, 1 damage or failure, 2 bad usage.\n",
+          to);
+    return code;
+}
+
+static int failed(const char *what, enum err err) {
+    fprintf(stderr, "inspect: %s: %s\n", what, err_text(err));
+    return 1;
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+static int print_blocks(struct log *log) {
+    struct log_entry entry;
+    bool damaged = false;
+    printf("%14s %8s %-8s %10s %7s  %s\n", "first_id", "events", "kind", "bytes", "b/event",
+           "time_min..time_max (ms)");
+    for (u64 id = 1; log_find(log, id, &entry); id = entry.first_id + entry.count) {
+        if (entry.damaged) {
+            printf("%14" PRIu64 " %8u damaged  %10u\n", entry.first_id, entry.count, entry.bytes);
+            damaged = true;
+            continue;
+        }
+        u64 tenths = (u64)entry.bytes * 10 / entry.count;
+        printf("%14" PRIu64 " %8u %-8s %10u %5" PRIu64 ".%" PRIu64 "  %" PRId64 "..%" PRId64 "\n",
+               entry.first_id, entry.count, kind_names[entry.kind], entry.bytes, tenths / 10,
+               tenths % 10, entry.time_min, entry.time_max);
+    }
+    return damaged ? 1 : 0;
+}
+
+static const char *coding_of(u32 column, struct slice section) {
+    const u8 *data = (const u8 *)section.data;
+    return column < COL_TEXT ? column_coding(data, section.bytes)
+                             : text_coding(data, section.bytes);
+}
+
+/* Sum over frames, with the different codings that occur. */
+static void print_column(const struct block_view *view, u32 column) {
+    u64 bytes = 0;
+    char codings[128] = "";
+    for (u32 frame = 0; frame < view->header.frame_count; frame++) {
+        struct slice section = block_section_of(view, frame, column);
+        if (section.bytes == 0) {
+            continue;
+        }
+        bytes += section.bytes;
+        const char *coding = coding_of(column, section);
+        usize used = strlen(codings);
+        if (strstr(codings, coding) == NULL && used + strlen(coding) + 2 < sizeof codings) {
+            snprintf(codings + used, sizeof codings - used, "%s%s", used > 0 ? " " : "", coding);
+        }
+    }
+    u64 hundredths = bytes * 100 / view->header.count;
+    printf("  %-18s %10" PRIu64 " bytes %4" PRIu64 ".%02" PRIu64 " b/event  %s\n",
+           column_names[column], bytes, hundredths / 100, hundredths % 100, codings);
+}
+
+static int print_block(struct log *log, u64 id) {
+    struct log_read read;
+    struct block_view view;
+    const char *what = "";
+    enum err err = log_read_begin(log, id, &read);
+    if (err != ERR_OK) {
+        return failed("no such event", err);
+    }
+    err = block_view_open(&view, read.block.data, read.block.bytes, &what);
+    if (err != ERR_OK) {
+        log_read_end(&read);
+        return failed(what, err);
+    }
+    const struct block_header *header = &view.header;
+    printf("kind %s\nfirst_id %" PRIu64 "\nevents %u\nframes %u\nbytes %" PRIu64 "\n",
+           kind_names[header->kind], header->first_id, header->count, header->frame_count,
+           header->block_bytes);
+    printf("time %" PRId64 "..%" PRId64 "\nprevious %016" PRIx64 "\nchain %016" PRIx64 "\n",
+           header->time_min, header->time_max, header->previous, block_chain(header));
+    printf("columns\n");
+    for (u32 column = 0; column < BLOCK_COLUMNS; column++) {
+        if ((header->column_mask >> column & 1) != 0) {
+            print_column(&view, column);
+        }
+    }
+    printf("definitions %u in %u bytes\ndirectory %u bytes\nindex %zu bytes\n", header->def_count,
+           header->def_bytes, header->directory_bytes, read.index.bytes);
+    log_read_end(&read);
+    return 0;
+}
+
+/* --- verify ----------------------------------------------------------------------------------- */
+
+static void report(void *context, const struct store_damage *damage) {
+    *(u64 *)context += 1;
+    printf("damage: events %" PRIu64 "..%" PRIu64 ": %s\n", damage->id_from, damage->id_to - 1,
+           damage->what);
+}
+
+static int verify(struct log *log) {
+    u64 damages = 0;
+    enum err err = verify_log(log, report, NULL, &damages);
+    if (err != ERR_OK) {
+        return failed("verify", err);
+    }
+    printf("events %" PRIu64 ": %" PRIu64 " damages\n", log_next_id(log) - 1, damages);
+    return damages > 0 ? 1 : 0;
+}
+
+/* --- snapshots -------------------------------------------------------------------------------- */
+
+static int print_snapshots(const char *dir) {
+    int code = 0;
+    for (u32 skip = 0;; skip++) {
+        struct snapshot_reader *reader;
+        u64 next_id;
+        enum err err = snapshot_file_open(dir, skip, &reader, &next_id);
+        if (err == ERR_NOT_FOUND) {
+            break;
+        }
+        if (err != ERR_OK) {
+            printf("snapshot %u: %s\n", skip, err_text(err));
+            code = 1;
+            continue;
+        }
+        u32 tag;
+        const void *data;
+        usize bytes;
+        u64 total = 0;
+        u32 sections = 0;
+        while (snapshot_next(reader, &tag, &data, &bytes)) {
+            total += bytes;
+            sections++;
+        }
+        printf("snapshot %u: next_id %" PRIu64 ", %u sections, %" PRIu64 " bytes\n", skip, next_id,
+               sections, total);
+        snapshot_close(reader);
+    }
+    return code;
+}
+
+/* --- the command line ------------------------------------------------------------------------- */
+
+static bool read_id(const char *text, u64 *id) {
+    char *end;
+    *id = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        return usage(stdout, 0);
+    }
+    u64 id = 0;
+    const char *command = argc >= 3 ? argv[2] : "";
+    bool one = argc == 4 && strcmp(command, "block") == 0 && read_id(argv[3], &id);
+    bool others = argc == 3 && (strcmp(command, "blocks") == 0 || strcmp(command, "verify") == 0 ||
+                                strcmp(command, "snapshots") == 0);
+    if (!one && !others) {
+        return usage(stderr, 2);
+    }
+    char why[256] = "";
+    struct log *log;
+    struct log_options options = {
+        .dir = argv[1], .map_bytes = LOG_MAP_BYTES_DEFAULT, .read_only = true};
+    enum err err = db_dir_prepare(argv[1], false, why, sizeof why);
+    if (err == ERR_OK && strcmp(command, "snapshots") == 0) {
+        return print_snapshots(argv[1]);
+    }
+    err = err == ERR_OK ? log_open(&options, &log, why, sizeof why) : err;
+    if (err != ERR_OK) {
+        fprintf(stderr, "inspect: %s\n", why);
+        return 1;
+    }
+    int code = one                              ? print_block(log, id)
+               : strcmp(command, "blocks") == 0 ? print_blocks(log)
+                                                : verify(log);
+    log_close(log);
+    return code;
+}
