@@ -83,3 +83,19 @@ def test_long_chain(context):
         client.ingest(spans)
         body = client.get("/api/events/trace/t?tree=1").body
         equal(body.count(b'"children":[{'), count - 1, "depth")
+
+
+def test_bound(context):
+    """A trace past the bound is refused, not cut; its events can still be listed."""
+    spans = [span(0, 0, durationMs=i) for i in range(10001)]
+    with context.server() as server:
+        client = server.client()
+        for first in range(0, len(spans) - 1, 1000):
+            client.ingest(spans[first:first + 1000])
+        equal(len(client.good("/api/events/trace/t")["spans"]), 10000, "at the bound")
+        client.ingest(spans[-1:])
+        reply = client.get("/api/events/trace/t")
+        equal((reply.status, reply.json["code"]), (400, "invalid_request"), "past the bound")
+        equal(client.good("/api/events?trace_id=t")["total"], 10001, "listed")
+        found = client.good("/api/events/traces")["traces"][0]
+        equal((found["span_count"], found["total_duration_ms"]), (10001, 10000), "summary")
