@@ -1,0 +1,160 @@
+/* dedup_test.c: what the model test does not reach: hashing of texts, no memory, damaged snapshots,
+ * and what a key costs in memory. */
+#include "dedup/dedup.h"
+
+#include "base/hash.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static struct dedup *dedup;
+static struct event_batch *batch;
+static u8 verdict[EVENT_BATCH_MAX];
+
+static void setup(void) {
+    cr_assert_eq(dedup_create(&dedup), ERR_OK);
+    batch = calloc(1, sizeof *batch);
+    cr_assert(batch != NULL);
+}
+
+static void teardown(void) {
+    dedup_destroy(dedup);
+    free(batch);
+}
+
+TestSuite(dedup, .init = setup, .fini = teardown);
+
+/* Keys by number, without their text. */
+static void fill(u64 first, u32 count) {
+    batch->count = count;
+    for (u32 i = 0; i < count; i++) {
+        batch->present[i] = TEXT_BIT(TEXT_KEY);
+        batch->key_hash[i] = (struct hash128){hash_mix(first + i), hash_mix(~(first + i))};
+        batch->digest[i] = 7;
+    }
+}
+
+static u32 count_of(enum dedup_verdict wanted) {
+    u32 count = 0;
+    for (u32 i = 0; i < batch->count; i++) {
+        count += verdict[i] == wanted;
+    }
+    return count;
+}
+
+Test(dedup, keys_are_hashed_with_their_account) {
+    char text[3 * 8 + EVENT_TEXT_PADDING] = "key-0001key-0001key-0002";
+    struct hash128 first;
+    batch->text = text;
+    batch->count = 4;
+    for (u32 i = 0; i < 3; i++) {
+        batch->ref[TEXT_KEY][i] = (struct text_ref){i * 8, 8};
+        batch->present[i] = TEXT_BIT(TEXT_KEY);
+    }
+    batch->key_hash[3] = (struct hash128){1, 2};
+    batch->account = 1;
+    dedup_hash_keys(batch, 0, 4, 99);
+    first = batch->key_hash[0];
+    cr_assert(memcmp(&first, &batch->key_hash[1], sizeof first) == 0);
+    cr_assert(memcmp(&first, &batch->key_hash[2], sizeof first) != 0);
+    cr_assert(batch->key_hash[3].low == 1 && batch->key_hash[3].high == 2);
+    batch->account = 2;
+    dedup_hash_keys(batch, 0, 2, 99);
+    cr_assert(batch->key_hash[0].low != first.low && batch->key_hash[0].high != first.high);
+    batch->account = 1;
+    dedup_hash_keys(batch, 1, 1, 98);
+    cr_assert(batch->key_hash[1].low != first.low && batch->key_hash[1].high != first.high);
+    dedup_hash_keys(batch, 1, 1, 99);
+    cr_assert(memcmp(&first, &batch->key_hash[1], sizeof first) == 0);
+}
+
+Test(dedup, the_first_of_a_call_wins) {
+    fill(0, 4);
+    batch->key_hash[2] = batch->key_hash[1] = batch->key_hash[0];
+    batch->digest[2] = 8;
+    cr_assert_eq(dedup_claim(dedup, batch, 0, 4, verdict), ERR_OK);
+    cr_assert(verdict[0] == DEDUP_NEW && verdict[1] == DEDUP_DUPLICATE);
+    cr_assert(verdict[2] == DEDUP_CONFLICT && verdict[3] == DEDUP_NEW);
+    cr_assert_eq(dedup_count(dedup), 2);
+    dedup_undo(dedup);
+    cr_assert_eq(dedup_count(dedup), 0);
+    cr_assert_eq(dedup_claim(dedup, batch, 1, 2, verdict), ERR_OK);
+    cr_assert(verdict[0] == DEDUP_NEW && verdict[1] == DEDUP_CONFLICT);
+}
+
+/* Without memory a call claims nothing, what was known stays known, and it goes on later. */
+Test(dedup, no_memory_claims_nothing) {
+#if defined(__SANITIZE_ADDRESS__)
+    cr_skip_test("sanitizers need memory of their own");
+#else
+    struct rlimit limit;
+    struct rlimit none;
+    cr_assert_eq(getrlimit(RLIMIT_DATA, &limit), 0);
+    none = (struct rlimit){4096, limit.rlim_max}; /* 0 would mean no limit */
+    fill(0, EVENT_BATCH_MAX);
+    cr_assert_eq(dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict), ERR_OK);
+    dedup_settle(dedup);
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    enum err err = ERR_OK;
+    u64 known = EVENT_BATCH_MAX;
+    for (u64 first = EVENT_BATCH_MAX; err == ERR_OK; first = known) {
+        fill(first, EVENT_BATCH_MAX);
+        err = dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict);
+        known += err == ERR_OK ? EVENT_BATCH_MAX : 0;
+        dedup_settle(dedup);
+        cr_assert_lt(known, 1 << 20);
+    }
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    cr_assert_eq(err, ERR_NO_MEMORY);
+    cr_assert_eq(dedup_count(dedup), known);
+    for (u64 first = 0; first < known; first += EVENT_BATCH_MAX) {
+        fill(first, EVENT_BATCH_MAX);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict), ERR_OK);
+        cr_assert_eq(count_of(DEDUP_DUPLICATE), EVENT_BATCH_MAX);
+    }
+    fill(known, EVENT_BATCH_MAX);
+    cr_assert_eq(dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict), ERR_OK);
+    cr_assert_eq(count_of(DEDUP_NEW), EVENT_BATCH_MAX);
+#endif
+}
+
+/* More claims than one commit has, all taken back. */
+Test(dedup, many_unsettled_claims) {
+    const u64 keys = (u64)COMMIT_GROUP_EVENTS_MAX * 3;
+    for (u32 round = 0; round < 2; round++) {
+        for (u64 first = 0; first < keys; first += EVENT_BATCH_MAX) {
+            fill(first, EVENT_BATCH_MAX);
+            cr_assert_eq(dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict), ERR_OK);
+            cr_assert_eq(count_of(DEDUP_NEW), EVENT_BATCH_MAX);
+        }
+        cr_assert_eq(dedup_count(dedup), keys);
+        dedup_undo(dedup);
+        cr_assert_eq(dedup_count(dedup), 0);
+    }
+}
+
+Test(dedup, damaged_pieces_are_refused) {
+    u64 entry[4] = {5, 5, 5, 5};
+    cr_assert_eq(dedup_restore(dedup, entry, 16), ERR_OK);
+    cr_assert_eq(dedup_restore(dedup, entry, 16), ERR_CORRUPT);
+    cr_assert_eq(dedup_restore(dedup, entry, 15), ERR_CORRUPT);
+    entry[0] = 0;
+    entry[1] = 1000;
+    cr_assert_eq(dedup_restore(dedup, entry, 16), ERR_CORRUPT);
+    cr_assert_eq(dedup_count(dedup), 1);
+}
+
+Test(dedup, memory_per_key) {
+    const u64 keys = 1 << 20;
+    double most = 0;
+    for (u64 first = 0; first < 2 * keys; first += EVENT_BATCH_MAX) {
+        fill(first, EVENT_BATCH_MAX);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, EVENT_BATCH_MAX, verdict), ERR_OK);
+        dedup_settle(dedup);
+        double bytes = (double)dedup_memory_bytes(dedup) / (double)dedup_count(dedup);
+        most = first >= keys && bytes > most ? bytes : most;
+    }
+    cr_assert(most < 32, "%.1f bytes a key", most);
+}
