@@ -119,6 +119,10 @@ struct hash128 {
     u64 high;
 };
 
+/* Cells from one column to the next: a little more than a power of two, or else the cells of one
+ * event would all fall into the same set of the first-level cache and drive each other out. */
+#define EVENT_BATCH_STRIDE (EVENT_BATCH_MAX + 24)
+
 struct event_batch {
     u32 count;   /* events in the columns */
     u32 account; /* of all its events, in batches from the network; in batches from the log events
@@ -127,20 +131,20 @@ struct event_batch {
     u32 text_bytes; /* in use; at least EVENT_TEXT_PADDING readable bytes follow */
     u32 text_bytes_max;
 
-    u32 present[EVENT_BATCH_MAX]; /* TEXT_BIT | NUM_BIT of each event */
-    u32 series[EVENT_BATCH_MAX];  /* id of the series, or SERIES_UNRESOLVED */
-    u64 id[EVENT_BATCH_MAX];      /* event id; set by the commit, 1 is the first ever */
-    i64 created[EVENT_BATCH_MAX]; /* time of receipt, ms */
-    u8 cost_source[EVENT_BATCH_MAX];
-    u8 revenue_source[EVENT_BATCH_MAX];
-    u8 source[EVENT_BATCH_MAX]; /* enum event_source; part of the series */
-    u8 granularity[EVENT_BATCH_MAX];
-    u8 flags[EVENT_BATCH_MAX];
-    u32 digest[EVENT_BATCH_MAX];              /* of the payload, to tell duplicate from conflict */
-    struct hash128 key_hash[EVENT_BATCH_MAX]; /* of (account, key); defined where TEXT_KEY is */
+    u32 present[EVENT_BATCH_STRIDE]; /* TEXT_BIT | NUM_BIT of each event */
+    u32 series[EVENT_BATCH_STRIDE];  /* id of the series, or SERIES_UNRESOLVED */
+    u64 id[EVENT_BATCH_STRIDE];      /* event id; set by the commit, 1 is the first ever */
+    i64 created[EVENT_BATCH_STRIDE]; /* time of receipt, ms */
+    u8 cost_source[EVENT_BATCH_STRIDE];
+    u8 revenue_source[EVENT_BATCH_STRIDE];
+    u8 source[EVENT_BATCH_STRIDE]; /* enum event_source; part of the series */
+    u8 granularity[EVENT_BATCH_STRIDE];
+    u8 flags[EVENT_BATCH_STRIDE];
+    u32 digest[EVENT_BATCH_STRIDE]; /* of the payload, to tell duplicate from conflict */
+    struct hash128 key_hash[EVENT_BATCH_STRIDE]; /* of (account, key); defined where TEXT_KEY is */
 
-    i64 number[NUM_COUNT][EVENT_BATCH_MAX];
-    struct text_ref ref[TEXT_COUNT][EVENT_BATCH_MAX];
+    i64 number[NUM_COUNT][EVENT_BATCH_STRIDE];
+    struct text_ref ref[TEXT_COUNT][EVENT_BATCH_STRIDE];
 };
 
 static inline bool event_has_text(const struct event_batch *batch, u32 index,

@@ -180,7 +180,7 @@ static enum err decode_element(struct ingest_run *run) {
     if (likely(row < EVENT_BATCH_MAX)) {
         struct draft draft;
         draft_begin(&draft, run->batch, row, run->now_ms);
-        if (likely(predictor_match(predictor, begin, run->cursor.end, &draft, &run->cursor.at))) {
+        if (likely(predictor_match(predictor, begin, &draft, &run->cursor.at))) {
             draft_finish(&draft);
             accept(run, 0);
             return ERR_OK;
@@ -317,7 +317,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
         .result = result,
     };
     reset_result(&run);
-    predictor_restart(&decoder->predictor);
+    predictor_restart(&decoder->predictor, run.cursor.begin, run.cursor.end);
     enum err err = decode_body(&run);
     if (err == ERR_INVALID) {
         error->position = (usize)(run.cursor.error_at - run.cursor.begin);

@@ -15,7 +15,6 @@ struct learner {
     const struct field_table *table;
     const char *event;
     const char *literal; /* where the literal under way begins */
-    u32 text_bytes;      /* used of shape->text */
     u32 number_open;     /* index + 1 of a number that still lacks its `before` */
     u32 span_open;       /* index + 1 of a span whose end waits for the next quote */
     u32 span_after;      /* it ends so many bytes behind `literal` */
@@ -42,61 +41,91 @@ static const char *quote_before(const char *at) {
     return at;
 }
 
+/* Cuts a literal into pieces. Each is tied to the quote before its start, the first one to the
+ * literal's first quote if none comes before. */
+static bool add_pieces(struct learner *learner, const char *end, const char *first_quote) {
+    struct shape *shape = learner->shape;
+    const char *quote = first_quote;
+    for (const char *at = learner->literal; at < end; at += SHAPE_PIECE) {
+        while (at > quote && quote_before(at + 1) > quote) {
+            quote = quote_before(at + 1);
+        }
+        ptrdiff_t after = at - quote;
+        if (shape->piece_count == SHAPE_PIECES_MAX || after > SHAPE_PIECE || after < -SHAPE_PIECE) {
+            return false;
+        }
+        u32 index = shape->piece_count++;
+        usize bytes = MIN((usize)(end - at), (usize)SHAPE_PIECE);
+        shape->piece[index].quote = (u16)quotes_before(learner, quote);
+        shape->piece[index].after = (i16)after;
+        memcpy(shape->literal[index], at, bytes);
+        memset(shape->mask[index], 0xff, bytes);
+        if (after < 0) {
+            shape->before_max = MAX(shape->before_max, (u16)-after);
+        }
+    }
+    return true;
+}
+
 /* The literal under way ends here. */
 static bool close_literal(struct learner *learner, const char *end) {
     struct shape *shape = learner->shape;
-    usize bytes = (usize)(end - learner->literal);
-    const char *quote = memchr(learner->literal, '"', bytes);
-    if (quote == NULL || shape->literal_count == SHAPE_LITERALS_MAX ||
-        bytes > SHAPE_TEXT_MAX - learner->text_bytes) {
+    const char *quote = memchr(learner->literal, '"', (usize)(end - learner->literal));
+    if (quote == NULL || !add_pieces(learner, end, quote)) {
         return false;
     }
-    struct shape_literal *literal = &shape->literal[shape->literal_count++];
-    *literal = (struct shape_literal){
-        .text = (u16)learner->text_bytes,
-        .bytes = (u16)bytes,
-        .quote = (u16)quotes_before(learner, learner->literal),
-        .before = (u16)(quote - learner->literal),
-    };
-    memcpy(shape->text + learner->text_bytes, learner->literal, bytes);
-    learner->text_bytes += (u32)bytes;
+    u32 before = (u32)(quote - learner->literal);
     if (learner->number_open != 0) {
-        shape->number[learner->number_open - 1].before = literal->before;
+        shape->number[learner->number_open - 1].before = (u16)before;
         learner->number_open = 0;
     }
     if (learner->span_open != 0) {
-        shape->span[learner->span_open - 1].to_after =
-            (i16)((i32)learner->span_after - literal->before);
+        shape->span[learner->span_open - 1].to_after = (i16)(learner->span_after - before);
         learner->span_open = 0;
     }
     return true;
 }
 
-static void add_known_text(struct shape *shape, u32 field, u16 quote) {
+static bool add_known_text(struct shape *shape, u32 field, u16 quote) {
     const struct field_rule *rule = &field_rules[field];
     if (rule->kind == FIELD_KIND_TIME) {
         shape->has_time = true;
         shape->time_quote = quote;
         shape->present |= NUM_BIT(NUM_TIME);
-    } else if (rule->kind == FIELD_KIND_UNIT) {
+        return true;
+    }
+    if (rule->kind == FIELD_KIND_UNIT) {
         shape->has_unit = true;
         shape->unit_quote = quote;
-    } else {
-        shape->value[shape->text_count++] =
-            (struct shape_text){quote, rule->bytes_max, rule->column};
-        shape->present |= TEXT_BIT(rule->column);
+        return true;
     }
+    if (shape->text_count == SHAPE_TEXTS_MAX) {
+        return false;
+    }
+    usize cell = offsetof(struct event_batch, ref) +
+                 rule->column * sizeof(struct text_ref) * EVENT_BATCH_STRIDE;
+    shape->text[shape->text_count++] = (struct shape_text){(u32)cell, quote, rule->bytes_max};
+    shape->present |= TEXT_BIT(rule->column);
+    return true;
 }
 
 static bool add_string(struct learner *learner, u32 field, const struct json_value *value) {
     if (!close_literal(learner, value->data)) {
         return false;
     }
-    if (field != FIELD_UNKNOWN) {
-        add_known_text(learner->shape, field, (u16)(quotes_before(learner, value->data) - 1));
-    }
     learner->literal = value->data + value->bytes;
-    return true;
+    u16 quote = (u16)(quotes_before(learner, value->data) - 1);
+    return field == FIELD_UNKNOWN || add_known_text(learner->shape, field, quote);
+}
+
+static enum shape_number_kind number_kind(u32 field) {
+    if (field == FIELD_UNKNOWN) {
+        return SHAPE_UNUSED;
+    }
+    u8 kind = field_rules[field].kind;
+    return kind == FIELD_KIND_MONEY   ? SHAPE_MONEY
+           : kind == FIELD_KIND_USAGE ? SHAPE_USAGE
+                                      : SHAPE_WHOLE;
 }
 
 static bool add_number(struct learner *learner, u32 field, const struct json_value *value) {
@@ -104,15 +133,18 @@ static bool add_number(struct learner *learner, u32 field, const struct json_val
     if (!close_literal(learner, value->data) || shape->number_count == SHAPE_NUMBERS_MAX) {
         return false;
     }
+    u8 column = field == FIELD_UNKNOWN ? 0 : field_rules[field].column;
     shape->number[shape->number_count++] = (struct shape_number){
+        .cell =
+            (u32)(offsetof(struct event_batch, number) + column * sizeof(i64) * EVENT_BATCH_STRIDE),
         .quote = (u16)(quotes_before(learner, value->data) - 1),
         .after = (u16)(value->data - quote_before(value->data)),
-        .field = (u8)(field == FIELD_UNKNOWN ? INGEST_FIELDS : field),
+        .kind = (u8)number_kind(field),
+        .field = (u8)field,
     };
     learner->number_open = shape->number_count;
     learner->literal = value->data + value->bytes;
     if (field != FIELD_UNKNOWN) {
-        u8 column = field_rules[field].column;
         shape->present |= NUM_BIT(column);
         shape->check_parts |= column == NUM_CACHED || column == NUM_CACHE_WRITE;
     }
@@ -208,20 +240,17 @@ static bool learn_value(struct learner *learner, u32 field, u32 levels) {
 static bool learn_end(struct learner *learner) {
     struct shape *shape = learner->shape;
     const char *end = learner->cursor.at;
-    if (learner->number_open == 0) {
-        return close_literal(learner, end);
-    }
-    if (memchr(learner->literal, '"', (usize)(end - learner->literal)) != NULL) {
-        return close_literal(learner, end);
-    }
     usize bytes = (usize)(end - learner->literal);
-    if (bytes > SHAPE_TEXT_MAX - learner->text_bytes || learner->span_open != 0) {
+    if (memchr(learner->literal, '"', bytes) != NULL) {
+        shape->end_after = (i16)(end - quote_before(end));
+        return close_literal(learner, end);
+    }
+    if (learner->number_open == 0 || learner->span_open != 0 || bytes > SHAPE_TAIL_MAX) {
         return false;
     }
     shape->number[learner->number_open - 1].last = true;
-    shape->last_text = (u16)learner->text_bytes;
-    shape->last_bytes = (u16)bytes;
-    memcpy(shape->text + learner->text_bytes, learner->literal, bytes);
+    shape->tail_bytes = (u16)bytes;
+    memcpy(shape->tail, learner->literal, bytes);
     return true;
 }
 
@@ -240,6 +269,7 @@ bool shape_learn(struct shape *shape, struct slice event, const struct field_tab
     if (!learn_inside(&learner, true, SHAPE_NESTING_MAX) || !learn_end(&learner)) {
         return false;
     }
+    shape->before_first = (u16)((const char *)memchr(event.data, '"', event.bytes) - event.data);
     shape->quotes = count_byte(event.data, event.data + event.bytes, '"');
     for (usize i = 0; i < event.bytes; i++) {
         shape->controls += (u8)event.data[i] < 0x20;
@@ -281,25 +311,26 @@ void predictor_init(struct predictor *predictor, const struct scan_kernel *scan,
     predictor->times = (struct time_cache){.date = {0}};
 }
 
-void predictor_restart(struct predictor *predictor) {
+void predictor_restart(struct predictor *predictor, const char *body_begin, const char *body_end) {
     predictor->window_begin = NULL;
+    predictor->body_begin = body_begin;
+    predictor->body_end = body_end;
 }
 
-/* Moves the window to begin at `at`. */
-static void move_window(struct predictor *predictor, const char *at, const char *body_end) {
-    usize bytes = MIN((usize)(body_end - at), (usize)SCAN_WINDOW_MAX);
-    predictor->scan->index(at, bytes, &predictor->window);
-    predictor->window_begin = at;
+/* Moves the window so that it holds what follows `at`, and a few bytes before it: pieces may begin
+ * before their quote. */
+static void move_window(struct predictor *predictor, const char *at) {
+    const char *begin = at - MIN((usize)(at - predictor->body_begin), (usize)SHAPE_PIECE);
+    usize bytes = MIN((usize)(predictor->body_end - begin), (usize)SCAN_WINDOW_MAX);
+    predictor->scan->index(begin, bytes, &predictor->window);
+    predictor->window_begin = begin;
+    predictor->window_for = at;
     predictor->next_quote = 0;
 }
 
-/* Brings next_quote to the first quote at or behind `at`. */
-static void seek(struct predictor *predictor, const char *at, const char *body_end) {
+/* Moves next_quote to the first quote at or behind `at`. */
+static void skip_quotes(struct predictor *predictor, const char *at) {
     const struct scan_window *window = &predictor->window;
-    if (predictor->window_begin == NULL || at >= predictor->window_begin + window->bytes) {
-        move_window(predictor, at, body_end);
-        return;
-    }
     u32 offset = (u32)(at - predictor->window_begin);
     while (predictor->next_quote < window->quote_count &&
            window->quote[predictor->next_quote] < offset) {
@@ -307,19 +338,35 @@ static void seek(struct predictor *predictor, const char *at, const char *body_e
     }
 }
 
-static bool try_shape(struct predictor *predictor, u32 index, const char *at, const char *body_end,
-                      struct draft *draft, const char **end) {
+/* Brings the window to the event at `at`. */
+static void seek(struct predictor *predictor, const char *at) {
+    if (unlikely(predictor->window_begin == NULL ||
+                 at >= predictor->window_begin + predictor->window.bytes)) {
+        move_window(predictor, at);
+    }
+    skip_quotes(predictor, at);
+}
+
+/* Whether the window holds at least the event's quotes. With one more, behind the event's, all of
+ * the event is in it; else the window is moved, unless that would not help. */
+static bool has_quotes(struct predictor *predictor, const char *at, u32 quotes) {
+    const struct scan_window *window = &predictor->window;
+    if (likely(window->quote_count - predictor->next_quote > quotes)) {
+        return true;
+    }
+    if (predictor->window_for != at &&
+        predictor->window_begin + window->bytes != predictor->body_end) {
+        move_window(predictor, at);
+        skip_quotes(predictor, at);
+    }
+    return window->quote_count - predictor->next_quote >= quotes;
+}
+
+static bool try_shape(struct predictor *predictor, u32 index, const char *at, struct draft *draft,
+                      const char **end) {
     const struct shape *shape = &predictor->shape[index];
-    if (predictor->window.quote_count - predictor->next_quote < shape->quotes) {
-        /* The event may go on behind the window. */
-        if (predictor->window_begin == at ||
-            predictor->window_begin + predictor->window.bytes == body_end) {
-            return false;
-        }
-        move_window(predictor, at, body_end);
-        if (predictor->window.quote_count < shape->quotes) {
-            return false;
-        }
+    if (!has_quotes(predictor, at, shape->quotes)) {
+        return false;
     }
     struct shape_try try = {
         .shape = shape,
@@ -327,7 +374,7 @@ static bool try_shape(struct predictor *predictor, u32 index, const char *at, co
         .scan = predictor->scan,
         .base = predictor->window_begin,
         .at = at,
-        .body_end = body_end,
+        .body_end = predictor->body_end,
         .first = predictor->next_quote,
     };
     if (!predictor->match(&try, &predictor->times, draft, end)) {
@@ -337,15 +384,15 @@ static bool try_shape(struct predictor *predictor, u32 index, const char *at, co
     return true;
 }
 
-bool predictor_match(struct predictor *predictor, const char *at, const char *body_end,
-                     struct draft *draft, const char **end) {
+bool predictor_match(struct predictor *predictor, const char *at, struct draft *draft,
+                     const char **end) {
     if (!predictor->on || predictor->shape_count == 0) {
         return false;
     }
-    seek(predictor, at, body_end);
+    seek(predictor, at);
     u32 index = predictor->current;
     for (u32 i = 0; i < predictor->shape_count; i++) {
-        if (likely(try_shape(predictor, index, at, body_end, draft, end))) {
+        if (likely(try_shape(predictor, index, at, draft, end))) {
             predictor->hits++;
             predictor->current = index;
             predictor->credit = MIN(predictor->credit + 1, CREDIT_MAX);

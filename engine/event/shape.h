@@ -20,38 +20,48 @@
 #include "event/fields.h"
 #include "json/time.h"
 
-#define SHAPES_MAX 8          /* learned shapes a decoder keeps */
-#define SHAPE_TEXT_MAX 2048   /* bytes of a shape's literals */
-#define SHAPE_LITERALS_MAX 64 /* so one value less */
-#define SHAPE_NUMBERS_MAX 32  /* number values */
-#define SHAPE_SPANS_MAX 2     /* properties and meta */
-#define SHAPE_NESTING_MAX 8   /* levels inside properties and meta */
-#define SHAPE_EVENT_MAX 8192  /* bytes of an event worth predicting */
-#define SHAPE_LITERAL_STEP 64 /* literals are compared and padded in steps of this */
+#define SHAPES_MAX 8         /* learned shapes a decoder keeps */
+#define SHAPE_PIECES_MAX 96  /* of literals */
+#define SHAPE_PIECE 32       /* bytes a piece has at most */
+#define SHAPE_TEXTS_MAX 24   /* string values that become cells */
+#define SHAPE_NUMBERS_MAX 24 /* number values */
+#define SHAPE_SPANS_MAX 2    /* properties and meta */
+#define SHAPE_NESTING_MAX 8  /* levels inside properties and meta */
+#define SHAPE_EVENT_MAX 4096 /* bytes of an event worth predicting */
+#define SHAPE_TAIL_MAX 64    /* bytes of what may follow a number that ends the event */
 
-/* Bytes between values. They begin `before` bytes before the event's quote number `quote`. */
-struct shape_literal {
-    u16 text; /* in shape.text */
-    u16 bytes;
+/* Up to 32 of the bytes between values. It begins `after` bytes behind quote number `quote` of the
+ * event; less than 0: before it. Not more than SHAPE_PIECE either way, so that comparing it reads
+ * nothing but the body and its padding, wherever the quote is. */
+struct shape_piece {
     u16 quote;
-    u16 before;
+    i16 after;
 };
 
 /* A string: between the event's quotes number `quote` and the next. */
 struct shape_text {
+    u32 cell; /* of row 0, in bytes from the batch's start */
     u16 quote;
     u16 bytes_max; /* at least 1 */
-    u8 column;
+};
+
+enum shape_number_kind {
+    SHAPE_WHOLE, /* tokens and durations */
+    SHAPE_MONEY,
+    SHAPE_USAGE,
+    SHAPE_UNUSED /* of an unknown member: only checked */
 };
 
 /* A number: from `after` bytes behind the quote number `quote` to `before` bytes before the next
  * quote; the last value of an event may have no quote behind it and ends where its digits do. */
 struct shape_number {
+    u32 cell;
     u16 quote;
     u16 after;
     u16 before;
+    u8 kind; /* enum shape_number_kind */
+    u8 field;
     bool last;
-    u8 field; /* enum field, or INGEST_FIELDS for one that is only checked */
 };
 
 /* An object kept as it stands: it begins `from_after` bytes behind a quote and ends `to_after`
@@ -68,7 +78,7 @@ struct shape_span {
 struct shape {
     u32 quotes; /* in one event */
     u32 controls;
-    u32 literal_count;
+    u32 piece_count;
     u32 text_count;
     u32 number_count;
     u32 span_count;
@@ -76,15 +86,19 @@ struct shape {
     bool has_time;    /* the string after quote number time_quote is the timestamp */
     bool has_unit;    /* the string after quote number unit_quote is the cost unit */
     bool check_parts; /* cached or cache-write tokens are there */
-    u16 last_text;    /* the literal behind a number that ends the event; 0 bytes: there is none */
-    u16 last_bytes;
     u16 time_quote;
     u16 unit_quote;
-    struct shape_literal literal[SHAPE_LITERALS_MAX];
-    struct shape_text value[SHAPE_LITERALS_MAX];
+    u16 before_first; /* bytes of the event before its first quote */
+    u16 before_max;   /* furthest that a piece begins before its quote */
+    i16 end_after;    /* the event ends so many bytes behind its last quote, if tail_bytes is 0 */
+    u16 tail_bytes;   /* of what follows the number that ends the event */
+    char tail[SHAPE_TAIL_MAX];
+    struct shape_piece piece[SHAPE_PIECES_MAX];
+    struct shape_text text[SHAPE_TEXTS_MAX];
     struct shape_number number[SHAPE_NUMBERS_MAX];
     struct shape_span span[SHAPE_SPANS_MAX];
-    char text[SHAPE_TEXT_MAX + SHAPE_LITERAL_STEP];
+    char literal[SHAPE_PIECES_MAX][SHAPE_PIECE]; /* the pieces' bytes, zeros behind them */
+    u8 mask[SHAPE_PIECES_MAX][SHAPE_PIECE];      /* 0xff where they have bytes */
 };
 
 /* One try: `shape` on the event at `at`, whose first quote is quote number `first` of the window
@@ -118,7 +132,10 @@ struct predictor {
     bool on;
     shape_match_fn *match;
     const struct scan_kernel *scan;
+    const char *body_begin;
+    const char *body_end;
     const char *window_begin; /* NULL: no window yet in this body */
+    const char *window_for;   /* the event that it was moved for */
     u32 next_quote;           /* the first quote of the window not yet behind us */
     u32 shape_count;
     u32 current; /* the shape that matched last */
@@ -132,12 +149,11 @@ struct predictor {
 };
 
 void predictor_init(struct predictor *predictor, const struct scan_kernel *scan, bool on);
-/* Before each body: what the window holds is gone. */
-void predictor_restart(struct predictor *predictor);
-/* Reads the event at `at` into the draft's row if a known shape matches. SCAN_PADDING readable
- * bytes follow body_end. */
-bool predictor_match(struct predictor *predictor, const char *at, const char *body_end,
-                     struct draft *draft, const char **end);
+/* Before each body; SCAN_PADDING readable bytes follow its end. */
+void predictor_restart(struct predictor *predictor, const char *body_begin, const char *body_end);
+/* Reads the event at `at` into the draft's row if a known shape matches; events come in order. */
+bool predictor_match(struct predictor *predictor, const char *at, struct draft *draft,
+                     const char **end);
 /* The plain reader had to read this event and accepted it. */
 void predictor_learn(struct predictor *predictor, struct slice event,
                      const struct field_table *table);

@@ -1,24 +1,22 @@
-/* shape_avx2.c: shape_match with AVX2: literals are compared 32 bytes at a time. */
-#include "base.h"
+/* shape_avx2.c: shape_match with AVX2: a piece is one load, and one branch decides for all. */
+#include "event/shape.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
-/* Reads up to 31 bytes past both texts: the body and the shape's literals are padded. */
-static inline bool literal_differs(const char *at, const char *literal, u32 bytes) {
-    for (;; at += 32, literal += 32, bytes -= 32) {
-        __m256i equal =
-            _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)at),
-                              _mm256_loadu_si256((const __m256i *)(const void *)literal));
-        u32 different = ~(u32)_mm256_movemask_epi8(equal);
-        if (bytes <= 32) {
-            return (u32)((u64)different << (32 - bytes)) != 0;
-        }
-        if (different != 0) {
-            return true;
-        }
+static inline __m256i load(const void *at) {
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+static inline bool pieces_differ(const struct shape *shape, const u16 *quote, const char *base) {
+    __m256i different = _mm256_setzero_si256();
+    for (u32 i = 0; i < shape->piece_count; i++) {
+        const char *at = base + quote[shape->piece[i].quote] + shape->piece[i].after;
+        __m256i change = _mm256_xor_si256(load(at), load(shape->literal[i]));
+        different = _mm256_or_si256(different, _mm256_and_si256(change, load(shape->mask[i])));
     }
+    return _mm256_testz_si256(different, different) == 0;
 }
 
 #define MATCH_NAME shape_match_avx2

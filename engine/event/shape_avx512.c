@@ -1,23 +1,24 @@
-/* shape_avx512.c: shape_match with AVX-512: nearly every literal is one masked comparison. */
-#include "base.h"
+/* shape_avx512.c: shape_match with AVX-512: (text ^ literal) & mask is one instruction. */
+#include "event/shape.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
-/* Masked loads read nothing past the texts. */
-static inline bool literal_differs(const char *at, const char *literal, u32 bytes) {
-    for (; unlikely(bytes > 32); at += 32, literal += 32, bytes -= 32) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)at);
-        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)literal);
-        if (_mm256_cmpneq_epi8_mask(a, b) != 0) {
-            return true;
-        }
+static inline __m256i load(const void *at) {
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+static inline bool pieces_differ(const struct shape *shape, const u16 *quote, const char *base) {
+    __m256i different = _mm256_setzero_si256();
+    for (u32 i = 0; i < shape->piece_count; i++) {
+        const char *at = base + quote[shape->piece[i].quote] + shape->piece[i].after;
+        /* Table of (a ^ b) & c, with a the highest of the three bits that choose a row. */
+        __m256i change = _mm256_ternarylogic_epi64(load(at), load(shape->literal[i]),
+                                                   load(shape->mask[i]), 0x28);
+        different = _mm256_or_si256(different, change);
     }
-    __mmask32 valid = _bzhi_u32(~(u32)0, bytes);
-    __m256i a = _mm256_maskz_loadu_epi8(valid, at);
-    __m256i b = _mm256_maskz_loadu_epi8(valid, literal);
-    return _mm256_cmpneq_epi8_mask(a, b) != 0;
+    return _mm256_testz_si256(different, different) == 0;
 }
 
 #define MATCH_NAME shape_match_avx512

@@ -1,6 +1,7 @@
 /*
  * shape_match.h: the body of shape_match (shape.h), included once for each instruction set with two
- * things defined: MATCH_NAME, the function's name, and literal_differs(), the comparison.
+ * things defined: MATCH_NAME, the function's name, and pieces_differ(), which tells whether the
+ * bytes between the values are other than the shape's.
  *
  * The loops go by kind of value, not by order of members, so that each branch goes the same way all
  * the time. What is wrong is collected and looked at late: a wrong guess is rare.
@@ -16,61 +17,51 @@ struct match_places {
     const char *base;
 };
 
-static inline bool match_literals(const struct shape *shape, struct match_places places,
-                                  u32 window_bytes) {
-    for (u32 i = 0; i < shape->literal_count; i++) {
-        const struct shape_literal *literal = &shape->literal[i];
-        i32 from = (i32)places.quote[literal->quote] - literal->before;
-        if (unlikely(from < 0 || (u32)from + literal->bytes > window_bytes) ||
-            unlikely(
-                literal_differs(places.base + from, shape->text + literal->text, literal->bytes))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static inline bool match_texts(const struct shape *shape, struct match_places places,
                                struct draft *draft) {
-    struct event_batch *batch = draft->batch;
-    u32 row = draft->row;
-    u32 base = (u32)(places.base - batch->text);
+    char *cells = (char *)draft->batch + draft->row * sizeof(struct text_ref);
+    u32 base = (u32)(places.base - draft->batch->text);
     u32 wrong = 0;
     for (u32 i = 0; i < shape->text_count; i++) {
-        const struct shape_text *text = &shape->value[i];
+        const struct shape_text *text = &shape->text[i];
         u32 begin = places.quote[text->quote] + 1u;
         u32 bytes = places.quote[text->quote + 1] - begin;
         wrong |= (u32)(bytes - 1 >= text->bytes_max);
-        batch->ref[text->column][row] = (struct text_ref){base + begin, bytes};
+        struct text_ref ref = {base + begin, bytes};
+        memcpy(cells + text->cell, &ref, sizeof ref);
     }
     return wrong == 0;
+}
+
+/* A number that is not of the short forms, by the rule of its member. */
+static __attribute__((noinline)) bool match_other_number(const struct shape_number *number,
+                                                         const char *at, usize bytes,
+                                                         struct draft *draft) {
+    if (number_scan(at, at + bytes) != bytes) {
+        return false;
+    }
+    struct json_value value = {at, (u32)bytes, JSON_NUMBER, false, 0};
+    return number->kind == SHAPE_UNUSED ||
+           draft_put(draft, &field_rules[number->field], &value) == NULL;
 }
 
 /* One number's value by the rule of its member. */
 static inline bool match_number_value(const struct shape_number *number, const char *at,
                                       usize bytes, struct draft *draft) {
-    if (unlikely(number->field == INGEST_FIELDS)) {
-        return number_scan(at, at + bytes) == bytes;
+    i64 value;
+    bool good = false;
+    if (likely(number->kind == SHAPE_WHOLE)) {
+        good = bytes <= 8 && number_whole8(at, bytes, &value);
+    } else if (number->kind == SHAPE_MONEY) {
+        good = number_scale_short(at, bytes, 12, &value) && value <= EVENT_MONEY_MAX;
+    } else if (number->kind == SHAPE_USAGE) {
+        good = number_scale_short(at, bytes, 6, &value) && value <= EVENT_USAGE_MAX;
     }
-    const struct field_rule *rule = &field_rules[number->field];
-    i64 *cell = &draft->batch->number[rule->column][draft->row];
-    if (rule->kind == FIELD_KIND_TOKENS && bytes <= 8) {
-        return number_whole8(at, bytes, cell);
+    if (unlikely(!good)) {
+        return match_other_number(number, at, bytes, draft);
     }
-    if (rule->kind == FIELD_KIND_DURATION && bytes <= 8 && number_whole8(at, bytes, cell)) {
-        return true;
-    }
-    if (rule->kind == FIELD_KIND_MONEY && number_scale_short(at, bytes, 12, cell)) {
-        return *cell <= EVENT_MONEY_MAX;
-    }
-    if (rule->kind == FIELD_KIND_USAGE && number_scale_short(at, bytes, 6, cell)) {
-        return *cell <= EVENT_USAGE_MAX;
-    }
-    if (number_scan(at, at + bytes) != bytes) {
-        return false;
-    }
-    struct json_value value = {at, (u32)bytes, JSON_NUMBER, false, 0};
-    return draft_put(draft, rule, &value) == NULL;
+    memcpy((char *)draft->batch + draft->row * sizeof value + number->cell, &value, sizeof value);
+    return true;
 }
 
 /* Bytes of the number at `at`, which only its own end bounds. */
@@ -166,10 +157,17 @@ static inline bool match_plain_bytes(const struct shape_try *try, const char *en
     if (to > try->window->bytes) {
         return false;
     }
-    u8 special = 0;
-    for (usize block = from / SCAN_BLOCK; block * SCAN_BLOCK < to; block++) {
-        special |= try->window->special[block];
+    usize first = from / SCAN_BLOCK;
+    usize blocks = (to - 1) / SCAN_BLOCK + 1 - first;
+    u64 special = 0;
+    for (; unlikely(blocks > 8); first += 8, blocks -= 8) {
+        u64 flags;
+        memcpy(&flags, try->window->special + first, sizeof flags);
+        special |= flags;
     }
+    u64 flags;
+    memcpy(&flags, try->window->special + first, sizeof flags);
+    special |= flags << (8 * (8 - blocks) & 63);
     if (likely(special == 0)) {
         return try->shape->controls == 0;
     }
@@ -181,14 +179,13 @@ static inline const char *match_end(const struct shape_try *try, struct match_pl
                                     const char *behind_last) {
     const struct shape *shape = try->shape;
     if (likely(behind_last == NULL)) {
-        const struct shape_literal *last = &shape->literal[shape->literal_count - 1];
-        return places.base + places.quote[last->quote] - last->before + last->bytes;
+        return places.base + places.quote[shape->quotes - 1] + shape->end_after;
     }
-    if (try->body_end - behind_last < shape->last_bytes ||
-        memcmp(behind_last, shape->text + shape->last_text, shape->last_bytes) != 0) {
+    if (try->body_end - behind_last < shape->tail_bytes ||
+        memcmp(behind_last, shape->tail, shape->tail_bytes) != 0) {
         return NULL;
     }
-    return behind_last + shape->last_bytes;
+    return behind_last + shape->tail_bytes;
 }
 
 static inline bool match_unit(const struct shape *shape, struct match_places places) {
@@ -200,8 +197,8 @@ bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct dr
                 const char **end) {
     const struct shape *shape = try->shape;
     struct match_places places = {try->window->quote + try->first, try->base};
-    if (places.base + places.quote[0] - shape->literal[0].before != try->at ||
-        !match_literals(shape, places, try->window->bytes)) {
+    if (places.base + places.quote[0] - shape->before_first != try->at ||
+        places.quote[0] < shape->before_max || pieces_differ(shape, places.quote, places.base)) {
         return false;
     }
     const char *behind_last = NULL;

@@ -5,6 +5,8 @@
  */
 #include "json/number.h"
 
+#include <string.h>
+
 const i64 number_powers[NUMBER_SCALE_MAX + 1] = {
     1,
     10,
@@ -26,6 +28,38 @@ const i64 number_powers[NUMBER_SCALE_MAX + 1] = {
     100000000000000000,
     1000000000000000000,
 };
+
+bool number_scale16(const char *at, usize bytes, u32 scale, i64 *out) {
+    if (bytes - 1 > 15) {
+        return false;
+    }
+    u64 half[2];
+    memcpy(half, at, sizeof half);
+    u32 dot = 0;
+    while (dot < bytes && at[dot] != '.') {
+        dot++;
+    }
+    u128 word = (u128)half[1] << 64 | half[0];
+    u32 digits = (u32)bytes;
+    u32 decimals = 0;
+    if (dot < digits) {
+        u128 before = ((u128)1 << (8 * dot)) - 1;
+        word = (word & before) | (word >> 8 & ~before);
+        decimals = --digits - dot;
+        if (dot == 0 || decimals == 0) {
+            return false;
+        }
+    }
+    word = (word ^ ((u128)0x3030303030303030 << 64 | 0x3030303030303030)) << (8 * (16 - digits));
+    u64 first = (u64)word;
+    u64 last = (u64)(word >> 64);
+    if (!number_all_digits(first) || !number_all_digits(last) || decimals > scale ||
+        (*at == '0' && digits - decimals > 1)) {
+        return false;
+    }
+    i64 value = (i64)(number_join8(first) * 100000000 + number_join8(last));
+    return !__builtin_mul_overflow(value, number_powers[scale - decimals], out);
+}
 
 static bool is_digit(char c) {
     return (u8)(c - '0') < 10;

@@ -54,46 +54,40 @@ static inline bool number_whole8(const char *at, usize bytes, i64 *out) {
     return number_all_digits(word) && (*at != '0' || bytes == 1);
 }
 
-/* As number_scale without rounding, for what nearly all numbers are: at most 16 characters, no
- * sign, no exponent, not more decimals than the scale. 16 bytes are readable at `at`. False: the
- * number is another, or malformed; ask number_scan and number_scale. */
-static inline bool number_scale_short(const char *at, usize bytes, u32 scale, i64 *out) {
-    if (bytes - 1 > 15) {
-        return false;
-    }
-    u128 word;
+/* As number_scale without rounding, for a number of 1 to 8 characters without sign and exponent and
+ * with no more decimals than the scale. 8 bytes are readable at `at`. False: the number is another,
+ * or malformed. */
+static inline bool number_scale8(const char *at, usize bytes, u32 scale, i64 *out) {
+    u64 word;
     __builtin_memcpy(&word, at, sizeof word);
-    const u64 dots = 0x2e2e2e2e2e2e2e2e;
-    const u64 ones = 0x0101010101010101;
-    u64 low = (u64)word ^ dots;
-    u64 high = (u64)(word >> 64) ^ dots;
-    u64 low_dot = (low - ones) & ~low & 0x8080808080808080;
-    u64 high_dot = (high - ones) & ~high & 0x8080808080808080;
-    u32 dot = low_dot != 0    ? (u32)__builtin_ctzll(low_dot) / 8
-              : high_dot != 0 ? 8 + (u32)__builtin_ctzll(high_dot) / 8
-                              : 16;
+    /* The lowest byte that is a dot: a zero byte after the exclusive or. */
+    u64 zero = word ^ 0x2e2e2e2e2e2e2e2e;
+    u64 dots = (zero - 0x0101010101010101) & ~zero & 0x8080808080808080;
+    u32 dot = dots != 0 ? (u32)__builtin_ctzll(dots) / 8 : 8;
     u32 digits = (u32)bytes;
     u32 decimals = 0;
     if (dot < digits) {
-        u128 before = ((u128)1 << (8 * dot)) - 1;
+        u64 before = ((u64)1 << (8 * dot)) - 1;
         word = (word & before) | (word >> 8 & ~before);
         decimals = --digits - dot;
-        if (dot == 0 || decimals == 0) {
+        if (unlikely(dot == 0 || decimals == 0)) {
             return false;
         }
     }
-    u32 whole = digits - decimals;
-    if ((*at == '0' && whole > 1) || decimals > scale) {
+    word = (word ^ 0x3030303030303030) << (8 * (8 - digits) & 63);
+    if (unlikely(!number_all_digits(word) || decimals > scale ||
+                 (*at == '0' && digits - decimals > 1))) {
         return false;
     }
-    word = (word ^ ((u128)0x3030303030303030 << 64 | 0x3030303030303030)) << (8 * (16 - digits));
-    u64 first = (u64)word;
-    u64 last = (u64)(word >> 64);
-    if (!number_all_digits(first) || !number_all_digits(last)) {
-        return false;
-    }
-    i64 value = (i64)(number_join8(first) * 100000000 + number_join8(last));
-    return !__builtin_mul_overflow(value, number_powers[scale - decimals], out);
+    return !__builtin_mul_overflow((i64)number_join8(word), number_powers[scale - decimals], out);
+}
+
+/* The same for up to 16 characters; 16 bytes are readable at `at`. */
+bool number_scale16(const char *at, usize bytes, u32 scale, i64 *out);
+
+static inline bool number_scale_short(const char *at, usize bytes, u32 scale, i64 *out) {
+    return likely(bytes - 1 < 8) ? number_scale8(at, bytes, scale, out)
+                                 : number_scale16(at, bytes, scale, out);
 }
 
 #endif

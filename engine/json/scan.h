@@ -13,7 +13,7 @@
 #include "base.h"
 
 #define SCAN_BLOCK 64              /* bytes a mask word stands for */
-#define SCAN_WINDOW_MAX (16 * KIB) /* bytes one call of `index` covers; offsets fit u16 */
+#define SCAN_WINDOW_MAX (8 * KIB) /* bytes one call of `index` covers; offsets fit u16 */
 #define SCAN_PADDING 64            /* readable bytes that `index` needs behind its input */
 #define SCAN_BLOCKS_MAX (SCAN_WINDOW_MAX / SCAN_BLOCK)
 
