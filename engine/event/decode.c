@@ -16,10 +16,11 @@
 _Static_assert(TEXT_COUNT <= 16, "decoder.change holds 16 columns");
 
 enum err decoder_create(u64 digest_seed, struct decoder **out) {
-    struct decoder *decoder = calloc(1, sizeof *decoder);
+    struct decoder *decoder = aligned_alloc(_Alignof(struct decoder), sizeof *decoder);
     if (decoder == NULL) {
         return ERR_NO_MEMORY;
     }
+    memset(decoder, 0, sizeof *decoder);
     decoder->digest_seed = digest_seed;
     field_table_init(&decoder->ingest, field_rules, 0, INGEST_FIELDS);
     field_table_init(&decoder->client, client_rules, 0, CLIENT_FIELDS_TOP);
@@ -181,7 +182,6 @@ static enum err decode_element(struct ingest_run *run) {
         struct draft draft;
         draft_begin(&draft, run->batch, row, run->now_ms);
         if (likely(predictor_match(predictor, begin, &draft, &run->cursor.at))) {
-            draft_finish(&draft);
             accept(run, 0);
             return ERR_OK;
         }

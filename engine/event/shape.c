@@ -269,6 +269,11 @@ bool shape_learn(struct shape *shape, struct slice event, const struct field_tab
     if (!learn_inside(&learner, true, SHAPE_NESTING_MAX) || !learn_end(&learner)) {
         return false;
     }
+    shape->add_usage = (shape->present & NUM_BIT(NUM_USAGE)) == 0;
+    shape->flags = shape->has_time ? 0 : EVENT_FLAG_TIME_DEFAULT;
+    shape->cost_source = (shape->present & NUM_BIT(NUM_COST)) != 0 ? COST_EXPLICIT : COST_NONE;
+    shape->revenue_source =
+        (shape->present & NUM_BIT(NUM_REVENUE)) != 0 ? REVENUE_EXPLICIT : REVENUE_NONE;
     shape->before_first = (u16)((const char *)memchr(event.data, '"', event.bytes) - event.data);
     shape->quotes = count_byte(event.data, event.data + event.bytes, '"');
     for (usize i = 0; i < event.bytes; i++) {

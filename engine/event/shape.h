@@ -82,10 +82,14 @@ struct shape {
     u32 text_count;
     u32 number_count;
     u32 span_count;
-    u32 present;      /* draft.present of such an event, before defaults */
+    u32 present;      /* of such an event, before defaults */
     bool has_time;    /* the string after quote number time_quote is the timestamp */
     bool has_unit;    /* the string after quote number unit_quote is the cost unit */
     bool check_parts; /* cached or cache-write tokens are there */
+    bool add_usage;   /* usage units default to the tokens */
+    u8 flags;
+    u8 cost_source;
+    u8 revenue_source;
     u16 time_quote;
     u16 unit_quote;
     u16 before_first; /* bytes of the event before its first quote */
@@ -97,8 +101,9 @@ struct shape {
     struct shape_text text[SHAPE_TEXTS_MAX];
     struct shape_number number[SHAPE_NUMBERS_MAX];
     struct shape_span span[SHAPE_SPANS_MAX];
-    char literal[SHAPE_PIECES_MAX][SHAPE_PIECE]; /* the pieces' bytes, zeros behind them */
-    u8 mask[SHAPE_PIECES_MAX][SHAPE_PIECE];      /* 0xff where they have bytes */
+    _Alignas(
+        64) char literal[SHAPE_PIECES_MAX][SHAPE_PIECE]; /* the pieces' bytes, zeros behind them */
+    u8 mask[SHAPE_PIECES_MAX][SHAPE_PIECE];              /* 0xff where they have bytes */
 };
 
 /* One try: `shape` on the event at `at`, whose first quote is quote number `first` of the window
@@ -113,7 +118,7 @@ struct shape_try {
     u32 first;
 };
 
-/* True: the event is in the draft's row (draft_finish is still to be called), *end is behind it. */
+/* True: the event is in the draft's row as after draft_finish(), *end is behind it. */
 typedef bool shape_match_fn(const struct shape_try *try, struct time_cache *times,
                             struct draft *draft, const char **end);
 shape_match_fn shape_match_scalar;

@@ -21,16 +21,17 @@ static inline bool match_texts(const struct shape *shape, struct match_places pl
                                struct draft *draft) {
     char *cells = (char *)draft->batch + draft->row * sizeof(struct text_ref);
     u32 base = (u32)(places.base - draft->batch->text);
+    /* A length below 1 or past its bound leaves a sign bit here. */
     u32 wrong = 0;
     for (u32 i = 0; i < shape->text_count; i++) {
         const struct shape_text *text = &shape->text[i];
         u32 begin = places.quote[text->quote] + 1u;
         u32 bytes = places.quote[text->quote + 1] - begin;
-        wrong |= (u32)(bytes - 1 >= text->bytes_max);
+        wrong |= (bytes - 1) | (text->bytes_max - bytes);
         struct text_ref ref = {base + begin, bytes};
         memcpy(cells + text->cell, &ref, sizeof ref);
     }
-    return wrong == 0;
+    return (wrong >> 31) == 0;
 }
 
 /* A number that is not of the short forms, by the rule of its member. */
@@ -51,7 +52,7 @@ static inline bool match_number_value(const struct shape_number *number, const c
     i64 value;
     bool good = false;
     if (likely(number->kind == SHAPE_WHOLE)) {
-        good = bytes <= 8 && number_whole8(at, bytes, &value);
+        good = bytes - 1 < 8 && number_whole8(at, bytes, &value);
     } else if (number->kind == SHAPE_MONEY) {
         good = number_scale_short(at, bytes, 12, &value) && value <= EVENT_MONEY_MAX;
     } else if (number->kind == SHAPE_USAGE) {
@@ -193,6 +194,26 @@ static inline bool match_unit(const struct shape *shape, struct match_places pla
     return quote[1] - quote[0] == 4 && memcmp(places.base + quote[0] + 1, "usd", 3) == 0;
 }
 
+/* What draft_finish() does, with the questions answered when the shape was learned. */
+static inline void match_finish(const struct shape *shape, struct draft *draft) {
+    struct event_batch *batch = draft->batch;
+    u32 row = draft->row;
+    batch->present[row] = shape->present | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_USAGE);
+    batch->flags[row] = shape->flags;
+    batch->cost_source[row] = shape->cost_source;
+    batch->revenue_source[row] = shape->revenue_source;
+    if (!shape->has_time) {
+        batch->number[NUM_TIME][row] = draft->now_ms;
+    }
+    if (shape->add_usage) {
+        bool input = (shape->present & NUM_BIT(NUM_INPUT)) != 0;
+        bool output = (shape->present & NUM_BIT(NUM_OUTPUT)) != 0;
+        i64 tokens = (input ? batch->number[NUM_INPUT][row] : 0) +
+                     (output ? batch->number[NUM_OUTPUT][row] : 0);
+        batch->number[NUM_USAGE][row] = tokens * MICRO_PER_UNIT;
+    }
+}
+
 bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct draft *draft,
                 const char **end) {
     const struct shape *shape = try->shape;
@@ -215,6 +236,7 @@ bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct dr
     if (shape->check_parts && draft_check_tokens(draft) != NULL) {
         return false;
     }
+    match_finish(shape, draft);
     *end = event_end;
     return true;
 }

@@ -12,9 +12,9 @@
 
 #include "base.h"
 
-#define SCAN_BLOCK 64              /* bytes a mask word stands for */
+#define SCAN_BLOCK 64             /* bytes a mask word stands for */
 #define SCAN_WINDOW_MAX (8 * KIB) /* bytes one call of `index` covers; offsets fit u16 */
-#define SCAN_PADDING 64            /* readable bytes that `index` needs behind its input */
+#define SCAN_PADDING 64           /* readable bytes that `index` needs behind its input */
 #define SCAN_BLOCKS_MAX (SCAN_WINDOW_MAX / SCAN_BLOCK)
 
 /* Where the characters that matter are. Bit i of word b stands for byte 64 * b + i. */

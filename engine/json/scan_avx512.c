@@ -89,41 +89,58 @@ static usize utf8_prefix(const char *data, usize bytes) {
 /* --- index -------------------------------------------------------------------------------------
  */
 
-static void index_window(const char *data, usize bytes, struct scan_window *out) {
-    check(bytes <= SCAN_WINDOW_MAX);
+/* 16 places in a block as offsets in the window. */
+static inline void put_places(u16 *to, __m128i found, __m256i base) {
+    __m256i offsets = _mm256_add_epi16(_mm256_cvtepu8_epi16(found), base);
+    _mm256_storeu_si256((__m256i *)(void *)to, offsets);
+}
+
+/* Enters one block; returns how many quotes it has. */
+static inline u32 index_block(struct scan_window *out, usize block, __m512i now, __mmask64 valid,
+                              u16 *to) {
     static const u8 counting[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
                                     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
-    const __m512i places = _mm512_loadu_si512(counting);
+    __mmask64 quote = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('"'));
+    /* Control characters and high bytes are what is left of or past the 96 ASCII characters. */
+    __m512i shifted = _mm512_sub_epi8(now, _mm512_set1_epi8(0x20));
+    __mmask64 outside = _mm512_mask_cmpge_epu8_mask(valid, shifted, _mm512_set1_epi8(0x60));
+    __mmask64 backslash = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('\\'));
+    bool special = _kortestz_mask64_u8(outside, backslash) == 0;
+    out->special[block] = special;
+    if (unlikely(special)) {
+        out->backslash[block] = backslash;
+        out->high[block] = _mm512_movepi8_mask(now);
+        out->control[block] = outside & ~out->high[block];
+    }
+    __m512i found = _mm512_maskz_compress_epi8(quote, _mm512_loadu_si512(counting));
+    __m256i base = _mm256_set1_epi16((i16)(block * SCAN_BLOCK));
+    put_places(to, _mm512_castsi512_si128(found), base);
+    u32 quotes = (u32)_mm_popcnt_u64(quote);
+    if (unlikely(quotes > 16)) {
+        put_places(to + 16, _mm512_extracti32x4_epi32(found, 1), base);
+        put_places(to + 32, _mm512_extracti32x4_epi32(found, 2), base);
+        put_places(to + 48, _mm512_extracti32x4_epi32(found, 3), base);
+    }
+    return quotes;
+}
+
+static void index_window(const char *data, usize bytes, struct scan_window *out) {
+    check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
-    usize blocks = (bytes + SCAN_BLOCK - 1) / SCAN_BLOCK;
-    for (usize block = 0; block < blocks; block++) {
+    usize block = 0;
+    for (; (block + 1) * SCAN_BLOCK <= bytes; block++) {
+        __m512i now = _mm512_loadu_si512(data + block * SCAN_BLOCK);
+        count += index_block(out, block, now, ~(__mmask64)0, out->quote + count);
+    }
+    if (block * SCAN_BLOCK < bytes) {
         __mmask64 valid = first_bytes(bytes - block * SCAN_BLOCK);
         __m512i now = _mm512_maskz_loadu_epi8(valid, data + block * SCAN_BLOCK);
-        u64 quote = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('"'));
-
-        u64 backslash = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('\\'));
-        u64 control = _mm512_mask_cmplt_epu8_mask(valid, now, _mm512_set1_epi8(0x20));
-        u64 high = _mm512_movepi8_mask(now);
-        out->special[block] = (backslash | control | high) != 0;
-        out->backslash[block] = backslash;
-        out->control[block] = control;
-        out->high[block] = high;
-
-        __m512i found = _mm512_maskz_compress_epi8(quote, places);
-        __m512i base = _mm512_set1_epi16((i16)(block * SCAN_BLOCK));
-        u16 *to = out->quote + count;
-        __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(found));
-        _mm512_storeu_si512(to, _mm512_add_epi16(low, base));
-        u32 quotes = (u32)_mm_popcnt_u64(quote);
-        if (unlikely(quotes > 32)) {
-            __m512i rest = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(found, 1));
-            _mm512_storeu_si512(to + 32, _mm512_add_epi16(rest, base));
-        }
-        count += quotes;
+        count += index_block(out, block, now, valid, out->quote + count);
+        block++;
     }
-    memset(out->special + blocks, 0, 8);
+    memset(out->special + block, 0, 8);
     out->bytes = (u32)bytes;
     out->quote_count = count;
 }
