@@ -157,6 +157,13 @@ class Server:
         self.process.wait(STOP_SECONDS)
         self.reader.join(5)
 
+    def verify(self):
+        """marginctl rebuilds every figure from the log and compares it with the live one."""
+        command = [os.path.join(os.path.dirname(self.binary), "marginctl"), "verify", self.dir,
+                   "--data-dir", self.dir, "--server", "127.0.0.1:%d" % self.wire_port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        equal(done.returncode, 0, "marginctl verify (%s%s)" % (done.stdout, done.stderr))
+
     def restart(self, hard=False):
         if hard:
             self.kill()

@@ -56,6 +56,7 @@ def make_key(context, server, name, scopes):
 
 def test_scopes(context):
     with context.server() as server:
+        server.client().ingest([GOOD])
         reader = server.client(make_key(context, server, "reader", "events.read"))
         writer = server.client(make_key(context, server, "writer", "events.write"))
         other = server.client(make_key(context, server, "other", "models.read,billing.read"))

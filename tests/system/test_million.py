@@ -163,6 +163,7 @@ def test_million(context):
             client = server.client()
             compare(client, tally)
             equal(client.good("/api/events?limit=1")["total"], len(seen), "total")
+        server.verify()
         sums = send_all(server, bodies[:100])
         equal((sums["accepted"], sums["duplicates"]), (0, 100 * BATCH), "sent again")
         compare(client, tally)

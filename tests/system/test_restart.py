@@ -29,6 +29,7 @@ def test_restarts(context):
             check(client, book)
             got = client.ingest(events[:200])
             equal((got["accepted"], got["duplicates"], got["conflicts"]), (0, 200, 0), "resent")
+            server.verify()
 
 
 def test_snapshot_is_not_needed(context):
