@@ -265,8 +265,15 @@ static bool section_read(const u8 *data, usize bytes, usize *at, struct section_
     }
     const u8 *content = data + *at + sizeof *header;
     *at += sizeof *header + header->bytes + padding;
-    u64 hash = verify && header->bytes > 0 ? hash64(content, header->bytes, header->tag) : 0;
-    return !verify || hash == header->hash;
+    if (!verify) {
+        return true;
+    }
+    u8 filled = 0; /* every byte of the file says something, padding says zero */
+    for (usize i = 0; i < padding; i++) {
+        filled |= content[header->bytes + i];
+    }
+    u64 hash = header->bytes > 0 ? hash64(content, header->bytes, header->tag) : 0;
+    return hash == header->hash && header->zero == 0 && filled == 0;
 }
 
 enum err snapshot_verify(const void *data, usize bytes, u64 *next_id) {

@@ -1,0 +1,391 @@
+/* store_test.c: the data directory as its users see it: locks, versions, control tables, snapshots,
+ * damage. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store.h"
+
+static char dir[64];
+static char why[256];
+static struct event_batch batch;
+static char batch_text[EVENT_BATCH_MAX * 40];
+static u32 rows[EVENT_BATCH_MAX];
+
+static void make_dir(void) {
+    snprintf(dir, sizeof dir, "/tmp/store_test.XXXXXX");
+    cr_assert(mkdtemp(dir) != NULL);
+}
+
+static void drop_dir(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_assert(system(command) == 0);
+}
+
+static char *path_of(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static enum err open_store(struct store **store, bool read_only) {
+    struct store_options options = {
+        .dir = dir, .log_map_bytes = 256 * MIB, .read_only = read_only, .skip_sync = true};
+    return store_open(&options, store, why, sizeof why);
+}
+
+/* Appends `count` events; event n has key "key-n" and cost n. */
+static enum err append(struct store *store, u32 count) {
+    u64 first = store_next_id(store);
+    batch.account = 3;
+    batch.text = batch_text;
+    batch.text_bytes = 0;
+    for (u32 i = 0; i < count; i++) {
+        rows[i] = i;
+        batch.present[i] = TEXT_BIT(TEXT_KEY) | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST);
+        batch.series[i] = 0;
+        batch.number[NUM_TIME][i] = 1700000000000 + (i64)(first + i);
+        batch.number[NUM_COST][i] = (i64)(first + i);
+        int bytes = snprintf(batch_text + batch.text_bytes, 32, "key-%llu",
+                             (unsigned long long)(first + i));
+        batch.ref[TEXT_KEY][i] = (struct text_ref){batch.text_bytes, (u32)bytes};
+        batch.text_bytes += (u32)bytes;
+    }
+    struct series_def def = {.series = 0, .account = 3, .text[TEXT_CUSTOMER] = SLICE("acme")};
+    struct store_part part = {&batch, rows, count};
+    struct store_group group = {&part, 1, count, &def, first == 1 ? 1 : 0};
+    return store_append(store, &group);
+}
+
+struct seen {
+    u64 events;
+    u64 damages;
+    u64 damaged_from;
+    u64 damaged_to;
+    u64 defs;
+};
+
+/* Reads all; each event must be what append() wrote. */
+static struct seen read_all(struct store *store, bool newest_first) {
+    struct seen seen = {0};
+    struct store_scan *scan;
+    struct store_scan_options options = {.filter = store_filter_all,
+                                         .columns = UINT32_MAX,
+                                         .newest_first = newest_first,
+                                         .want_defs = true};
+    cr_assert_eq(store_scan_open(store, &options, &scan), ERR_OK);
+    for (;;) {
+        const struct event_batch *got;
+        const struct series_def *defs;
+        u32 def_count;
+        struct store_damage damage;
+        enum err err = store_scan_next(scan, &got, &defs, &def_count, &damage);
+        if (err == ERR_CORRUPT) {
+            seen.damages++;
+            seen.damaged_from = damage.id_from;
+            seen.damaged_to = damage.id_to;
+            cr_assert(damage.what[0] != '\0');
+            continue;
+        }
+        cr_assert_eq(err, ERR_OK);
+        seen.defs += def_count;
+        for (u32 i = 0; i < got->count; i++) {
+            char key[32];
+            snprintf(key, sizeof key, "key-%llu", (unsigned long long)got->id[i]);
+            struct slice text = event_text_of(got, i, TEXT_KEY);
+            cr_assert_eq(text.bytes, strlen(key));
+            cr_assert(memcmp(text.data, key, text.bytes) == 0);
+            cr_assert_eq(got->number[NUM_COST][i], (i64)got->id[i]);
+            cr_assert_eq(got->account, 3u);
+        }
+        seen.events += got->count;
+        if (got->count == 0) {
+            break;
+        }
+    }
+    store_scan_close(scan);
+    return seen;
+}
+
+Test(store, opens_once_and_keeps_what_it_has) {
+    struct store *store;
+    struct store *second;
+    make_dir();
+    drop_dir(); /* store_open makes it */
+    cr_assert_eq(open_store(&store, true), ERR_NOT_FOUND);
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    struct stat stat_of_dir;
+    cr_assert(stat(dir, &stat_of_dir) == 0 && (stat_of_dir.st_mode & 0777) == 0700);
+    cr_assert_eq(store_next_id(store), 1u);
+    cr_assert_eq(read_all(store, false).events, 0u);
+    cr_assert_eq(append(store, 1), ERR_OK);
+    cr_assert_eq(append(store, 2500), ERR_OK);
+    cr_assert_eq(store_next_id(store), 2502u);
+    pid_t child = fork();
+    if (child == 0) { /* another process: locked out as a server, welcome as a reader */
+        bool good = open_store(&second, false) == ERR_LOCKED && strstr(why, dir) != NULL &&
+                    open_store(&second, true) == ERR_OK && read_all(second, true).events == 2501;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), 0);
+    store_close(store);
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    cr_assert_eq(store_next_id(store), 2502u);
+    struct seen seen = read_all(store, false);
+    cr_assert_eq(seen.events, 2501u);
+    cr_assert_eq(seen.defs, 1u);
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    cr_assert(stats.blocks == 2 && stats.events == 2501 && stats.damaged_blocks == 0);
+    cr_assert(stats.log_bytes > stats.payload_bytes && stats.map_bytes == 256 * MIB);
+    store_close(store);
+    drop_dir();
+}
+
+Test(store, refuses_other_formats) {
+    struct store *store;
+    make_dir();
+    int fd = open(path_of("FORMAT"), O_WRONLY | O_CREAT, 0600);
+    cr_assert(write(fd, "margind data 2\n", 15) == 15);
+    cr_assert_eq(open_store(&store, false), ERR_VERSION);
+    cr_assert(strstr(why, "newer") != NULL);
+    cr_assert(pwrite(fd, "something else", 14, 0) == 14);
+    cr_assert_eq(open_store(&store, false), ERR_CORRUPT);
+    cr_assert(ftruncate(fd, 0) == 0);
+    cr_assert_eq(open_store(&store, false), ERR_CORRUPT);
+    close(fd);
+    drop_dir();
+    snprintf(dir, sizeof dir, "/tmp/store_test_file.%ld", (long)getpid());
+    close(open(dir, O_WRONLY | O_CREAT, 0600));
+    cr_assert_neq(open_store(&store, false), ERR_OK);
+    unlink(dir);
+}
+
+/* Changes stored bytes behind the store's back: `find` is the key of an event in the block. */
+static void damage_block(u64 first_id, usize offset) {
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi blocks;
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    cr_assert(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0);
+    cr_assert(mdb_env_open(env, path_of("log"), MDB_NOSYNC, 0600) == 0);
+    cr_assert(mdb_txn_begin(env, NULL, 0, &txn) == 0);
+    cr_assert(mdb_dbi_open(txn, "blocks", 0, &blocks) == 0);
+    cr_assert(mdb_cursor_open(txn, blocks, &cursor) == 0);
+    for (u64 at = 0; at != first_id;) {
+        cr_assert(mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0);
+        at = 0;
+        for (u32 i = 0; i < 8; i++) {
+            at = at << 8 | ((const u8 *)key.mv_data)[i];
+        }
+    }
+    if (offset == SIZE_MAX) {
+        cr_assert(mdb_cursor_del(cursor, 0) == 0);
+    } else {
+        u8 *copy = malloc(value.mv_size);
+        memcpy(copy, value.mv_data, value.mv_size);
+        copy[offset < value.mv_size ? offset : value.mv_size - 1] ^= 4;
+        value.mv_data = copy;
+        cr_assert(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT) == 0);
+        free(copy);
+    }
+    mdb_cursor_close(cursor);
+    cr_assert(mdb_txn_commit(txn) == 0);
+    mdb_env_close(env);
+}
+
+static void count_damage(void *context, const struct store_damage *damage) {
+    cr_assert(damage->id_from < damage->id_to);
+    *(u64 *)context += 1;
+}
+
+/* Three groups of 2000; the middle one is damaged at `offset`; `lost` events are gone. */
+static void check_damage(usize offset, u64 lost, const char *what) {
+    struct store *store;
+    bool did;
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    for (u32 i = 0; i < 3; i++) {
+        cr_assert_eq(append(store, 2000), ERR_OK);
+    }
+    store_close(store);
+    damage_block(2001, offset);
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s: %s", what, why);
+    cr_assert_eq(store_next_id(store), 6001u);
+    for (u32 down = 0; down < 2; down++) {
+        struct seen seen = read_all(store, down == 1);
+        cr_assert_eq(seen.events, 6000 - lost, "%s: %llu", what, (unsigned long long)seen.events);
+        cr_assert_eq(seen.damages, 1u, "%s", what);
+        cr_assert(seen.damaged_from >= 2001 && seen.damaged_to <= 4001, "%s", what);
+        cr_assert_eq(seen.damaged_to - seen.damaged_from, lost, "%s", what);
+    }
+    u64 reports = 0;
+    cr_assert_eq(store_verify(store, count_damage, NULL, &reports), ERR_OK);
+    cr_assert_eq(reports, 1u, "%s: %llu reports", what, (unsigned long long)reports);
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    cr_assert_eq(stats.damaged_blocks, 1u, "%s", what);
+    /* Life goes on: appends, merges around it, and the damage stays where it was. */
+    cr_assert_eq(append(store, 100), ERR_OK);
+    do {
+        cr_assert_eq(store_merge(store, &did), ERR_OK);
+    } while (did);
+    struct seen seen = read_all(store, false);
+    cr_assert(seen.events == 6100 - lost && seen.damages == 1, "%s", what);
+    store_close(store);
+    drop_dir();
+}
+
+Test(store, reports_damage_and_goes_on) {
+    check_damage(20, 2000, "header");
+    check_damage(SIZE_MAX - 1, 2000, "directory");
+    check_damage(112 + 1, 1024, "a section of the first frame");
+    check_damage(SIZE_MAX, 2000, "missing");
+}
+
+static void flip_byte(const char *path, off_t at) {
+    u8 byte;
+    int fd = open(path, O_RDWR);
+    cr_assert(fd >= 0 && pread(fd, &byte, 1, at) == 1);
+    byte ^= 1;
+    cr_assert(pwrite(fd, &byte, 1, at) == 1);
+    close(fd);
+}
+
+static void write_snapshot(struct store *store, u64 next_id) {
+    struct snapshot_writer *writer;
+    u64 values[3] = {next_id, 7, 9};
+    cr_assert_eq(snapshot_begin(store, next_id, &writer), ERR_OK);
+    cr_assert_eq(snapshot_write(writer, 1, values, sizeof values), ERR_OK);
+    cr_assert_eq(snapshot_write(writer, 2, "odd", 3), ERR_OK);
+    cr_assert_eq(snapshot_write(writer, 3, NULL, 0), ERR_OK);
+    cr_assert_eq(snapshot_finish(writer), ERR_OK);
+}
+
+static void check_snapshot(struct store *store, u32 skip, u64 expected) {
+    struct snapshot_reader *reader;
+    u64 next_id;
+    u32 tag;
+    const void *data;
+    usize bytes;
+    cr_assert_eq(snapshot_open(store, skip, &reader, &next_id), ERR_OK);
+    cr_assert_eq(next_id, expected);
+    cr_assert(snapshot_next(reader, &tag, &data, &bytes) && tag == 1 && bytes == 24);
+    cr_assert(memcmp(data, &expected, 8) == 0 && (usize)data % 8 == 0);
+    cr_assert(snapshot_next(reader, &tag, &data, &bytes) && tag == 2 && bytes == 3);
+    cr_assert(memcmp(data, "odd", 3) == 0);
+    cr_assert(snapshot_next(reader, &tag, &data, &bytes) && tag == 3 && bytes == 0);
+    cr_assert(!snapshot_next(reader, &tag, &data, &bytes));
+    cr_assert(!snapshot_next(reader, &tag, &data, &bytes));
+    snapshot_close(reader);
+}
+
+Test(store, snapshots_are_whole_or_refused) {
+    struct store *store;
+    struct snapshot_reader *reader;
+    struct snapshot_writer *writer;
+    u64 next_id;
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_NOT_FOUND);
+    write_snapshot(store, 10);
+    write_snapshot(store, 2000);
+    write_snapshot(store, 300);
+    check_snapshot(store, 0, 2000);
+    check_snapshot(store, 1, 300);
+    cr_assert_eq(snapshot_open(store, 2, &reader, &next_id), ERR_NOT_FOUND);
+    cr_assert_eq(snapshot_begin(store, 4000, &writer), ERR_OK);
+    cr_assert_eq(snapshot_write(writer, 1, "x", 1), ERR_OK);
+    snapshot_abort(writer);
+    check_snapshot(store, 0, 2000);
+    /* Every single bit counts. */
+    char *path = path_of("snapshots/00000000000000002000.snap");
+    struct stat file;
+    cr_assert(stat(path, &file) == 0);
+    u32 refused = 0;
+    for (off_t at = 0; at < file.st_size; at++) {
+        flip_byte(path, at);
+        enum err err = snapshot_open(store, 0, &reader, &next_id);
+        refused += err == ERR_CORRUPT;
+        flip_byte(path, at);
+    }
+    cr_assert_eq(refused, (u32)file.st_size);
+    cr_assert(truncate(path, file.st_size - 1) == 0);
+    cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_CORRUPT);
+    check_snapshot(store, 1, 300);
+    cr_assert(truncate(path, 0) == 0);
+    cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_CORRUPT);
+    store_close(store);
+    drop_dir();
+}
+
+static bool collect(void *context, struct slice key, struct slice value) {
+    char *to = context;
+    usize used = strlen(to);
+    snprintf(to + used, 64 - used, "%.*s=%.*s;", (int)key.bytes, key.data, (int)value.bytes,
+             value.data);
+    return key.data[0] != 'c';
+}
+
+Test(store, control_tables) {
+    struct control *control;
+    char value[16];
+    usize bytes = sizeof value;
+    char all[64] = "";
+    static char large[CONTROL_VALUE_MAX + 1];
+    make_dir();
+    cr_assert_eq(control_open(dir, false, &control, why, sizeof why), ERR_NOT_FOUND);
+    cr_assert_eq(control_open(dir, true, &control, why, sizeof why), ERR_OK, "%s", why);
+    u64 version = control_version(control);
+    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_NOT_FOUND);
+    cr_assert_eq(control_add(control, CONTROL_KEYS, SLICE("b"), SLICE("2")), ERR_OK);
+    cr_assert_eq(control_add(control, CONTROL_KEYS, SLICE("b"), SLICE("x")), ERR_EXISTS);
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("a"), SLICE("0")), ERR_OK);
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("a"), SLICE("one")), ERR_OK);
+    cr_assert_eq(control_put(control, CONTROL_META, SLICE("a"), SLICE("other table")), ERR_OK);
+    cr_assert_neq(control_version(control), version);
+    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_OK);
+    cr_assert(bytes == 3 && memcmp(value, "one", 3) == 0);
+    bytes = 2;
+    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_LIMIT);
+    cr_assert_eq(bytes, 3u);
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE(""), SLICE("x")), ERR_INVALID);
+    struct slice too_large = {large, sizeof large};
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("l"), too_large), ERR_INVALID);
+    too_large.bytes--;
+    cr_assert_eq(control_put(control, CONTROL_ACCOUNTS, SLICE("l"), too_large), ERR_OK);
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("c"), SLICE("3")), ERR_OK);
+    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("d"), SLICE("4")), ERR_OK);
+    cr_assert_eq(control_each(control, CONTROL_KEYS, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "a=one;b=2;c=3;");
+    cr_assert_eq(control_delete(control, CONTROL_KEYS, SLICE("b")), ERR_OK);
+    cr_assert_eq(control_delete(control, CONTROL_KEYS, SLICE("b")), ERR_NOT_FOUND);
+    version = control_version(control);
+    pid_t child = fork();
+    if (child == 0) { /* as marginctl beside the server */
+        struct control *other;
+        bool good = control_open(dir, false, &other, why, sizeof why) == ERR_OK &&
+                    control_put(other, CONTROL_META, SLICE("from"), SLICE("child")) == ERR_OK;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), 0);
+    cr_assert_neq(control_version(control), version);
+    bytes = sizeof value;
+    cr_assert_eq(control_get(control, CONTROL_META, SLICE("from"), value, &bytes), ERR_OK);
+    cr_assert(bytes == 5 && memcmp(value, "child", 5) == 0);
+    control_close(control);
+    drop_dir();
+}
