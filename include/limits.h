@@ -21,7 +21,7 @@
 #define NET_OUTPUT_BYTES_HIGH MIB         /* output waiting at which a protocol should stop */
 #define NET_OUTPUT_BYTES_LOW (256 * KIB)  /* and at which it may go on */
 #define NET_OUTPUT_BYTES_MAX (2 * REPLY_BYTES_MAX)
-#define NET_STASH_BYTES_MAX (32 * MIB)  /* input that arrives between a pause and its effect */
+#define NET_STASH_BYTES_MAX (4 * MIB)   /* input that arrives between a pause and its effect */
 #define NET_DIRECT_BYTES_MIN (16 * KIB) /* input worth a receive of its own */
 
 #define INGEST_EVENTS_MAX 1000 /* events in one HTTP ingest request */

@@ -155,6 +155,10 @@ enum err edge_create(const struct edge_options *options, struct edge **out, char
     if (err == ERR_OK) {
         err = decide_kind(edge, why, why_bytes);
     }
+    if (err == ERR_OK && edge->kind == EDGE_EPOLL) {
+        err =
+            ring_epoll_create(options->connections_max, edge->wake_fd, &edge->ring, why, why_bytes);
+    }
     if (err != ERR_OK) {
         edge_destroy(edge);
         return err;
@@ -173,6 +177,9 @@ void edge_destroy(struct edge *edge) {
         return;
     }
     conn_free_all(edge);
+    if (edge->ring != NULL) {
+        edge->ring->ops->destroy(edge->ring);
+    }
     for (u32 at = 0; at < edge->listener_count; at++) {
         if (edge->listener[at].fd >= 0) {
             close(edge->listener[at].fd);
@@ -353,21 +360,30 @@ static void turn(struct edge *edge, u64 timeout_ns) {
     settle_all(edge);
 }
 
-static void create_ring(struct edge *edge) {
+/* An epoll ring exists already; io_uring's belongs to the thread that makes it. */
+static bool have_ring(struct edge *edge) {
     char cause[256];
-    if (edge->kind == EDGE_URING && ring_uring_create(edge->options.connections_max, edge->wake_fd,
-                                                      &edge->ring, cause, sizeof cause) != ERR_OK) {
-        log_warn("edge_falls_back", "using=epoll cause=\"%s\"", cause);
-        edge->kind = EDGE_EPOLL;
+    if (edge->ring != NULL) {
+        return true;
     }
-    if (edge->kind == EDGE_EPOLL) {
-        check(ring_epoll_create(edge->options.connections_max, edge->wake_fd, &edge->ring, cause,
-                                sizeof cause) == ERR_OK);
+    if (ring_uring_create(edge->options.connections_max, edge->wake_fd, &edge->ring, cause,
+                          sizeof cause) == ERR_OK) {
+        return true;
     }
+    log_warn("edge_falls_back", "using=epoll cause=\"%s\"", cause);
+    edge->kind = EDGE_EPOLL;
+    if (ring_epoll_create(edge->options.connections_max, edge->wake_fd, &edge->ring, cause,
+                          sizeof cause) == ERR_OK) {
+        return true;
+    }
+    log_error("edge_stops", "cause=\"%s\"", cause);
+    return false;
 }
 
 void edge_run(struct edge *edge, u64 grace_ns) {
-    create_ring(edge);
+    if (!have_ring(edge)) {
+        return;
+    }
     edge->now_ns = clock_monotonic_ns();
     wheel_init(&edge->wheel, edge->now_ns);
     arm_listeners(edge);

@@ -9,9 +9,8 @@
 
 #include "base.h"
 
-#define WHEEL_SLOTS 512
-#define WHEEL_TICK_NS                                                                              \
-    ((u64)20000000) /* the wheel spans ten seconds; later ones are looked at twice */
+#define WHEEL_SLOTS 4096
+#define WHEEL_TICK_NS ((u64)4000000) /* spans 16 s; later deadlines are looked at twice */
 
 struct wheel_node {
     struct wheel_node *next;

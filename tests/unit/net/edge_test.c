@@ -8,14 +8,18 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -426,25 +430,47 @@ static void check_bounds(enum edge_kind kind) {
     expect(second, "answer");
     expect_end(second); /* now it is */
     wait_for(&server.closed, 2);
-    /* Descriptors run out: the client waits, and is served when there are some again. */
-    struct rlimit limit;
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    int highest = dup(0);
-    close(highest);
-    struct rlimit low = {(rlim_t)highest + 1, limit.rlim_max};
-    int waiting = connect_client(); /* takes the last one or is accepted before the change */
+    stop();
+}
+
+/* Descriptors run out: the client waits, and is served when there are some again. */
+static void check_descriptors(enum edge_kind kind) {
+    enum { FEW = 128 };
+    struct rlimit few = {FEW, FEW};
+    int spare[FEW];
+    u32 spares = 0;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    start_test_protocol(kind);
+    int first = connect_client();
+    put_and_wait(first, "e");
+    expect(first, "e");
+    while ((spare[spares] = dup(first)) >= 0) {
+        spares++;
+    }
+    close(spare[--spares]);
+    int waiting = connect_client();
     put(waiting, "e");
-    expect(waiting, "e");
-    int one_more = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-    close(one_more);
-    limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)1024);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    put(waiting, "e");
+    usleep(50000);
+    char none;
+    cr_assert_eq(recv(waiting, &none, 1, MSG_DONTWAIT), -1);
+    put(first, "still here");
+    expect(first, "still here");
+    cr_assert_lt(server.turns, 100, "does not spin");
+    while (spares > 0) {
+        close(spare[--spares]);
+    }
     expect(waiting, "e");
     close(waiting);
-    wait_for(&server.closed, 3);
+    close(first);
     stop();
+}
+
+Test(edge, uring_descriptors) {
+    check_descriptors(EDGE_URING);
+}
+
+Test(edge, epoll_descriptors) {
+    check_descriptors(EDGE_EPOLL);
 }
 
 Test(edge, uring_bounds) {
@@ -560,6 +586,47 @@ Test(edge, uring_http) {
 
 Test(edge, epoll_http) {
     check_http(EDGE_EPOLL);
+}
+
+/* From here on this process gets `error` for io_uring_setup(). */
+static void forbid_uring(u32 error) {
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {ARRAY_COUNT(steps), steps};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void check_forbidden(u32 error, const char *name) {
+    char why[256] = "";
+    struct edge *edge = NULL;
+    struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    struct edge_options options = options_of(EDGE_URING, &listener);
+    forbid_uring(error);
+    cr_assert_eq(edge_create(&options, &edge, why, sizeof why), ERR_SYSTEM);
+    cr_assert(strstr(why, "io_uring") != NULL && strstr(why, name) != NULL, "%s", why);
+    start_test_protocol(EDGE_AUTO);
+    int fd = connect_client();
+    put(fd, "echo");
+    expect(fd, "echo");
+    close(fd);
+    stop();
+}
+
+Test(edge, forbidden) {
+    check_forbidden(EPERM, "EPERM");
+}
+
+Test(edge, unknown_to_the_kernel) {
+    check_forbidden(ENOSYS, "ENOSYS");
+}
+
+Test(edge, no_locked_memory) {
+    check_forbidden(ENOMEM, "RLIMIT_MEMLOCK");
 }
 
 Test(edge, refusals) {
