@@ -1,8 +1,11 @@
 /* error.c: the two shapes of an error body, written in one place. */
 #include "api/error.h"
 
-#include <string.h>
+#include <stdatomic.h>
+#include <stdio.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "json/write.h"
 
 enum call_outcome error_reply(struct http_call *call, u16 status, const char *code,
@@ -63,6 +66,17 @@ enum call_outcome error_of(struct http_call *call, enum err err) {
     }
 }
 
+/* Joins what a user reports to a line of the log. */
+static void put_error_id(struct json_writer *json, const char *message) {
+    static _Atomic u32 count;
+    char id[32];
+    u32 number = atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+    snprintf(id, sizeof id, "%llx-%x", (unsigned long long)clock_wall_ms(), number);
+    log_error("client_error", "error_id=%s message=\"%s\"", id, message);
+    json_key(json, "errorId");
+    json_text(json, id);
+}
+
 enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
                                const char *message, const char *detail) {
     call->status = status;
@@ -80,6 +94,9 @@ enum call_outcome error_client(struct http_call *call, u16 status, const char *c
     if (detail != NULL) {
         json_key(&json, "detail");
         json_text(&json, detail);
+    }
+    if (status == 500) {
+        put_error_id(&json, message);
     }
     json_object_end(&json);
     json_object_end(&json);

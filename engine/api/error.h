@@ -20,7 +20,8 @@ enum call_outcome error_overloaded(struct http_call *call, const char *text);
 /* The reply an operating error of the engine stands for. */
 enum call_outcome error_of(struct http_call *call, enum err err);
 
-/* {"success":false,"error":{"code","message","detail"}}; `detail` may be NULL. */
+/* {"success":false,"error":{"code","message","detail"}}; `detail` may be NULL. A 500
+ * also has an errorId, which the log has too. */
 enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
                                const char *message, const char *detail);
 

@@ -15,6 +15,8 @@ const struct http_route routes_table[] = {
     {HTTP_POST, "/events/ingest", ingest_handle, HTTP_BODY_INGEST_MAX, SCOPE_EVENTS_WRITE},
     {HTTP_POST, "/api/v1/client/events", client_events_handle, HTTP_BODY_MANAGE_MAX,
      SCOPE_EVENTS_WRITE},
+    {HTTP_POST, "/api/events/test", test_event_handle, HTTP_BODY_MANAGE_MAX, SCOPE_EVENTS_WRITE},
+    {HTTP_POST, "/events/test", test_event_handle, HTTP_BODY_MANAGE_MAX, SCOPE_EVENTS_WRITE},
     GET_BOTH("/events", events_handle_list, SCOPE_EVENTS_READ),
     GET_BOTH("/events/{id}", events_handle_one, SCOPE_EVENTS_READ),
     GET_BOTH("/events/by-feature", by_handle_feature, SCOPE_EVENTS_READ),

@@ -17,6 +17,7 @@ enum call_outcome by_handle_customer(struct http_call *call);
 enum call_outcome by_handle_model(struct http_call *call);
 enum call_outcome by_handle_agent(struct http_call *call);
 enum call_outcome by_handle_cost_type(struct http_call *call);
+enum call_outcome test_event_handle(struct http_call *call);
 enum call_outcome traces_handle_list(struct http_call *call);
 enum call_outcome traces_handle_one(struct http_call *call);
 enum call_outcome pricing_handle_models(struct http_call *call);

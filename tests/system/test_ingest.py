@@ -1,6 +1,7 @@
 """POST /api/events/ingest: answers, every rule of a field, duplicates and conflicts."""
 
 import json
+from decimal import Decimal
 
 from harness import ensure, equal
 
@@ -195,3 +196,20 @@ def test_duplicate_across_endpoints(context):
         equal(client.send("POST", "/api/v1/client/events", single).status, 201, "single")
         got = client.ingest([with_(idempotencyKey="shared-2")])
         equal((got["accepted"], got["duplicates"]), (0, 1), "batch after single")
+
+
+def test_test_event(context):
+    with context.server() as server:
+        client = server.client()
+        reply = client.send("POST", "/api/events/test", {"featureKey": "first \"steps\""})
+        equal(reply.status, 200, "status (%r)" % reply.body[:200])
+        event = reply.json
+        equal((event["customer_id"], event["feature_key"], event["model"], event["input_tokens"],
+               event["output_tokens"], event["duration_ms"]),
+              ("test_customer", "first \"steps\"", "gpt-4o", 1000, 500, 500), "event")
+        equal(event["cost_amount"], Decimal("0.0075"), "cost")
+        equal(client.good("/api/events/%d" % event["id"])["timestamp"], event["timestamp"], "again")
+        for body in ("", "{", "[]", {}, {"featureKey": ""}, {"featureKey": 5},
+                     {"featureKey": "f" * 129}, {"featureKey": None}):
+            equal(client.send("POST", "/events/test", body).status, 400, repr(body))
+        equal(client.good("/api/events?limit=1")["total"], 1, "stored")
