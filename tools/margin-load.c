@@ -39,10 +39,10 @@ static const char usage[] =
     "                     request was due, so a server that stalls is not spared (default: as\n"
     "                     fast as answers come)\n"
     "  --query-rate N     beside it, N queries a second for the top 100 customers by margin\n"
-    "  --customers N, --features N, --models N   how many of each (default 100000, 40, 10)\n"
+    "  --customers N, --features N, --models N   how many of each (default 10000, 40, 10)\n"
     "  --duplicates N     events of a thousand that repeat an earlier key (default 0)\n"
     "  --spread           times over the last 30 days instead of now\n"
-    "  --seed N           another seed makes other keys (default: from the clock)\n"
+    "  --seed N           the seed of keys and content (default: new keys, the same content)\n"
     "  --json             the report as one JSON object\n"
     "  --help             this text\n"
     "\n"
@@ -175,7 +175,7 @@ static bool read_number_option(int option, const char *text, struct load_options
         out->duplicates = number("duplicates", text, 0, 1000);
         return true;
     case OPTION_SEED:
-        out->seed = number("seed", text, 0, UINT64_MAX);
+        out->seed = out->content_seed = number("seed", text, 0, UINT64_MAX);
         return true;
     default:
         return false;
@@ -390,7 +390,8 @@ int main(int argc, char **argv) {
                                           .threads = 1,
                                           .pipeline = 1,
                                           .batch = 1000,
-                                          .customers = 100000,
+                                          .content_seed = 1,
+                                          .customers = 10000,
                                           .features = 40,
                                           .models = 10};
     options.seed = (u64)clock_wall_ms();

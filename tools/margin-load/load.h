@@ -40,9 +40,10 @@ struct load_options {
     u64 customers;
     u64 features;
     u64 models;
-    u64 duplicates; /* per mille */
-    u64 seed;
-    bool spread; /* times over the last 30 days instead of now */
+    u64 duplicates;   /* per mille */
+    u64 seed;         /* of keys */
+    u64 content_seed; /* of everything else */
+    bool spread;      /* times over the last 30 days instead of now */
     bool json;
 };
 

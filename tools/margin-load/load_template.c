@@ -23,7 +23,7 @@ static struct generator make_generator(const struct load_options *options) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     i64 now_ms = (i64)now.tv_sec * 1000;
-    struct generator generator = generator_default(options->seed, now_ms - SPREAD_MS);
+    struct generator generator = generator_default(options->content_seed, now_ms - SPREAD_MS);
     generator.customers = (u32)options->customers;
     generator.features = (u32)options->features;
     generator.models = (u32)options->models;
