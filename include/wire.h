@@ -101,7 +101,8 @@
  *   U32       u32 an event (for small values that are not negative)
  *
  * Text is UTF-8 without NUL. Numbers: times and durations in ms, money in picodollars, usage in
- * micro-units, tokens as counts. The rules for each field are those of the JSON endpoint; an event
+ * micro-units, tokens as counts; properties and meta are JSON objects without space around them,
+ * meta's values strings. The rules for each field are those of the JSON endpoint; an event
  * that breaks one is refused alone, a batch whose structure or text encoding is broken as a whole.
  */
 #ifndef MARGIN_WIRE_H

@@ -60,9 +60,11 @@ static const struct ctl_command commands[] = {
      "usage: marginctl stats [options]\n\n" GLOBAL_HELP "\nexample:\n  marginctl stats\n"},
     {"verify", ctl_verify, "read a data directory's whole log again and check it",
      "usage: marginctl verify [DIR] [options]\n\n"
-     "Checks every checksum, rebuilds the figures from the events and, where --server is given,\n"
+     "Checks every checksum, rebuilds the figures from the events and, with --live or --server,\n"
      "compares them with the server's cell by cell. May run beside the server; for the comparison\n"
-     "no events should be coming in.\n\n" GLOBAL_HELP "\nexamples:\n  marginctl verify ./data\n"
+     "no events should be coming in.\n\n"
+     "  --live             compare with the server at its default address\n" GLOBAL_HELP
+     "\nexamples:\n  marginctl verify ./data\n"
      "  marginctl verify ./data --server 127.0.0.1:8081\n"},
     {"key", ctl_key, "make, list and revoke API keys",
      "usage: marginctl key create|list|revoke ID [options]\n\n"
@@ -94,6 +96,7 @@ enum option_code {
     OPTION_NAME,
     OPTION_SCOPES,
     OPTION_EXPIRES,
+    OPTION_LIVE,
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_FILTER /* and the dimension */
@@ -116,6 +119,7 @@ static const struct option long_options[] = {
     {"name", required_argument, NULL, OPTION_NAME},
     {"scopes", required_argument, NULL, OPTION_SCOPES},
     {"expires-days", required_argument, NULL, OPTION_EXPIRES},
+    {"live", no_argument, NULL, OPTION_LIVE},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"event-name", required_argument, NULL, OPTION_FILTER + WIRE_DIM_EVENT_NAME},
@@ -234,6 +238,8 @@ static bool read_option(int code, char *text, struct ctl_options *out) {
         return out->ascending = true;
     case OPTION_WATCH:
         return out->watch = true;
+    case OPTION_LIVE:
+        return out->server_given = true;
     case OPTION_OLDEST:
         return out->oldest = true;
     case OPTION_NAME:

@@ -41,6 +41,9 @@ static const struct rule rules[] = {
     {NUM_BIT(NUM_CACHE_WRITE), "cacheWriteTokens", "cacheWriteTokens is out of range"},
     {WRONG_PARTS, "", "cachedInputTokens and cacheWriteTokens exceed inputTokens"},
     {NUM_BIT(NUM_REASONING), "reasoningTokens", "reasoningTokens is out of range"},
+    {TEXT_BIT(TEXT_PROPERTIES), "properties",
+     "properties must be an object of at most 32 KiB, nested 16 levels deep"},
+    {TEXT_BIT(TEXT_META), "meta", "meta must be an object of at most 64 strings and 8 KiB"},
     {TEXT_BIT(TEXT_KEY), "idempotencyKey", "idempotencyKey must be 1 to 255 bytes"},
     {TEXT_BIT(TEXT_TRACE), "traceId", "traceId must be 1 to 128 bytes"},
     {TEXT_BIT(TEXT_SPAN), "spanId", "spanId must be 1 to 128 bytes"},
@@ -106,8 +109,7 @@ static enum err read_column_header(struct native *native, struct wire_reader *re
     column.bytes = wire_read_u32(reader);
     column.text_bytes = wire_read_u32(reader);
     usize fixed;
-    if (number < *least || number > WIRE_COLUMN_PRESENT || reserved != 0 ||
-        number == TEXT_PROPERTIES || number == TEXT_META || number == TEXT_REFS ||
+    if (number < *least || number > WIRE_COLUMN_PRESENT || reserved != 0 || number == TEXT_REFS ||
         !fixed_bytes(&column, number, native->count, &fixed)) {
         return refuse(native, at, "a column header is not valid");
     }
@@ -323,7 +325,8 @@ static u8 judge_entries(struct native *native, u32 text, u32 entries, const stru
         longest = MAX(longest, refs[i].bytes);
         shortest = MIN(shortest, refs[i].bytes);
     }
-    if (text != TEXT_COST_UNIT && longest <= bytes_max[text] && shortest > 0) {
+    bool inner = text == TEXT_COST_UNIT || text == TEXT_PROPERTIES || text == TEXT_META;
+    if (!inner && longest <= bytes_max[text] && shortest > 0) {
         return 0;
     }
     u8 any = 0;
@@ -333,6 +336,10 @@ static u8 judge_entries(struct native *native, u32 text, u32 entries, const stru
         verdict[i] = bytes > bytes_max[text] ? 1 : bytes == 0 ? 2 : 0;
         if (text == TEXT_COST_UNIT && native_text_lower_is_usd(data, bytes)) {
             verdict[i] |= 4;
+        }
+        if (verdict[i] == 0 && ((text == TEXT_PROPERTIES && !native_text_is_object(data, bytes)) ||
+                                (text == TEXT_META && !native_text_is_meta(data, bytes)))) {
+            verdict[i] = 1;
         }
         any |= verdict[i];
     }
@@ -494,5 +501,5 @@ enum err native_decode(struct event_batch *batch, struct slice payload, i64 now_
         take_out_wrong(&native, result);
     }
     result->count = batch->count;
-    return ERR_OK;
+    return result->messages.failed ? ERR_NO_MEMORY : ERR_OK;
 }

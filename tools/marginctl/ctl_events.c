@@ -206,7 +206,10 @@ static void write_json(struct buf *out, const struct margin_event *event) {
         }
     }
     for (u32 i = 0; i < WIRE_NUMS; i++) {
-        bool computed = (i == WIRE_NUM_COST && event->cost_source == COST_UNPRICED);
+        /* What was worked out from nothing would be given if the export were ingested again. */
+        bool computed = (i == WIRE_NUM_COST && (event->cost_source == COST_UNPRICED ||
+                                                event->cost_source == COST_NONE)) ||
+                        (i == WIRE_NUM_REVENUE && event->revenue_source == REVENUE_NONE);
         if ((event->present & WIRE_NUM_BIT(i)) != 0 && !computed) {
             json_key(&json, number_names[i].name);
             if (i == WIRE_NUM_TIME) {
