@@ -42,9 +42,13 @@ wants() { [[ $rows == *" $1 "* ]]; }
 
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
 
-repeat() { # repeat COMMAND...: the median of what it prints, run by run
+# repeat COMMAND...: sets `value` to the median of what it prints, run by run. Not in a subshell, for
+# the commands start and stop servers that this shell must know.
+repeat() {
     local i
-    for ((i = 0; i < runs; i++)); do "$@"; done | median
+    : >"$work/values"
+    for ((i = 0; i < runs; i++)); do "$@" >>"$work/values"; done
+    value=$(median <"$work/values")
 }
 
 divide() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.3g", a / b; else print "-" }'; }
@@ -72,8 +76,9 @@ bench_value() { # bench_value NAME: of a line `bench name=NAME value=V unit=U`
 
 start_server() { # on $work/data, as it is; sets http, wire, key
     local line='' i
+    : >"$work/server.log" # the line of a server before this one must not be found
     "$build/margind" --data-dir "$work/data" --http-listen 127.0.0.1:0 \
-        --wire-listen 127.0.0.1:0 2>"$work/server.log" &
+        --wire-listen 127.0.0.1:0 >/dev/null 2>"$work/server.log" &
     server=$!
     for ((i = 0; i < 6000; i++)); do
         line=$(grep -m1 'event=ready' "$work/server.log") && break
@@ -167,14 +172,17 @@ no_query_rate_run() { load http --seconds "$seconds" --customers 100000 | field 
 row 'figure (median of '"$runs"')' floor goal now 'reference'
 
 if wants decode || wants http; then
-    decode=$(repeat decode_run decode_predicted)
-    simdjson=$(repeat decode_run simdjson_ondemand)
+    repeat decode_run decode_predicted
+    decode=$value
+    repeat decode_run simdjson_ondemand
+    simdjson=$value
     simdjson_rate=$(divide 1000000000 "$simdjson")
     row 'JSON into columns, one thread, against simdjson' 1.0x 1.5x \
         "$(divide "$simdjson" "$decode")x" "$decode ns against $simdjson ns an event"
 fi
 if wants http || wants wire; then
-    http_rate=$(repeat http_run)
+    repeat http_run
+    http_rate=$value
 fi
 if wants http; then
     row 'HTTP end to end, against simdjson parsing alone' 0.3x 0.7x \
@@ -182,31 +190,37 @@ if wants http; then
         "$(human "$http_rate") events/s against $(human "$simdjson_rate")"
 fi
 if wants wire; then
-    wire_rate=$(repeat wire_run)
+    repeat wire_run
+    wire_rate=$value
     row 'native batches, against HTTP' 1.5x 3x "$(divide "$wire_rate" "$http_rate")x" \
         "$(human "$wire_rate") events/s"
 fi
 if wants single; then
-    single=$(repeat single_run)
+    repeat single_run
+    single=$value
     stop_server
-    plain=$(repeat nginx_run)
+    repeat nginx_run
+    plain=$value
     row 'single events, 256 connections, against nginx 204' 0.3x 0.8x \
         "$(divide "$single" "$plain")x" "$(human "$single") requests/s against $(human "$plain")"
 fi
 if wants point; then
     fresh_server
     load wire --events 1M >/dev/null
-    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' \
-        "$(human "$(repeat point_run)")/s"
+    repeat point_run
+    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' "$(human "$value")/s"
 fi
 if wants query; then
     fresh_server
     load wire --events 2M --spread --customers 100000 >/dev/null
-    p99=$(repeat query_p99_run 100)
+    repeat query_p99_run 100
+    p99=$value
     row 'top 100 of 100 000 by margin under full ingest, p99' '10 ms' '2 ms' \
         "$(divide "$p99" 1000000) ms"
-    with=$(repeat query_rate_run 1000)
-    without=$(repeat no_query_rate_run)
+    repeat query_rate_run 1000
+    with=$value
+    repeat no_query_rate_run
+    without=$value
     row 'ingest beside 1000 such queries a second' 0.8x 0.95x "$(divide "$with" "$without")x" \
         "$(human "$with") events/s against $(human "$without")"
 fi
