@@ -7,7 +7,6 @@
 #include "agg/state.h"
 
 #define MOVE_SLICE 512      /* rows moved while readers wait */
-#define MOVE_ROWS_MAX 32768 /* rows moved by one call */
 #define HOURS_KEPT (92 * 24)
 
 static const i64 edge_ms[EDGES] = {7 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS};
@@ -102,7 +101,7 @@ static void skip_empty(struct agg *agg, u32 edge, i64 target) {
 }
 
 static bool move_edges(struct agg *agg) {
-    u32 budget = MOVE_ROWS_MAX;
+    u32 budget = agg->advance_rows;
     for (u32 edge = 0; edge < EDGES; edge++) {
         i64 target = floor_to(agg->now - edge_ms[edge], HOUR_MS);
         skip_empty(agg, edge, target);

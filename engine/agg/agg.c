@@ -18,6 +18,7 @@
 
 #define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
 #define MINUTES_DEFAULT 180
+#define ADVANCE_ROWS 32768 /* about two milliseconds */
 #define MINUTES_MAX (7 * 24 * 60)
 
 struct array *agg_array(struct agg *agg, u32 id) {
@@ -91,6 +92,7 @@ static bool agg_init(struct agg *agg, const struct agg_options *options) {
     agg->seed = options->seed;
     agg->minutes_kept =
         options->minutes_kept == 0 ? MINUTES_DEFAULT : MIN(options->minutes_kept, (u32)MINUTES_MAX);
+    agg->advance_rows = options->advance_rows == 0 ? ADVANCE_ROWS : options->advance_rows;
     agg->oldest = INT64_MAX;
     agg->newest = INT64_MIN;
     width_init(&agg->width[WIDTH_MINUTE], MINUTE_MS);

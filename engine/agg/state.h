@@ -170,6 +170,7 @@ struct width_rows {
 struct agg {
     u64 seed;
     u32 minutes_kept;
+    u32 advance_rows;
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;

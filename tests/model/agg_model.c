@@ -104,9 +104,14 @@ static i64 random_tokens(void) {
     return one_in(12) ? EVENT_TOKENS_MAX - random_below(3) : random_below(5000);
 }
 
+static i64 hour_at_edge; /* if set, events of this hour are asked for */
+
 static i64 random_time(void) {
     static const i64 edges[] = {7 * DAY, 30 * DAY, 90 * DAY, 92 * DAY, 180 * MINUTE, HOUR};
     i64 time = now;
+    if (hour_at_edge != 0 && !one_in(8)) {
+        return hour_at_edge + (i64)(random_u64() % (u64)HOUR);
+    }
     switch (random_below(7)) {
     case 0:
         time = now + (i64)(random_u64() % (u64)EVENT_TIME_AHEAD_MS);
@@ -471,7 +476,8 @@ static void random_window(struct query *query) {
     case 0:
         break;
     case 1:
-        query->from = query_window_start(now, windows[random_below(7)]);
+        query->from =
+            query_window_start(now - (i64)random_below(3) * HOUR, windows[random_below(7)]);
         break;
     case 2: /* ragged */
         query->from = random_time();
@@ -687,9 +693,15 @@ static void send_events(struct event_batch *batch, u32 count, bool plain) {
         rows[i] = i;
     }
     require(agg_resolve(agg, batch, rows, count) == ERR_OK);
-    if (one_in(4)) { /* the log refused: everything again */
+    if (one_in(4)) { /* the log refused: everything again, without one event */
         agg_undo(agg);
         agg_unresolve(agg, batch, rows, count);
+        put_text(batch, 0, TEXT_CUSTOMER, "never seen");
+        require(agg_resolve(agg, batch, rows, count) == ERR_OK);
+        agg_undo(agg);
+        agg_unresolve(agg, batch, rows, count);
+        batch->present[0] &= ~TEXT_BIT(TEXT_CUSTOMER);
+        put_text(batch, 0, TEXT_CUSTOMER, texts[TEXT_CUSTOMER][first[0].dim[TEXT_CUSTOMER]]);
         require(agg_resolve(agg, batch, rows, count) == ERR_OK);
     }
     keep_defs();
@@ -720,6 +732,32 @@ static void let_time_pass(void) {
         break;
     }
     agg_advance(agg, now);
+}
+
+/* An hour passes an edge, a few rows at a time, while late events for it and questions come. */
+static void pass_edge(struct event_batch *batch) {
+    static const i64 ages[] = {7 * DAY, 30 * DAY, 90 * DAY};
+    i64 age = ages[random_below(3)];
+    while (one_in(2)) {
+        agg_advance(agg, now);
+    }
+    hour_at_edge = (now - age) / HOUR * HOUR;
+    send_events(batch, 200, false);
+    now += HOUR;
+    for (u32 round = 0; round < 12; round++) {
+        agg_advance(agg, now);
+        if (one_in(3)) {
+            send_events(batch, 1 + random_below(5), false);
+        }
+        struct query query = {.account = random_below(ACCOUNTS),
+                              .group_count = random_below(2),
+                              .group = {(u8)(one_in(2) ? DIM_CUSTOMER : DIM_EVENT_NAME)},
+                              .from = hour_at_edge + (one_in(2) ? HOUR : 0),
+                              .to = INT64_MAX,
+                              .limit = 100};
+        compare_query(&query);
+    }
+    hour_at_edge = 0;
 }
 
 /* --- snapshots -------------------------------------------------------------------------------- */
@@ -786,6 +824,12 @@ static void restart(struct event_batch *batch, const struct agg_options *options
     u32 first = from_log ? 0 : fact_count;
     u32 count = 0;
     struct piece *pieces = from_log ? NULL : copy_snapshot(batch, &count);
+    u32 known = agg_series_count(agg);
+    u32 *dims = malloc((known + 1) * sizeof(u32) * STORE_DIMS);
+    require(dims != NULL);
+    for (u32 i = 0; i < known; i++) {
+        memcpy(dims + i * STORE_DIMS, agg_series_dims(agg, i), sizeof(u32) * STORE_DIMS);
+    }
     agg_destroy(agg);
     require(agg_create(options, &agg) == ERR_OK);
     if (one_in(2)) {
@@ -798,6 +842,11 @@ static void restart(struct event_batch *batch, const struct agg_options *options
     free(pieces);
     require(from_log || agg_snapshot_loaded(agg) == ERR_OK);
     apply_tail(batch, first);
+    for (u32 i = 0; i < known; i++) { /* ids of values are what indexes on disk hold */
+        require(memcmp(dims + i * STORE_DIMS, agg_series_dims(agg, i), sizeof(u32) * STORE_DIMS) ==
+                0);
+    }
+    free(dims);
     if (one_in(2)) {
         agg_advance(agg, now);
     }
@@ -809,7 +858,9 @@ int main(int argc, char **argv) {
     now = (i64)1780000000000 + random_below(100000000);
     facts = malloc(EVENTS_MAX * sizeof *facts);
     require(facts != NULL);
-    struct agg_options options = {.seed = random_u64(), .minutes_kept = one_in(2) ? 0 : 1500};
+    struct agg_options options = {.seed = random_u64(),
+                                  .minutes_kept = one_in(2) ? 0 : 1500,
+                                  .advance_rows = one_in(2) ? 0 : 1 + random_below(20)};
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();
@@ -820,6 +871,9 @@ int main(int argc, char **argv) {
             random_query();
         }
         compare_trace_list();
+        if (one_in(3)) {
+            pass_edge(batch);
+        }
         if (one_in(8)) {
             restart(batch, &options, one_in(4));
         }
