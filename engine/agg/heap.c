@@ -11,7 +11,7 @@
 #define SEGMENT_HEAD 64 /* keeps pieces aligned to cache lines */
 #define LARGE_BYTES (16 * MIB)
 
-static struct heap_segment *map_segment(usize bytes) {
+static void *map_segment(usize bytes) {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
@@ -25,28 +25,26 @@ void heap_init(struct heap *heap) {
     *heap = (struct heap){0};
 }
 
-static void unmap_all(struct heap_segment *segment, bool spare) {
+void heap_destroy(struct heap *heap) {
+    struct heap_segment *segment = heap->segments;
     while (segment != NULL) {
         struct heap_segment *next = segment->next;
-        munmap(segment, spare ? SEGMENT_BYTES : segment->bytes);
+        munmap(segment, segment->bytes);
         segment = next;
     }
-}
-
-void heap_destroy(struct heap *heap) {
-    unmap_all(heap->segments, false);
-    unmap_all(heap->spare, true);
+    for (u32 i = 0; i < heap->spare_count; i++) {
+        munmap(heap->spare[i], SEGMENT_BYTES);
+    }
     *heap = (struct heap){0};
 }
 
 bool heap_reserve(struct heap *heap, usize bytes) {
     while (heap->left + heap->spare_bytes < bytes) {
-        struct heap_segment *segment = map_segment(SEGMENT_BYTES);
+        void *segment = heap->spare_count < HEAP_SPARES_MAX ? map_segment(SEGMENT_BYTES) : NULL;
         if (segment == NULL) {
             return false;
         }
-        segment->next = heap->spare;
-        heap->spare = segment;
+        heap->spare[heap->spare_count++] = segment; /* writing into it would make pages of it */
         heap->spare_bytes += SEGMENT_BYTES - LARGE_BYTES; /* the tail of each may go unused */
     }
     return true;
@@ -72,9 +70,9 @@ static void keep_rest(struct heap *heap) {
 }
 
 static bool next_segment(struct heap *heap) {
-    struct heap_segment *segment = heap->spare;
-    if (segment != NULL) {
-        heap->spare = segment->next;
+    struct heap_segment *segment;
+    if (heap->spare_count > 0) {
+        segment = heap->spare[--heap->spare_count];
         heap->spare_bytes -= SEGMENT_BYTES - LARGE_BYTES;
     } else {
         segment = map_segment(SEGMENT_BYTES);

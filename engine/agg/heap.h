@@ -12,6 +12,8 @@
 
 #define HEAP_CLASSES 27 /* 64 B << class; the last is 4 GiB */
 
+#define HEAP_SPARES_MAX 128 /* segments of 64 MiB */
+
 struct heap_segment {
     struct heap_segment *next;
     usize bytes;
@@ -20,7 +22,8 @@ struct heap_segment {
 struct heap {
     void *free[HEAP_CLASSES];      /* recycled pieces, linked through their first word */
     struct heap_segment *segments; /* all, the one being cut first */
-    struct heap_segment *spare;    /* reserved, untouched, each HEAP_SEGMENT_BYTES */
+    void *spare[HEAP_SPARES_MAX];  /* segments reserved and not touched yet */
+    u32 spare_count;
     usize spare_bytes;
     char *at; /* what is left of the first segment */
     usize left;

@@ -41,19 +41,13 @@ void delta_read(struct delta *delta, const struct event_batch *batch, u32 index)
     u64 cached = (u64)number_of(batch, index, NUM_CACHED);
     u64 cache_write = (u64)number_of(batch, index, NUM_CACHE_WRITE);
     u64 duration = (u64)number_of(batch, index, NUM_DURATION);
-    delta->row = (struct row){
-        .cost = cost,
-        .revenue = revenue,
-        .usage = usage,
-        .duration_ms = (u32)duration,
-        .input = (u32)input,
-        .output = (u32)output,
-        .cached = (u32)cached,
-        .cache_write = (u32)cache_write,
-        .events = 1,
-        .durations = event_has_number(batch, index, NUM_DURATION),
-        .unpriced = batch->cost_source[index] == COST_UNPRICED,
-    };
+    u64 durations = event_has_number(batch, index, NUM_DURATION);
+    u64 unpriced = batch->cost_source[index] == COST_UNPRICED;
+    delta->pairs[0] = (row_pair){(u64)cost, (u64)revenue};
+    delta->pairs[1] = (row_pair){(u64)usage, duration & UINT32_MAX};
+    delta->pairs[2] =
+        (row_pair){(input & UINT32_MAX) | output << 32, (cached & UINT32_MAX) | cache_write << 32};
+    delta->pairs[3] = (row_pair){1 | durations << 16 | unpriced << 32, 0};
     delta->wide = (input | output | cached | cache_write | duration) >= TOKENS_MAX ||
                   !money_fits(cost) || !money_fits(revenue) || !money_fits(usage);
     if (unlikely(delta->wide)) {

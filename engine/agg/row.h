@@ -51,9 +51,16 @@ struct sums {
 };
 _Static_assert(sizeof(struct sums) == 112, "no padding, for snapshots");
 
-/* What one event adds. */
+/* Two of the eight words of a row. */
+typedef u64 row_pair __attribute__((vector_size(16), may_alias));
+
+/* What one event adds. Written in the pieces in which it is read, or the processor could not pass
+ * the one on to the other without a detour through the cache. */
 struct delta {
-    struct row row;   /* defined if !wide */
+    union {
+        struct row row; /* defined if !wide, its money always */
+        row_pair pairs[4];
+    };
     struct sums sums; /* defined if wide */
     bool wide;        /* a field is out of a row's range */
 };
@@ -82,8 +89,6 @@ void row_merge(struct row *row, const struct row *from, struct array *wides);
 /* Row and wide sum together. */
 void row_read(const struct row *row, const struct array *wides, struct sums *sums);
 
-typedef u64 row_pair __attribute__((vector_size(16), may_alias));
-
 /* Adds an event. The row must have been opened with array_edit(). */
 static inline void row_add(struct row *row, const struct delta *delta, struct array *wides) {
     const row_pair high = {(u64)1 << 63, (u64)1 << 63};
@@ -92,7 +97,7 @@ static inline void row_add(struct row *row, const struct delta *delta, struct ar
     const row_pair token_high = {0x8000000080000000u, 0x8000000080000000u};
     const row_pair count_high = {0x0000800080008000u, 0};
     row_pair *out = (row_pair *)(void *)row;
-    const row_pair *in = (const row_pair *)(const void *)&delta->row;
+    const row_pair *in = delta->pairs;
     row_pair money = out[0] + in[0];
     row_pair usage = out[1] + in[1];
     row_pair tokens = out[2] + in[2]; /* 32-bit lanes stay below 2^32: no carry between them */
