@@ -202,8 +202,8 @@ static void put_plain_request(struct output *output, const struct customer *cust
     end_event(output);
 }
 
-/* A trace: the root carries the revenue, its children the costs: a look-up by embedding, model
- * calls, and tools between them. */
+/* A trace: a root, and its children: a look-up by embedding, model calls that share the revenue,
+ * and tools between them. */
 static void put_agent_request(struct output *output, const struct customer *customer,
                               const struct feature *feature, i64 time_ms) {
     u64 trace = next_random(&output->random);
@@ -211,7 +211,6 @@ static void put_agent_request(struct output *output, const struct customer *cust
     i64 at = time_ms;
     begin_event(output, customer, feature, feature->event, at);
     put_trace(trace, span++, feature->agent);
-    put_dollars("revenueAmount", (u64)feature->price * customer->plan_percent / 100);
     end_event(output);
 
     begin_event(output, customer, feature, "retrieval.embed", at += 15);
@@ -227,6 +226,7 @@ static void put_agent_request(struct output *output, const struct customer *cust
         begin_event(output, customer, feature, "llm.call", at);
         put_trace(trace, span++, feature->agent);
         at += put_call(output, customer, feature);
+        put_dollars("revenueAmount", (u64)feature->price * customer->plan_percent / 100 / calls);
         end_event(output);
         if (feature->tool_micro > 0) {
             begin_event(output, customer, feature, "tool.web_search", at);
