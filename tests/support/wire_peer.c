@@ -1,3 +1,4 @@
+/* wire_peer.c: see wire_peer.h. */
 #include "wire_peer.h"
 
 #include <stdlib.h>
