@@ -41,6 +41,14 @@ static const struct ctl_command commands[] = {
      "  --watch            again every 2 seconds\n" FILTERS_HELP GLOBAL_HELP
      "\nexamples:\n  marginctl top customers --ascending --limit 10\n"
      "  marginctl top models --window 24h --by cost --watch\n"},
+    {"watch", ctl_watch, "follow the figures of the account, or of one customer, feature...",
+     "usage: marginctl watch [options]\n\n"
+     "Prints the figures now, then again whenever they change, at most twice a second.\n\n"
+     "  --window W         1h, 24h, 7d, 30d, 90d or all (default 30d)\n"
+     "  --limit N          stop after so many lines\n"
+     "  --customer, --feature, --model, --provider, --event-name, --cost-type, --source TEXT\n"
+     "                     one of them: what to follow instead of the whole account\n" GLOBAL_HELP
+     "\nexample:\n  marginctl watch --customer acme --window 24h\n"},
     {"events", ctl_events, "list events, newest first",
      "usage: marginctl events [options]\n\n"
      "  --limit N          events (default 20)\n"

@@ -61,6 +61,7 @@ struct ctl_command {
 
 int ctl_ingest(const struct ctl_options *options, int argc, char **argv);
 int ctl_top(const struct ctl_options *options, int argc, char **argv);
+int ctl_watch(const struct ctl_options *options, int argc, char **argv);
 int ctl_stats(const struct ctl_options *options, int argc, char **argv);
 int ctl_events(const struct ctl_options *options, int argc, char **argv);
 int ctl_trace(const struct ctl_options *options, int argc, char **argv);
