@@ -42,13 +42,14 @@ wants() { [[ $rows == *" $1 "* ]]; }
 
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
 
-# repeat COMMAND...: sets `value` to the median of what it prints, run by run. Not in a subshell, for
-# the commands start and stop servers that this shell must know.
+# repeat COMMAND...: sets `value` to the median of what it prints, run by run. Not in a subshell,
+# for the commands start and stop servers that this shell must know.
 repeat() {
     local i
     : >"$work/values"
     for ((i = 0; i < runs; i++)); do "$@" >>"$work/values"; done
     value=$(median <"$work/values")
+    value=${value:-0}
 }
 
 divide() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.3g", a / b; else print "-" }'; }

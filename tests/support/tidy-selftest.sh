@@ -157,6 +157,9 @@ expect "event.h:1: nobody includes this header"
 put include/x.h '/* A. */' '#define E_H'
 event '#include "x.h"'
 expect "x.h:1: no include guard"
+put include/x.h '/* A; tidy: allow inclusion, once for each size. */' 'E_NAME'
+event '#include "x.h"'
+expect_none "a header that is included again and again"
 put include/x.h '/* A. */' '#ifndef BUF_H' '#define BUF_H' '#endif'
 event '#include "x.h"'
 expect "x.h:1: has the include guard of engine/base/buf.h"
