@@ -166,11 +166,11 @@ tidy: $(BUILD)/tidy  ## style and layering
 # --- running and installing ----------------------------------------------------------------------------
 
 run: all  ## start the server on ./data with sample events
-	tools/run.sh $(BUILD)
+	@tools/run.sh $(BUILD)
 
 bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figure with its ratio
 	@tools/deps.sh bench
-	bench/run.sh $(BUILD)
+	@bench/run.sh $(BUILD)
 
 install: all  ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib
