@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK EVENT_BATCH_MAX
@@ -259,6 +260,12 @@ int main(int argc, char **argv) {
     print("storage_merge", (double)merge_ns / (double)stats.events, "ns/event");
     store_get_stats(store, &stats);
     print("storage_disk", (double)stats.log_bytes / (double)stats.events, "bytes/event");
+    struct stat file;
+    char path[64];
+    snprintf(path, sizeof path, "%s/log/data.mdb", dir);
+    if (stat(path, &file) == 0) {
+        print("storage_file", (double)file.st_size / (double)stats.events, "bytes/event");
+    }
     print("storage_payload", (double)stats.payload_bytes / (double)stats.events, "bytes/event");
     bench_scans(store);
     store_close(store);

@@ -39,8 +39,9 @@ struct store_options {
     bool skip_sync;      /* benchmarks of the path above the disk only; never a server default */
 
     /* The value ids (by enum store_dim) of a series, for the indexes; the engine owns them. Called
-     * on any thread for series that store_append() or store_scan has passed. Lifetime: the store's.
-     */
+     * on any thread for series that store_append() or store_scan has passed. Segments keep value
+     * ids in their indexes: replaying the log must give the same ids. NULL (tools): no filters by
+     * dimension, no indexes. Lifetime: the store's. */
     const u32 *(*series_dims)(void *context, u32 series);
     void *context;
 };
@@ -73,12 +74,15 @@ struct store_group {
 /* The id the next event gets: 1 on an empty log. */
 u64 store_next_id(const struct store *store);
 
-/* Encodes the group as one block and commits it with sync. ERR_OK: durable. ERR_NO_SPACE: nothing
- * was written and the same group may be tried again. ERR_IO: what the disk holds is unknown; the
+/* Encodes the group as one block and commits it with sync. ERR_OK: durable. ERR_NO_SPACE,
+ * ERR_NO_MEMORY: nothing was written and the same group may be tried again. ERR_LIMIT: the group's
+ * texts are too large for a block; nothing was written. ERR_IO: what the disk holds is unknown; the
  * caller must stop the process. */
 enum err store_append(struct store *store, const struct store_group *group);
 
-/* Merges waiting small blocks into one segment, if enough wait. Sets *did. */
+/* Merges waiting small blocks into one segment, if enough wait. Sets *did. Errors as
+ * store_append(); after ERR_NO_SPACE and ERR_NO_MEMORY the log is as before. An append waits for
+ * the merge's commit alone, never for its coding. */
 enum err store_merge(struct store *store, bool *did);
 
 /* --- reading -------------------------------------------------------------------------------- */
@@ -113,9 +117,10 @@ enum err store_scan_open(struct store *store, const struct store_scan_options *o
 
 /* Gives the next matching events, in order, at most EVENT_BATCH_MAX; the batch and its text belong
  * to the scan, last until the next call, and may be written to until then. batch->count 0 with
- * ERR_OK: the end. With want_defs, *defs are the definitions to apply before the batch's events. A
- * damaged block gives ERR_CORRUPT once, with its range in *damage; calling again goes on behind it.
- */
+ * ERR_OK: the end. With want_defs, *defs are the definitions to apply before the batch's events
+ * (the empty batch at the end may have some, too). A damaged part of a block, or all of it, gives
+ * ERR_CORRUPT once, with its range in *damage; calling again goes on behind it. Rows that a filter
+ * leaves out are not looked at, so damage there goes unseen. */
 struct store_damage {
     u64 id_from;
     u64 id_to;

@@ -285,6 +285,10 @@ static enum err text_read(struct frame *frame, struct event_batch *batch, u32 te
     }
     struct text_ref *out = batch->ref[text] + frame->at;
     struct text_ref *refs = count == frame->rows ? out : frame->reader->refs;
+    if (section.bytes == 0) {
+        frame->what = "texts are missing";
+        return ERR_CORRUPT;
+    }
     err = text_unpack(frame->reader->text, (const u8 *)section.data, section.bytes, count, sink,
                       refs);
     if (err != ERR_OK) {

@@ -307,10 +307,12 @@ static bool unpack_delta(const u8 *at, const u8 *end, i64 *values, u32 count) {
 }
 
 bool column_constant(const u8 *data, usize bytes, i64 *value) {
+    if (bytes < 2 || data[0] != CODING_CONSTANT) {
+        return false;
+    }
     const u8 *at = data + 1;
     u64 coded;
-    if (bytes < 2 || data[0] != CODING_CONSTANT || !varint_get(&at, data + bytes, &coded) ||
-        at != data + bytes) {
+    if (!varint_get(&at, data + bytes, &coded) || at != data + bytes) {
         return false;
     }
     *value = unzigzag(coded);

@@ -21,6 +21,7 @@ struct merge {
     u32 accounts[EVENT_BATCH_MAX];
     u32 rows[EVENT_BATCH_MAX]; /* 0, 1, 2... */
     struct log_run run;
+    u64 full_next_id; /* the log's end when a merge found no space; 0: it did not */
 };
 
 enum err merge_create(struct log *log, scan_series_dims series_dims, void *context,
@@ -185,7 +186,9 @@ enum err merge_step(struct merge *merge, bool *did) {
     struct slice index = {NULL, 0};
     struct block_header header;
     *did = false;
-    if (!log_pick_run(merge->log, &merge->run)) {
+    /* Without space a merge is tried again only once appends have shown that there is some. */
+    u64 next_id = log_next_id(merge->log);
+    if (next_id == merge->full_next_id || !log_pick_run(merge->log, &merge->run)) {
         return ERR_OK;
     }
     block_begin(merge->builder, merge->run.kind, merge->run.first_id);
@@ -209,6 +212,7 @@ enum err merge_step(struct merge *merge, bool *did) {
     if (err == ERR_OK) {
         err = log_replace(merge->log, &merge->run, block, &header, index);
     }
+    merge->full_next_id = err == ERR_NO_SPACE ? next_id : 0;
     *did = err == ERR_OK;
     return err;
 }

@@ -722,8 +722,11 @@ static enum err unpack_plain(struct text_reader *reader, struct input in, u32 co
 enum err text_unpack(struct text_reader *reader, const u8 *data, usize bytes, u32 count,
                      struct text_sink *sink, struct text_ref *refs) {
     check(count > 0 && count <= FRAME_ROWS_MAX);
+    if (bytes == 0) {
+        return ERR_CORRUPT;
+    }
     struct input in = {data, data + bytes};
-    if (bytes == 0 || data[0] != CODING_DICTIONARY) {
+    if (data[0] != CODING_DICTIONARY) {
         return unpack_plain(reader, in, count, sink, refs);
     }
     in.at++;
