@@ -11,6 +11,7 @@
 #include "api/params.h"
 #include "api/routes.h"
 #include "api/slow.h"
+#include "json/time.h"
 
 typedef void (*write_row)(struct json_writer *json, const struct agg *agg,
                           const struct query *query, const struct query_row *row);
@@ -132,6 +133,20 @@ static void write_rows(struct http_call *call, const struct by *by, const struct
     }
 }
 
+/* The answers are arrays, so the bounds that were used stand in headers; none: no bound. */
+static void put_bound(struct http_call *call, const char *name, i64 time_ms) {
+    char text[TIME_TEXT_BYTES];
+    if (time_ms != INT64_MIN && time_ms != INT64_MAX) {
+        time_format(time_ms, text);
+        buf_put_format(&call->headers, "%s: %.*s\r\n", name, (int)sizeof text, text);
+    }
+}
+
+static void put_bounds(struct http_call *call, i64 from, i64 to) {
+    put_bound(call, "X-Window-From", from);
+    put_bound(call, "X-Window-To", to);
+}
+
 static void answer(struct http_call *call, u32 account) {
     const struct by *by = call->user;
     struct context *context = call->context;
@@ -145,6 +160,7 @@ static void answer(struct http_call *call, u32 account) {
     } else if (err != ERR_OK) {
         error_of(call, err);
     } else {
+        put_bounds(call, result.from, result.to);
         write_rows(call, by, &query, &result);
         query_result_free(&result);
     }
@@ -160,6 +176,7 @@ static void answer_agents(struct http_call *call, u32 account) {
     if (err != ERR_OK) {
         error_of(call, err);
     } else {
+        put_bounds(call, query.from, query.to);
         struct json_writer json = json_writer(&call->reply);
         json_array_begin(&json);
         for (u32 i = 0; i < agents.count; i++) {

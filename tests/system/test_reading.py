@@ -152,6 +152,22 @@ def test_windows(context):
                      book.by_customer(None, start + DAY))
 
 
+def test_bounds_are_stated(context):
+    with context.server() as server:
+        client = server.client()
+        for path in ("by-feature", "by-agent", "by-cost-type"):
+            reply = client.get("/api/events/%s?date_from=2026-05-01&date_to=2026-05-02" % path)
+            equal((reply.headers["X-Window-From"], reply.headers["X-Window-To"]),
+                  ("2026-05-01T00:00:00.000Z", "2026-05-03T00:00:00.000Z"), path)
+            reply = client.get("/api/events/%s?days=all" % path)
+            equal((reply.headers["X-Window-From"], reply.headers["X-Window-To"]), (None, None),
+                  path)
+            before = figures.window(7)
+            reply = client.get("/api/events/%s?days=7" % path)
+            ensure(oracle.parse_ms(reply.headers["X-Window-From"]) in (before, figures.window(7)),
+                   path)
+
+
 def test_unknown_ids(context):
     with context.server() as server:
         client = server.client()
