@@ -103,8 +103,15 @@ $(addprefix $(BUILD)/replay-,$(FUZZERS)): $(BUILD)/replay-%: $(BUILD)/tests/fuzz
 	$(LINK)
 $(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -fsanitize=fuzzer
-$(addprefix $(BUILD)/bench-,$(BENCHES)): $(BUILD)/bench-%: $(BUILD)/bench/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+$(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))): $(BUILD)/bench-%: $(BUILD)/bench/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lm
+# The one C++ file: simdjson, the parser to beat.
+$(BUILD)/bench/simdjson_peer.o: bench/simdjson_peer.cc
+	@mkdir -p $(@D)
+	@tools/deps.sh bench
+	g++ -std=c++17 -O2 -Wall -Wextra -c $< -o $@
+$(BUILD)/bench-decode: $(BUILD)/bench/decode.o $(BUILD)/bench/simdjson_peer.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) -lsimdjson -lstdc++ -lm
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

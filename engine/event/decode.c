@@ -26,7 +26,8 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
     field_table_init(&decoder->client, client_rules, 0, CLIENT_FIELDS_TOP);
     field_table_init(&decoder->cost_input, client_rules, CLIENT_FIELDS_TOP,
                      CLIENT_FIELDS - CLIENT_FIELDS_TOP);
-    decoder_configure(decoder, scan_best(), true);
+    /* Without vectors, listing the quotes costs more than prediction saves. */
+    decoder_configure(decoder, scan_best(), scan_best() != &scan_scalar);
     *out = decoder;
     return ERR_OK;
 }

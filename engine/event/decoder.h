@@ -21,7 +21,8 @@ struct decoder {
 };
 
 /* Whether event fields may be read by prediction, and with which kernel: for tests and benchmarks,
- * which compare them. The default is prediction with the best kernel. */
+ * which compare them. The default is the best kernel, and prediction if it
+ * is a vector kernel. */
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict);
 
 /* The `events` array of one body on its way into the batch. */
