@@ -65,7 +65,7 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 
 # The checker stands alone, so that it runs while the rest does not build.
 $(BUILD)/tidy: $(BUILD)/tools/tidy.o $(call objects,$(wildcard tools/tidy/*.c))
-	$(CC) $(LDFLAGS) $^ -o $@
+	@echo "LD $@" && $(CC) $(LDFLAGS) $^ -o $@
 
 # Data the product carries: model prices now, dashboard assets later.
 EMBED_FILES := $(wildcard engine/price/data/*.json)
@@ -167,8 +167,8 @@ crash: deps-test all  ## kill the server under load, check every acknowledged ev
 	python3 tests/crash/run.py --build $(BUILD)
 
 tidy: $(BUILD)/tidy  ## style and layering
-	tests/support/tidy-selftest.sh $(BUILD)/tidy
-	$(BUILD)/tidy --layers "$(LAYERS)" --layers-storage "$(LAYERS_STORAGE)" .
+	@tests/support/tidy-selftest.sh $(BUILD)/tidy
+	@$(BUILD)/tidy --layers "$(LAYERS)" --layers-storage "$(LAYERS_STORAGE)" .
 
 # --- running and installing ----------------------------------------------------------------------------
 
