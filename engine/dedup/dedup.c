@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFETCH_AHEAD 24 /* claims between asking for a cache line and using it */
+#define GROUP 32 /* claims whose cache lines are asked for together */
 #define UNDO_FIRST COMMIT_GROUP_EVENTS_MAX
 #define MERGE_ENTRIES 8192 /* moved from delta to main in one settle, about */
 
@@ -28,6 +28,7 @@ struct dedup {
     struct set delta;
     u64 delta_count; /* entries in delta */
     u32 merge_part;  /* where moving delta goes on */
+    bool grown;      /* a partition grew in this call: buckets looked up before it are others */
 
     struct claim *undo; /* claims since the last settle */
     u32 undo_count;
@@ -140,21 +141,26 @@ static __attribute__((noinline)) enum err grow(struct dedup *dedup, struct set *
     u32 index = set_part_of(claim.high);
     bool found;
     enum err err = set_part_grow(set, &set->part[index]);
+    dedup->grown = true;
     publish_bytes(dedup);
     *entry = set_seek(&set->part[index], claim.high, claim.low, &found);
     return err;
+}
+
+static inline struct set_entry *home_of(const struct set *set, u64 high) {
+    return set_home(&set->part[set_part_of(high)], high);
 }
 
 static inline enum dedup_verdict verdict_of(const struct set_entry *entry, u32 digest) {
     return entry->digest == digest ? DEDUP_DUPLICATE : DEDUP_CONFLICT;
 }
 
-/* Claims the key in one set. */
-static inline enum err claim_in(struct dedup *dedup, struct set *set, struct claim claim,
-                                u32 digest, u8 *verdict) {
+/* Claims the key in one set; `home` is its bucket there. */
+static inline enum err claim_in(struct dedup *dedup, struct set *set, struct set_entry *home,
+                                struct claim claim, u32 digest, u8 *verdict) {
     struct set_part *part = &set->part[set_part_of(claim.high)];
     bool found;
-    struct set_entry *entry = set_seek(part, claim.high, claim.low, &found);
+    struct set_entry *entry = set_seek_from(part, home, claim.high, claim.low, &found);
     if (found) {
         *verdict = (u8)verdict_of(entry, digest);
         return ERR_OK;
@@ -183,46 +189,79 @@ static enum err claim_in_two(struct dedup *dedup, bool frozen, struct claim clai
         *verdict = (u8)verdict_of(entry, digest);
         return ERR_OK;
     }
-    enum err err = claim_in(dedup, frozen ? &dedup->delta : &dedup->main, claim, digest, verdict);
+    struct set *set = frozen ? &dedup->delta : &dedup->main;
+    enum err err = claim_in(dedup, set, home_of(set, claim.high), claim, digest, verdict);
     dedup->delta_count += frozen && err == ERR_OK && *verdict == DEDUP_NEW;
     return err;
 }
 
-static inline __attribute__((always_inline)) void
-prefetch(const struct dedup *dedup, const struct event_batch *batch, u32 index, bool two) {
-    u64 high = claim_of(batch->key_hash[index]).high;
-    set_prefetch(&dedup->main, high);
-    if (two) {
-        set_prefetch(&dedup->delta, high);
+/* Finds the buckets of a group of events in main and asks for them. */
+SET_PREFETCHER void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
+                                   u32 from, u32 to, bool two, struct set_entry **home) {
+    for (u32 i = from; i < to; i++) {
+        home[i - from] = home_of(&dedup->main, claim_of(batch->key_hash[i]).high);
+        set_prefetch(home[i - from]);
     }
+    for (u32 i = from; i < to && two; i++) {
+        set_prefetch(home_of(&dedup->delta, claim_of(batch->key_hash[i]).high));
+    }
+}
+
+static inline enum err claim_event(struct dedup *dedup, const struct event_batch *batch, u32 index,
+                                   struct set_entry *home, u8 *verdict) {
+    if (!event_has_text(batch, index, TEXT_KEY)) {
+        *verdict = DEDUP_NEW;
+        return ERR_OK;
+    }
+    struct claim claim = claim_of(batch->key_hash[index]);
+    if (unlikely(dedup->grown)) {
+        home = home_of(&dedup->main, claim.high);
+    }
+    return claim_in(dedup, &dedup->main, home, claim, batch->digest[index], verdict);
+}
+
+static enum err claim_event_in_two(struct dedup *dedup, const struct event_batch *batch, u32 index,
+                                   bool frozen, u8 *verdict) {
+    if (!event_has_text(batch, index, TEXT_KEY)) {
+        *verdict = DEDUP_NEW;
+        return ERR_OK;
+    }
+    struct claim claim = claim_of(batch->key_hash[index]);
+    return claim_in_two(dedup, frozen, claim, batch->digest[index], verdict);
+}
+
+/* Decides events in groups: while one is decided, the buckets of the next are on their way. */
+static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 end,
+                          u8 *verdict) {
+    struct set_entry *home[2][GROUP];
+    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
+    bool two = frozen || dedup->delta_count > 0;
+    enum err err = ERR_OK;
+    u32 turn = 0;
+    dedup->grown = false;
+    prefetch_group(dedup, batch, first, MIN(end, first + GROUP), two, home[turn]);
+    for (u32 from = first; from < end && err == ERR_OK; from += GROUP, turn ^= 1) {
+        u32 to = MIN(end, from + GROUP);
+        prefetch_group(dedup, batch, to, MIN(end, to + GROUP), two, home[turn ^ 1]);
+        for (u32 i = from; i < to; i++) {
+            set_prefetch_next(home[turn][i - from]);
+        }
+        for (u32 i = from; i < to && err == ERR_OK; i++) {
+            u8 *answer = &verdict[i - first];
+            err = likely(!two) ? claim_event(dedup, batch, i, home[turn][i - from], answer)
+                               : claim_event_in_two(dedup, batch, i, frozen, answer);
+        }
+    }
+    return err;
 }
 
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict) {
     check(first <= batch->count && count <= batch->count - first);
-    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
-    bool two = frozen || dedup->delta_count > 0;
     u32 kept = dedup->undo_count;
-    u32 end = first + count;
     enum err err = reserve_undo(dedup, count);
-    for (u32 i = first; i < MIN(end, first + PREFETCH_AHEAD); i++) {
-        prefetch(dedup, batch, i, two);
-    }
-    for (u32 i = first; i < end && err == ERR_OK; i++) {
-        if (i + PREFETCH_AHEAD < end) {
-            prefetch(dedup, batch, i + PREFETCH_AHEAD, two);
-        }
-        if (!event_has_text(batch, i, TEXT_KEY)) {
-            verdict[i - first] = DEDUP_NEW;
-            continue;
-        }
-        struct claim claim = claim_of(batch->key_hash[i]);
-        u8 *answer = &verdict[i - first];
-        if (likely(!two)) {
-            err = claim_in(dedup, &dedup->main, claim, batch->digest[i], answer);
-        } else {
-            err = claim_in_two(dedup, frozen, claim, batch->digest[i], answer);
-        }
+    if (err == ERR_OK) {
+        err = claim_all(dedup, batch, first, first + count, verdict);
     }
     if (err != ERR_OK) {
         take_back(dedup, kept);

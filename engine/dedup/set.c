@@ -5,29 +5,38 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PART_RESERVED (256 * MIB) /* 64 GiB in all: three billion keys */
-#define FIRST_SIZE (2 * PAGE)     /* of a partition, and up to twice as much */
+#define PART_BYTES_MAX (256 * MIB) /* 64 GiB in all: three billion keys */
+
+/* Distance of the partitions. Were it a power of two, pages at the same place of all partitions
+ * would share the few places a translation buffer has for them; so it is odd, both in huge and in
+ * small pages. */
+#define PART_STRIDE (PART_BYTES_MAX + 3 * HUGE_PAGE + 17 * PAGE)
+#define SET_BYTES (SET_PARTS * PART_STRIDE)
+#define FIRST_SIZE (2 * PAGE) /* of a partition, and up to twice as much */
 #define SPARE_BUCKETS 32
-#define LIMIT_OF_8 7 /* eighths of the buckets' entries in use before it grows */
+#define LIMIT_OF_16 13 /* sixteenths of the buckets' entries in use before it grows */
 #define HUGE_PAGE (2 * MIB)
 #define HUGE_FROM (6 * MIB) /* partitions from this size on are made of huge pages */
 #define PAGE (4 * KIB)
 #define MOVED_MAX 1024 /* entries set aside while growing, without asking for memory */
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels refuse it, older headers lack it */
+#endif
+
 _Static_assert(FIRST_SIZE / sizeof(struct set_entry) > (usize)SPARE_BUCKETS * BUCKET_ENTRIES,
                "the first size has buckets");
 
 /* Where searches in a partition without memory end. Never written: its limit is 0. */
-static struct set_entry nothing[BUCKET_ENTRIES];
+static _Alignas(64) struct set_entry nothing[BUCKET_ENTRIES];
 
 static void make_empty(struct set_part *part, u32 index) {
     *part = (struct set_part){.entries = nothing, .index = index};
 }
 
 enum err set_init(struct set *set) {
-    usize bytes = (usize)SET_PARTS * PART_RESERVED + HUGE_PAGE;
     void *reserved =
-        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(NULL, SET_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     set->reserved = NULL;
     if (reserved == MAP_FAILED) {
         return ERR_NO_MEMORY;
@@ -41,15 +50,13 @@ enum err set_init(struct set *set) {
 
 void set_free(struct set *set) {
     if (set->reserved != NULL) {
-        munmap(set->reserved, (usize)SET_PARTS * PART_RESERVED + HUGE_PAGE);
+        munmap(set->reserved, SET_BYTES);
         set->reserved = NULL;
     }
 }
 
-/* Where a partition's memory is: at the border of a huge page. */
 static char *part_memory(const struct set *set, u32 index) {
-    usize ahead = (HUGE_PAGE - (uintptr_t)set->reserved % HUGE_PAGE) % HUGE_PAGE;
-    return set->reserved + ahead + (usize)index * PART_RESERVED;
+    return set->reserved + index * PART_STRIDE;
 }
 
 void set_part_clear(struct set *set, struct set_part *part) {
@@ -83,8 +90,12 @@ static usize round_up(usize bytes, usize unit) {
     return (bytes + unit - 1) / unit * unit;
 }
 
-static usize bytes_of(usize size) {
-    return round_up(size, size >= HUGE_FROM ? HUGE_PAGE : PAGE);
+/* Large partitions end at the border of a huge page. */
+static usize bytes_of(const char *memory, usize size) {
+    if (size < HUGE_FROM) {
+        return round_up(size, PAGE);
+    }
+    return round_up((usize)((uintptr_t)memory + size), HUGE_PAGE) - (usize)(uintptr_t)memory;
 }
 
 static u32 buckets_of(usize bytes) {
@@ -92,30 +103,25 @@ static u32 buckets_of(usize bytes) {
 }
 
 static u32 limit_of(usize size) {
-    return (u32)((u64)buckets_of(size) * BUCKET_ENTRIES * LIMIT_OF_8 / 8);
+    return (u32)((u64)buckets_of(size) * BUCKET_ENTRIES * LIMIT_OF_16 / 16);
 }
 
 /* A random access to small pages costs a second miss, to find the page. What had small pages before
  * the partition was large is gathered; where the kernel cannot, it stays as it is. */
 static void use_huge_pages(char *memory, usize bytes_before, usize bytes) {
-    if (bytes < HUGE_FROM) {
-        return;
+    if (bytes >= HUGE_FROM) {
+        madvise(memory, bytes, MADV_HUGEPAGE);
+        if (bytes_before < HUGE_FROM) {
+            madvise(memory, bytes, MADV_COLLAPSE);
+        }
     }
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#ifdef MADV_COLLAPSE
-    if (bytes_before < HUGE_FROM && bytes_before > 0) {
-        madvise(memory, round_up(bytes_before, HUGE_PAGE), MADV_COLLAPSE);
-    }
-#else
-    (void)bytes_before;
-#endif
 }
 
 /* Makes the partition larger; its entries are where they were, not where they belong now. */
 static enum err extend(struct set *set, struct set_part *part, usize size) {
-    usize bytes = bytes_of(size);
     char *memory = part_memory(set, part->index);
-    if (bytes > PART_RESERVED ||
+    usize bytes = bytes_of(memory, size);
+    if (size > PART_BYTES_MAX ||
         mprotect(memory + part->bytes, bytes - part->bytes, PROT_READ | PROT_WRITE) != 0) {
         return ERR_NO_MEMORY;
     }
@@ -161,20 +167,14 @@ static enum err reserve_moved(struct moved *moved, const struct set_part *part) 
     return ERR_OK;
 }
 
-/* Bit i: the bucket's entry i is free. */
-static inline u32 free_entries(const struct set_entry *bucket) {
-    return (u32)(bucket[0].high == 0) | (u32)(bucket[1].high == 0) << 1 |
-           (u32)(bucket[2].high == 0) << 2 | (u32)(bucket[3].high == 0) << 3;
-}
-
 /* Puts an entry that the partition does not have into it. False: there is no room at its place. */
 static inline bool put(struct set_part *part, const struct set_entry *entry) {
     u32 home = set_bucket_of(part, entry->high);
     for (u32 at = home; at < part->last; at++) {
         struct set_entry *bucket = part->entries + (usize)at * BUCKET_ENTRIES;
-        u32 free = free_entries(bucket);
+        u32 free = bucket_free(bucket);
         if (likely(free != 0)) {
-            bucket[__builtin_ctz(free)] = *entry;
+            bucket[bucket_first(free)] = *entry;
             part->count++;
             part->reach = MAX(part->reach, at - home);
             return true;
@@ -191,12 +191,12 @@ static void spread(struct set_part *part, u32 end, struct moved *moved) {
     part->reach = 0;
     for (u32 bucket = end; bucket-- > 0;) {
         struct set_entry *from = part->entries + (usize)bucket * BUCKET_ENTRIES;
-        u32 used = free_entries(from) ^ 15;
+        u32 used = bucket_free(from) ^ 0x1111;
         struct set_entry taken[BUCKET_ENTRIES];
         memcpy(taken, from, sizeof taken);
         memset(from, 0, sizeof taken);
         for (; used != 0; used &= used - 1) {
-            const struct set_entry *entry = &taken[__builtin_ctz(used)];
+            const struct set_entry *entry = &taken[bucket_first(used)];
             bool behind = set_bucket_of(part, entry->high) > bucket;
             if (likely(behind) && put(part, entry)) {
                 continue;
@@ -244,7 +244,7 @@ static usize next_size(const struct set_part *part) {
 
 enum err set_part_reserve(struct set *set, struct set_part *part, u64 count) {
     usize size = part->size == 0 ? next_size(part) : part->size;
-    while (limit_of(size) < count && size <= PART_RESERVED) {
+    while (limit_of(size) < count && size <= PART_BYTES_MAX) {
         size *= 2;
     }
     return size == part->size ? ERR_OK : resize_to(set, part, size);

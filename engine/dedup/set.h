@@ -19,6 +19,10 @@
 
 #include "base.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define SET_PARTS 256
 #define BUCKET_ENTRIES 4
 
@@ -71,41 +75,97 @@ static inline u32 set_bucket_of(const struct set_part *part, u64 high) {
     return (u32)(((high >> 24 & UINT32_MAX) * part->buckets) >> 32);
 }
 
-/* Always inlined: gcc 12 takes a function that only prefetches for one without effect, and drops
- * the call. */
-static inline __attribute__((always_inline)) void set_prefetch(const struct set *set, u64 high) {
-    const struct set_part *part = &set->part[set_part_of(high)];
-    const struct set_entry *bucket =
-        part->entries + (usize)set_bucket_of(part, high) * BUCKET_ENTRIES;
-    __builtin_prefetch(bucket, 1);
-    __builtin_prefetch(bucket + BUCKET_ENTRIES, 1);
+/* gcc 12 takes a function that only prefetches for one without effect and drops its calls, so such
+ * functions, and those that only call them, have to be inlined before it looks. */
+#define SET_PREFETCHER static inline __attribute__((always_inline))
+
+static inline struct set_entry *set_home(const struct set_part *part, u64 high) {
+    return part->entries + (usize)set_bucket_of(part, high) * BUCKET_ENTRIES;
 }
 
-/* Finds the entry, or the free one where it belongs; *found tells which. All four entries of a
- * bucket are compared before the first branch: where in the bucket the answer lies is random, and a
- * mispredicted branch costs more than the comparisons. */
-static inline struct set_entry *set_seek(struct set_part *part, u64 high, u32 low, bool *found) {
-    struct set_entry *bucket = part->entries + (usize)set_bucket_of(part, high) * BUCKET_ENTRIES;
+/* --- one bucket ------------------------------------------------------------------------------
+ * Where in a bucket the answer lies is random, and a mispredicted branch costs more than comparing
+ * all four entries at once. Masks have bit 4 * i for entry i. */
+
+#ifdef __SSE2__
+/* A bit for each 32-bit word of the bucket that equals its word of `entry`. */
+static inline u32 bucket_equal_words(const struct set_entry *bucket, __m128i entry) {
+    const __m128i *at = (const __m128i *)(const void *)bucket;
+    __m128i low = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(at), entry),
+                                  _mm_cmpeq_epi32(_mm_load_si128(at + 1), entry));
+    __m128i high = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(at + 2), entry),
+                                   _mm_cmpeq_epi32(_mm_load_si128(at + 3), entry));
+    return (u32)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+}
+
+static inline u32 bucket_same(const struct set_entry *bucket, u64 high, u32 low) {
+    u32 words = bucket_equal_words(bucket, _mm_set_epi64x((i64)low, (i64)high));
+    return words & words >> 1 & words >> 2 & 0x1111;
+}
+
+static inline u32 bucket_free(const struct set_entry *bucket) {
+    u32 words = bucket_equal_words(bucket, _mm_setzero_si128());
+    return words & words >> 1 & 0x1111;
+}
+#else
+static inline u32 bucket_same(const struct set_entry *bucket, u64 high, u32 low) {
+    u32 mask = 0;
+    for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+        mask |= (u32)((bucket[i].high == high) & (bucket[i].low == low)) << (4 * i);
+    }
+    return mask;
+}
+
+static inline u32 bucket_free(const struct set_entry *bucket) {
+    u32 mask = 0;
+    for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+        mask |= (u32)(bucket[i].high == 0) << (4 * i);
+    }
+    return mask;
+}
+#endif
+
+static inline u32 bucket_first(u32 mask) {
+    return (u32)__builtin_ctz(mask) / 4;
+}
+
+/* --- looking up ------------------------------------------------------------------------------
+ * In time, it takes two steps before: ask for the hash's bucket; and when that is there, for the
+ * next one if the bucket is full (entries fill from the first to the last). Asking for both at once
+ * would double the traffic. */
+
+SET_PREFETCHER void set_prefetch(const struct set_entry *home) {
+    __builtin_prefetch(home, 1);
+}
+
+SET_PREFETCHER void set_prefetch_next(const struct set_entry *home) {
+    usize full = home[BUCKET_ENTRIES - 1].high != 0;
+    __builtin_prefetch(home + full * BUCKET_ENTRIES, 1);
+}
+
+/* Finds the entry, or the free one where it belongs; *found tells which. `home` is its bucket. */
+static inline struct set_entry *set_seek_from(struct set_part *part, struct set_entry *home,
+                                              u64 high, u32 low, bool *found) {
+    struct set_entry *bucket = home;
     for (u32 steps = 0;; steps++, bucket += BUCKET_ENTRIES) {
-        u32 same = (u32)(bucket[0].high == high) | (u32)(bucket[1].high == high) << 1 |
-                   (u32)(bucket[2].high == high) << 2 | (u32)(bucket[3].high == high) << 3;
-        u32 free = (u32)(bucket[0].high == 0) | (u32)(bucket[1].high == 0) << 1 |
-                   (u32)(bucket[2].high == 0) << 2 | (u32)(bucket[3].high == 0) << 3;
-        for (; unlikely(same != 0); same &= same - 1) {
-            struct set_entry *entry = &bucket[__builtin_ctz(same)];
-            if (entry->low == low) {
-                *found = true;
-                return entry;
-            }
+        u32 same = bucket_same(bucket, high, low);
+        if (same != 0) {
+            *found = true;
+            return &bucket[bucket_first(same)];
         }
+        u32 free = bucket_free(bucket);
         if (likely(free != 0)) {
             if (unlikely(steps > part->reach)) {
                 part->reach = steps;
             }
             *found = false;
-            return &bucket[__builtin_ctz(free)];
+            return &bucket[bucket_first(free)];
         }
     }
+}
+
+static inline struct set_entry *set_seek(struct set_part *part, u64 high, u32 low, bool *found) {
+    return set_seek_from(part, set_home(part, high), high, low, found);
 }
 
 /* Whether an entry may be added at this place without growing first. */
