@@ -6,7 +6,7 @@
  */
 #include "agg/state.h"
 
-#define MOVE_SLICE 512      /* rows moved while readers wait */
+#define MOVE_SLICE 512 /* rows moved while readers wait */
 #define HOURS_KEPT (92 * 24)
 
 static const i64 edge_ms[EDGES] = {7 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS};

@@ -19,6 +19,7 @@
 #define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
 #define MINUTES_DEFAULT 180
 #define ADVANCE_ROWS 32768 /* about two milliseconds */
+#define RANKED_MIN 2048    /* fewer customers are looked at one by one as fast */
 #define MINUTES_MAX (7 * 24 * 60)
 
 struct array *agg_array(struct agg *agg, u32 id) {
@@ -56,7 +57,9 @@ static bool arrays_init(struct agg *agg) {
         [ARRAY_ROWS] = {sizeof(struct row), 12, UINT32_MAX},
     };
     if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), 13,
-                    SERIES_MAX)) { /* rebuilt, not saved */
+                    SERIES_MAX) ||
+        !array_init(&agg->owners, &agg->heap, &agg->undo, ARRAYS, sizeof(u32), 13,
+                    SERIES_MAX * (u64)2)) { /* rebuilt, not saved */
         return false;
     }
     for (u32 id = 0; id < ARRAYS; id++) {
@@ -93,13 +96,15 @@ static bool agg_init(struct agg *agg, const struct agg_options *options) {
     agg->minutes_kept =
         options->minutes_kept == 0 ? MINUTES_DEFAULT : MIN(options->minutes_kept, (u32)MINUTES_MAX);
     agg->advance_rows = options->advance_rows == 0 ? ADVANCE_ROWS : options->advance_rows;
+    agg->ranked_min = options->ranked_min == 0 ? RANKED_MIN : options->ranked_min;
     agg->oldest = INT64_MAX;
     agg->newest = INT64_MIN;
     width_init(&agg->width[WIDTH_MINUTE], MINUTE_MS);
     width_init(&agg->width[WIDTH_HOUR], HOUR_MS);
     width_init(&agg->width[WIDTH_DAY], DAY_MS);
     agg->accounts = calloc(ACCOUNTS_MAX, sizeof *agg->accounts);
-    return agg->accounts != NULL && arrays_init(agg);
+    agg->changed = calloc(CHANGED_RING, sizeof *agg->changed);
+    return agg->accounts != NULL && agg->changed != NULL && arrays_init(agg) && rankings_init(agg);
 }
 
 enum err agg_create(const struct agg_options *options, struct agg **out) {
@@ -125,6 +130,7 @@ void agg_destroy(struct agg *agg) {
     heap_destroy(&agg->heap);
     pthread_rwlock_destroy(&agg->lock);
     free(agg->accounts);
+    free(agg->changed);
     free(agg->pending);
     free(agg->pending_values);
     free(agg);
@@ -210,6 +216,7 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
     series->first = MIN(series->first, time);
     series->last = MAX(series->last, time);
     row_add(array_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
+    agg->changed[agg->changed_count++ % CHANGED_RING] = series->cell[KIND_CUSTOMER];
     for (u32 kind = 0; kind < KINDS; kind++) {
         agg_cell_add(agg, series->cell[kind], band, time, &delta);
     }

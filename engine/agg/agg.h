@@ -17,6 +17,7 @@ struct agg_options {
     u64 seed;
     u32 minutes_kept; /* width of the minute buckets' memory; 0: default 180 */
     u32 advance_rows; /* most rows that one agg_advance() moves; 0: default */
+    u32 ranked_min;   /* accounts with so many customers have rankings; 0: default */
 };
 enum err agg_create(const struct agg_options *options, struct agg **out);
 void agg_destroy(struct agg *agg);

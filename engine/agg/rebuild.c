@@ -79,6 +79,11 @@ static enum err rebuild_entities(struct agg *agg) {
         if (!list_push(&account->entities[entity->kind], &agg->heap, id)) {
             return ERR_NO_MEMORY;
         }
+        for (u32 class = 0; class < CLASSES; class ++) {
+            if (entity->cell[class] != 0) {
+                agg_cell_own(agg, entity->cell[class], id);
+            }
+        }
         if (entity->kind == KIND_MODEL) {
             if (!table_reserve(&agg->pair_table, &agg->heap, 1)) {
                 return ERR_NO_MEMORY;

@@ -422,6 +422,12 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
     return *slot;
 }
 
+void agg_cell_own(struct agg *agg, u32 cell, u32 entity) {
+    check(array_reserve(&agg->owners, MAX(cell + 1, agg->owners.count) - agg->owners.count));
+    agg->owners.count = MAX(agg->owners.count, cell + 1);
+    *(u32 *)array_at(&agg->owners, cell) = entity;
+}
+
 static u32 cell_of(struct agg *agg, u32 entity, u32 class) {
     struct entity *record = array_edit(&agg->entities, entity);
     if (record->cell[class] == 0) {
@@ -429,6 +435,7 @@ static u32 cell_of(struct agg *agg, u32 entity, u32 class) {
         *(struct cell *)array_at(&agg->cells, cell) =
             (struct cell){.first = INT64_MAX, .last = INT64_MIN};
         record->cell[class] = cell;
+        agg_cell_own(agg, cell, entity);
     }
     return record->cell[class];
 }

@@ -60,7 +60,7 @@ struct entity {
     u16 kind;
     u32 key[2]; /* value ids; DIM_NONE where absent; key[1] is the provider of KIND_MODEL, else 0 */
     u32 cell[CLASSES];
-    u32 place; /* in the account's list */
+    u32 place; /* in the account's list of the kind */
 };
 
 _Static_assert(ACCOUNTS_MAX <= 65536, "an account fits an entity");
@@ -171,6 +171,7 @@ struct agg {
     u64 seed;
     u32 minutes_kept;
     u32 advance_rows;
+    u32 ranked_min;
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;
@@ -216,7 +217,13 @@ struct agg {
     u32 pending_capacity;
 
     struct snapshot *snapshot;
+
+    struct array owners; /* u32: the entity of each cell; 0 for agents. Rebuilt */
+    u32 *changed;        /* ring of customer cells in the order in which events changed them */
+    u64 changed_count;   /* ever */
+    struct rankings *rankings;
 };
+#define CHANGED_RING ((u32)1 << 17)
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -263,6 +270,7 @@ u32 agg_pair_find(const struct agg *agg, u32 account, u32 model, u32 provider);
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
 bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
+void agg_cell_own(struct agg *agg, u32 cell, u32 entity);
 void agg_memory_publish(struct agg *agg);
 /* The band of a time; `place` is its row's place in the hour's partition, for the hour that is
  * just moving. */
@@ -304,6 +312,11 @@ bool width_rebuild(struct agg *agg, enum width width);
 /* Partitions from the directory of a snapshot: width, bucket, row count, chunk count, chunks. */
 bool agg_directory_restore(struct agg *agg, const u32 *words, u64 count);
 enum err agg_rebuild(struct agg *agg);
+
+/* --- ranking.c -------------------------------------------------------------------------------- */
+
+bool rankings_init(struct agg *agg);
+void rankings_free(struct agg *agg);
 
 /* --- trace.c, agent --------------------------------------------------------------------------- */
 

@@ -83,8 +83,18 @@ void figures_add_sums(struct figures *figures, const struct sums *sums);
 void figures_add_row(struct figures *figures, const struct row *row, const struct array *wides);
 void figures_add(struct figures *figures, const struct figures *more);
 
+/* --- ranked.c --------------------------------------------------------------------------------- */
+
+/* Can a ranking answer it? Caller holds the read lock. */
+bool ranked_fits(const struct plan *plan, const struct groups *groups);
+/* Offers the best customers and sets the totals. Gives up the read lock meanwhile. ERR_BUSY: the
+ * plan no longer holds; ERR_NOT_FOUND: it has to be done without a ranking. */
+enum err ranked_run(const struct plan *plan, struct groups *groups);
+
 /* --- walk.c ----------------------------------------------------------------------------------- */
 
+/* The row of a customer, feature, model or cost type; false without events in the window. */
+bool walk_entity_row(const struct plan *plan, u32 entity, struct query_row *row);
 /* Adds all that memory knows. Takes and gives the read lock, which the caller holds, unless
  * `hold`. ERR_BUSY: the plan no longer holds. */
 enum err walk_memory(const struct plan *plan, struct groups *groups, bool hold);

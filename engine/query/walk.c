@@ -29,57 +29,63 @@ static enum err walk_breathe(struct walk *walk) {
 
 /* --- cells ------------------------------------------------------------------------------------ */
 
-static void add_cell(const struct walk *walk, u32 index, u32 band_mask, struct figures *figures) {
-    const struct cell *cell = cell_at(walk->agg, index);
-    u64 before = figures->events;
+static void add_cell(const struct plan *plan, u32 index, u32 band_mask, struct figures *figures) {
+    const struct agg *agg = plan->agg;
+    const struct cell *cell = cell_at(agg, index);
+    struct sums sums = {0};
     for (u32 mask = band_mask; mask != 0; mask &= mask - 1) {
         u32 band = (u32)__builtin_ctz(mask);
         if (cell->band[band] != 0) {
-            figures_add_row(figures, band_at(walk->agg, cell->band[band]), &walk->agg->wides);
+            row_read(band_at(agg, cell->band[band]), &agg->wides, &sums);
         }
     }
-    if (figures->events != before) {
+    if (sums.events != 0) {
+        figures_add_sums(figures, &sums);
         figures->last_seen = MAX(figures->last_seen, cell->last);
-        if (walk->plan->whole_from) {
+        if (plan->whole_from) {
             figures->first_seen = MIN(figures->first_seen, cell->first);
         }
     }
 }
 
 /* Where each kind's keys stand among the dimensions. */
-static void entity_dims(const struct plan *plan, const struct entity *entity, u32 *dims) {
+static void entity_dims(const struct entity *entity, u32 *dims) {
     for (u32 dim = 0; dim < STORE_DIMS; dim++) {
         dims[dim] = DIM_NONE;
     }
-    dims[kind_dim(plan->kind)] = entity->key[0];
-    if (plan->kind == KIND_MODEL) {
+    dims[kind_dim((enum kind)entity->kind)] = entity->key[0];
+    if (entity->kind == KIND_MODEL) {
         dims[DIM_PROVIDER] = entity->key[1];
     }
     dims[DIM_ACCOUNT] = entity->account;
 }
 
-static enum err add_entity(struct walk *walk, u32 index) {
-    const struct plan *plan = walk->plan;
-    const struct entity *entity = entity_at(walk->agg, index);
+bool walk_entity_row(const struct plan *plan, u32 index, struct query_row *row) {
+    const struct entity *entity = entity_at(plan->agg, index);
     u32 dims[STORE_DIMS];
-    entity_dims(plan, entity, dims);
-    if (!plan_matches(plan, dims)) {
-        return ERR_OK;
-    }
-    struct query_row row = {0};
-    figures_clear(&row.figures);
+    entity_dims(entity, dims);
+    *row = (struct query_row){0};
+    figures_clear(&row->figures);
     for (u32 class = 0; class < CLASSES; class ++) {
         if (entity->cell[class] != 0 && (plan->class_mask >> class & 1) != 0) {
-            add_cell(walk, entity->cell[class], plan->band_mask, &row.figures);
+            add_cell(plan, entity->cell[class], plan->band_mask, &row->figures);
         }
     }
-    if (row.figures.events == 0) {
+    for (u32 i = 0; i < plan->query->group_count; i++) {
+        row->value[i] = dims[plan->query->group[i]];
+    }
+    return row->figures.events != 0;
+}
+
+static enum err add_entity(struct walk *walk, u32 index) {
+    const struct plan *plan = walk->plan;
+    u32 dims[STORE_DIMS];
+    entity_dims(entity_at(walk->agg, index), dims);
+    struct query_row row;
+    if (!plan_matches(plan, dims) || !walk_entity_row(plan, index, &row)) {
         return ERR_OK;
     }
     if (walk->groups->streaming) {
-        for (u32 i = 0; i < plan->query->group_count; i++) {
-            row.value[i] = dims[plan->query->group[i]];
-        }
         return groups_offer(walk->groups, &row);
     }
     struct figures *figures;
@@ -101,6 +107,13 @@ static enum err walk_entities(struct walk *walk) {
         return only == 0 ? ERR_OK : add_entity(walk, only);
     }
     enum err err = ERR_OK;
+    if (!walk->hold && ranked_fits(plan, walk->groups)) {
+        err = ranked_run(plan, walk->groups);
+        if (err != ERR_NOT_FOUND) {
+            return err;
+        }
+        err = plan_holds(plan) ? ERR_OK : ERR_BUSY;
+    }
     for (u32 i = 0; err == ERR_OK; i++) {
         const struct list *list =
             &account_at(walk->agg, plan->query->account)->entities[plan->kind];
@@ -124,7 +137,7 @@ static enum err walk_agents(struct walk *walk) {
         }
         struct query_row row = {.value = {list->at[i]}};
         figures_clear(&row.figures);
-        add_cell(walk, value_at(walk->agg, STORE_DIMS, list->at[i])->entity, 1, &row.figures);
+        add_cell(walk->plan, value_at(walk->agg, STORE_DIMS, list->at[i])->entity, 1, &row.figures);
         err = groups_offer(walk->groups, &row);
         if (err == ERR_OK) {
             err = walk_breathe(walk);

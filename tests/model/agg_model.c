@@ -870,7 +870,8 @@ int main(int argc, char **argv) {
     require(facts != NULL);
     struct agg_options options = {.seed = random_u64(),
                                   .minutes_kept = one_in(2) ? 0 : 1500,
-                                  .advance_rows = one_in(2) ? 0 : 1 + random_below(20)};
+                                  .advance_rows = one_in(2) ? 0 : 1 + random_below(20),
+                                  .ranked_min = one_in(2) ? 0 : 1};
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();

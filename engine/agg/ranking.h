@@ -1,0 +1,59 @@
+/*
+ * ranking.h: the customers of an account in the order of one measure, kept for questions like "the
+ * 100 best by margin" that come again and again. A ranking remembers every customer's key; before
+ * it answers it catches up with the customers whose figures changed since, which the writer notes
+ * in a ring. So a question costs in proportion to what happened since the last one, not to the
+ * number of customers, and ingest pays one store an event.
+ *
+ * Above the keys lies one maximum for each RANKING_GROUP of them: the best k are in the k groups
+ * with the greatest maxima.
+ */
+#ifndef MARGIN_AGG_RANKING_H
+#define MARGIN_AGG_RANKING_H
+
+#include "agg/state.h"
+
+#define RANKING_GROUP 64
+#define RANKING_NONE (((i128)1 << 126) * -2) /* key of a customer without events in the window */
+
+enum measure {
+    MEASURE_EVENTS,
+    MEASURE_COST,
+    MEASURE_REVENUE,
+    MEASURE_MARGIN,
+    MEASURE_USAGE,
+    MEASURE_LAST_SEEN
+};
+
+/* What a ranking is of; equal bytes mean the same ranking. */
+struct ranking_key {
+    u32 account;
+    u32 class_mask;
+    u32 band_mask;
+    u32 measure;
+    u32 ascending;
+    u32 present_only;
+};
+
+struct ranking {
+    struct ranking_key key;
+    i128 *keys;     /* by place in the account's list of customers */
+    i128 *greatest; /* by group */
+    u32 count;
+    u32 capacity;
+    u32 present; /* keys that are not RANKING_NONE */
+    u64 changed_seen;
+    u64 layout;
+    u64 used;
+};
+
+/* Gives the ranking, caught up, with the read lock held (the caller must not hold it) until
+ * ranking_give(). ERR_NO_MEMORY: nothing is held. Any thread. */
+enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ranking **out);
+void ranking_give(struct agg *agg);
+
+/* The places of at least the best `k` (with all that tie with the last), in no order; at most
+ * *count of them fit `places`. False: more tie than fit. */
+bool ranking_best(const struct ranking *ranking, u32 k, u32 *places, u32 *count);
+
+#endif
