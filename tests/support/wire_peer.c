@@ -128,13 +128,20 @@ static const struct wire_service service = {
 
 /* --- the peer --------------------------------------------------------------------------------- */
 
-void wire_peer_open(struct wire_peer *peer, usize pool_bytes) {
+void wire_peer_open_with(struct wire_peer *peer, const struct wire_service *with, void *context,
+                         struct pool *pool) {
     memset(peer, 0, sizeof *peer);
-    check(pool_create(pool_bytes, &peer->pool) == ERR_OK);
     buf_init(&peer->sent, 256 * MIB);
-    wire_server_init(&peer->server, &service, peer, peer->pool);
+    wire_server_init(&peer->server, with, context, pool);
     peer->server.io = &io;
     wire_session_open(&peer->session, &peer->server, peer);
+}
+
+void wire_peer_open(struct wire_peer *peer, usize pool_bytes) {
+    struct pool *pool;
+    check(pool_create(pool_bytes, &pool) == ERR_OK);
+    wire_peer_open_with(peer, &service, peer, pool);
+    peer->pool = pool;
 }
 
 void wire_peer_close(struct wire_peer *peer) {
@@ -144,7 +151,9 @@ void wire_peer_close(struct wire_peer *peer) {
     }
     check(peer->holds == 0);
     wire_server_free(&peer->server);
-    pool_destroy(peer->pool); /* checks that all blocks came back */
+    if (peer->pool != NULL) {
+        pool_destroy(peer->pool); /* checks that all blocks came back */
+    }
     buf_free(&peer->sent);
 }
 

@@ -17,7 +17,7 @@
 struct wire_peer {
     struct wire_session session;
     struct wire_server server;
-    struct pool *pool;
+    struct pool *pool; /* its own, of the made-up service; else NULL */
     struct buf sent;
     usize unsent; /* what output_bytes() says */
     bool closing;
@@ -33,6 +33,9 @@ struct wire_peer {
 extern u64 wire_peer_now_ns; /* both clocks */
 
 void wire_peer_open(struct wire_peer *peer, usize pool_bytes);
+/* With a service of the caller's and a pool that stays the caller's. */
+void wire_peer_open_with(struct wire_peer *peer, const struct wire_service *service, void *context,
+                         struct pool *pool);
 /* Answers what waits, closes, frees; everything taken must have been given back. */
 void wire_peer_close(struct wire_peer *peer);
 /* Gives the session a copy of the bytes that ends where its memory ends. */
