@@ -1,6 +1,9 @@
 """Several clients at once: what is acknowledged is visible, and an orderly end loses nothing."""
 
 import http.client
+import json
+import signal
+import socket
 import threading
 import time
 
@@ -93,3 +96,42 @@ def test_many_connections(context):
         equal(clients[0].good("/api/events?limit=1")["total"], 200, "stored")
         for client in clients:
             client.close()
+
+
+def test_burst_past_capacity(context):
+    """Far more requests at one instant than the path holds: each is taken whole or refused whole."""
+    count, size = 600, 260
+    with context.server(arguments=["--front-threads", "1"]) as server:
+        sockets, bodies = [], []
+        for number in range(count):
+            events = [event("customer-%d" % number, n) for n in range(size)]
+            body = json.dumps({"events": events}).encode()
+            head = ("POST /api/events/ingest HTTP/1.1\r\nHost: x\r\nObserve-Key: %s\r\n"
+                    "Content-Length: %d\r\n\r\n" % (server.key, len(body)))
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+            connection.sendall(head.encode() + body[:-1])
+            sockets.append(connection)
+            bodies.append(body)
+        server.process.send_signal(signal.SIGSTOP)  # so that all of them end at one instant
+        for connection, body in zip(sockets, bodies):
+            connection.sendall(body[-1:])
+        server.process.send_signal(signal.SIGCONT)
+        refused = []
+        for number, connection in enumerate(sockets):
+            answer = connection.recv(65536).decode()
+            status = int(answer.split(" ", 2)[1])
+            ensure(status in (200, 503), "status %d" % status)
+            if status == 503:
+                ensure("Retry-After: 1\r\n" in answer and '"overloaded"' in answer, answer)
+                refused.append(number)
+            connection.close()
+        client = server.client()
+        rows = client.good("/api/events/by-customer")
+        equal({r["customer_id"]: r["event_count"] for r in rows},
+              {"customer-%d" % n: size for n in range(count) if n not in refused}, "stored")
+        for number in refused:
+            reply = client.send("POST", "/api/events/ingest", bodies[number])
+            equal((reply.status, reply.json["accepted"]), (200, size), "sent again")
+        overloaded = [line for line in client.get("/metrics").body.decode().splitlines()
+                      if line.startswith("margind_overloaded_total ")]
+        equal(overloaded, ["margind_overloaded_total %d" % len(refused)], "metric")
