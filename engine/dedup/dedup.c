@@ -196,8 +196,8 @@ static enum err claim_in_two(struct dedup *dedup, bool frozen, struct claim clai
 }
 
 /* Finds the buckets of a group of events in main and asks for them. */
-SET_PREFETCHER void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
-                                   u32 from, u32 to, bool two, struct set_entry **home) {
+static SET_INLINED void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
+                                       u32 from, u32 to, bool two, struct set_entry **home) {
     for (u32 i = from; i < to; i++) {
         home[i - from] = home_of(&dedup->main, claim_of(batch->key_hash[i]).high);
         set_prefetch(home[i - from]);

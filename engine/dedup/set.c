@@ -16,13 +16,9 @@
 #define SPARE_BUCKETS 32
 #define LIMIT_OF_16 13 /* sixteenths of the buckets' entries in use before it grows */
 #define HUGE_PAGE (2 * MIB)
-#define HUGE_FROM (6 * MIB) /* partitions from this size on are made of huge pages */
+#define HUGE_FROM (8 * MIB) /* partitions from this size on grow by huge pages */
 #define PAGE (4 * KIB)
 #define MOVED_MAX 1024 /* entries set aside while growing, without asking for memory */
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* Linux 6.1; older kernels refuse it, older headers lack it */
-#endif
 
 _Static_assert(FIRST_SIZE / sizeof(struct set_entry) > (usize)SPARE_BUCKETS * BUCKET_ENTRIES,
                "the first size has buckets");
@@ -106,17 +102,6 @@ static u32 limit_of(usize size) {
     return (u32)((u64)buckets_of(size) * BUCKET_ENTRIES * LIMIT_OF_16 / 16);
 }
 
-/* A random access to small pages costs a second miss, to find the page. What had small pages before
- * the partition was large is gathered; where the kernel cannot, it stays as it is. */
-static void use_huge_pages(char *memory, usize bytes_before, usize bytes) {
-    if (bytes >= HUGE_FROM) {
-        madvise(memory, bytes, MADV_HUGEPAGE);
-        if (bytes_before < HUGE_FROM) {
-            madvise(memory, bytes, MADV_COLLAPSE);
-        }
-    }
-}
-
 /* Makes the partition larger; its entries are where they were, not where they belong now. */
 static enum err extend(struct set *set, struct set_part *part, usize size) {
     char *memory = part_memory(set, part->index);
@@ -125,7 +110,11 @@ static enum err extend(struct set *set, struct set_part *part, usize size) {
         mprotect(memory + part->bytes, bytes - part->bytes, PROT_READ | PROT_WRITE) != 0) {
         return ERR_NO_MEMORY;
     }
-    use_huge_pages(memory, part->bytes, bytes);
+    if (size >= HUGE_FROM) {
+        /* Zeroed four times as fast and found with fewer misses; without them it works too. What
+         * has small pages keeps them: gathering it would stop a commit for tens of milliseconds. */
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    }
     part->entries = (struct set_entry *)(void *)memory;
     part->buckets = buckets_of(bytes);
     part->limit = limit_of(size);

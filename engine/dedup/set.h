@@ -77,7 +77,7 @@ static inline u32 set_bucket_of(const struct set_part *part, u64 high) {
 
 /* gcc 12 takes a function that only prefetches for one without effect and drops its calls, so such
  * functions, and those that only call them, have to be inlined before it looks. */
-#define SET_PREFETCHER static inline __attribute__((always_inline))
+#define SET_INLINED inline __attribute__((always_inline))
 
 static inline struct set_entry *set_home(const struct set_part *part, u64 high) {
     return part->entries + (usize)set_bucket_of(part, high) * BUCKET_ENTRIES;
@@ -134,11 +134,11 @@ static inline u32 bucket_first(u32 mask) {
  * next one if the bucket is full (entries fill from the first to the last). Asking for both at once
  * would double the traffic. */
 
-SET_PREFETCHER void set_prefetch(const struct set_entry *home) {
+static SET_INLINED void set_prefetch(const struct set_entry *home) {
     __builtin_prefetch(home, 1);
 }
 
-SET_PREFETCHER void set_prefetch_next(const struct set_entry *home) {
+static SET_INLINED void set_prefetch_next(const struct set_entry *home) {
     usize full = home[BUCKET_ENTRIES - 1].high != 0;
     __builtin_prefetch(home + full * BUCKET_ENTRIES, 1);
 }
