@@ -32,17 +32,16 @@ def discover(names):
     return found
 
 
-def edge_runs(build, net):
-    """None, or why the server cannot run on this edge."""
+def edge_missing(build, net):
+    """None, or why this machine has no such edge. Whatever else is wrong is for the tests to find."""
     server = harness.Server(build, net)
     try:
         server.start()
-        server.stop()
-        return None
     except harness.Failure as failure:
-        return str(failure)
+        return str(failure) if net == "uring" and "io_uring" in str(failure) else None
     finally:
         server.cleanup()
+    return None
 
 
 def run_one(label, function, context):
@@ -75,13 +74,9 @@ def main():
         return 2
     passed = failed = 0
     for net in options.net or ("uring", "epoll"):
-        why = edge_runs(options.build, net)
+        why = edge_missing(options.build, net)
         if why is not None:
-            if net == "epoll" or options.net:
-                print("FAIL the server does not run with %s: %s" % (net, why))
-                failed += 1
-            else:
-                print("skip %s, which this machine does not allow: %s" % (net, why))
+            print("skip %s: %s" % (net, why))
             continue
         context = harness.Context(options.build, net)
         for label, function in tests:
