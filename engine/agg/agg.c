@@ -126,7 +126,7 @@ void agg_destroy(struct agg *agg) {
         return;
     }
     agg_snapshot_end(agg);
-
+    rankings_free(agg);
     heap_destroy(&agg->heap);
     pthread_rwlock_destroy(&agg->lock);
     free(agg->accounts);
