@@ -7,6 +7,8 @@
 #include "store.h"
 #include "tools/client/generate.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +184,60 @@ static void bench_append(struct store *store, u64 events, u32 group_rows) {
     print(name, (double)events * 1e3 / (double)append_ns, "Mevents/s");
 }
 
+static _Atomic bool appending;
+
+static void *merge_beside(void *context) {
+    bool did = false;
+    while (atomic_load(&appending)) {
+        if (store_merge(context, &did) != ERR_OK) {
+            fail("merge", ERR_IO);
+        }
+        if (!did) {
+            usleep(2000);
+        }
+    }
+    return NULL;
+}
+
+static int compare_u64(const void *a, const void *b) {
+    u64 left = *(const u64 *)a;
+    u64 right = *(const u64 *)b;
+    return (left > right) - (left < right);
+}
+
+/* What an append waits for, at worst, while another thread merges. */
+static void bench_append_beside_merges(struct store *store, u64 events) {
+    pthread_t thread;
+    u64 count = MAX(events / CHUNK, 1u);
+    u64 *times = calloc(count, sizeof *times);
+    atomic_store(&appending, true);
+    if (times == NULL || pthread_create(&thread, NULL, merge_beside, store) != 0) {
+        fail("thread", ERR_SYSTEM);
+    }
+    u64 total_ns = 0;
+    for (u64 i = 0; i < count; i++) {
+        struct store_part part = {batch, rows, CHUNK};
+        struct store_group group = {&part, 1, CHUNK, NULL, 0};
+        fill(store_next_id(store));
+        u64 from_ns = clock_monotonic_ns();
+        enum err err = store_append(store, &group);
+        times[i] = clock_monotonic_ns() - from_ns;
+        total_ns += times[i];
+        if (err != ERR_OK) {
+            fail("append", err);
+        }
+    }
+    atomic_store(&appending, false);
+    pthread_join(thread, NULL);
+    qsort(times, count, sizeof *times, compare_u64);
+    print("storage_append_beside_merges", (double)(count * CHUNK) * 1e3 / (double)total_ns,
+          "Mevents/s");
+    print("storage_append_beside_merges_p50", (double)times[count / 2] / 1e6, "ms");
+    print("storage_append_beside_merges_p99", (double)times[count * 99 / 100] / 1e6, "ms");
+    print("storage_append_beside_merges_max", (double)times[count - 1] / 1e6, "ms");
+    free(times);
+}
+
 static u64 scan(struct store *store, const struct store_scan_options *options, u64 rows_max) {
     struct store_scan *scan;
     const struct event_batch *found;
@@ -245,20 +301,25 @@ int main(int argc, char **argv) {
     }
     bench_append(store, events / 8, 1024);
     bench_append(store, events - events / 8, CHUNK);
+    bench_append_beside_merges(store, events);
     struct store_stats stats;
     store_get_stats(store, &stats);
-    print("storage_disk_before_merge", (double)stats.log_bytes / (double)stats.events,
-          "bytes/event");
+    u64 merge_from_events = stats.events;
     u64 from = clock_monotonic_ns();
+    bench_append(store, SEGMENT_ROWS_MAX, CHUNK);
     for (bool did = true; did && err == ERR_OK;) {
+        from = clock_monotonic_ns();
         err = store_merge(store, &did);
+        if (did) {
+            print("storage_merge_segment", (double)(clock_monotonic_ns() - from) / SEGMENT_ROWS_MAX,
+                  "ns/event");
+        }
     }
-    u64 merge_ns = clock_monotonic_ns() - from;
     if (err != ERR_OK) {
         fail("merge", err);
     }
-    print("storage_merge", (double)merge_ns / (double)stats.events, "ns/event");
     store_get_stats(store, &stats);
+    check(stats.events > merge_from_events);
     print("storage_disk", (double)stats.log_bytes / (double)stats.events, "bytes/event");
     struct stat file;
     char path[64];
