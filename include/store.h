@@ -81,8 +81,9 @@ u64 store_next_id(const struct store *store);
 enum err store_append(struct store *store, const struct store_group *group);
 
 /* Merges waiting small blocks into one segment, if enough wait. Sets *did. Errors as
- * store_append(); after ERR_NO_SPACE and ERR_NO_MEMORY the log is as before. An append waits for
- * the merge's commit alone, never for its coding. */
+ * store_append(); after ERR_NO_SPACE and ERR_NO_MEMORY the log is as before. The result is
+ * committed with the next append if one comes within a moment; coding never delays appends. ERR_IO
+ * as for store_append(). */
 enum err store_merge(struct store *store, bool *did);
 
 /* --- reading -------------------------------------------------------------------------------- */

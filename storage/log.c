@@ -6,15 +6,18 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum table { TABLE_BLOCKS, TABLE_INDEX, TABLES };
 
 #define KEY_BYTES 12
+#define OFFER_WAIT_NS 10000000 /* how long a segment waits for an append */
 
 struct log {
     struct db *db;
@@ -29,6 +32,8 @@ struct log {
     u64 append_count;
     u64 sync_ns;
     _Atomic u64 next_id;
+    struct offer *offer;       /* of the merging thread; guarded by `write` */
+    pthread_cond_t offer_done; /* with `write` */
 };
 
 static struct slice key_make(u8 *key, u64 first_id, u32 count) {
@@ -189,6 +194,11 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     }
     check(pthread_mutex_init(&log->write, NULL) == 0);
     check(pthread_mutex_init(&log->directory, NULL) == 0);
+    pthread_condattr_t attr;
+    check(pthread_condattr_init(&attr) == 0);
+    check(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    check(pthread_cond_init(&log->offer_done, &attr) == 0);
+    pthread_condattr_destroy(&attr);
     atomic_init(&log->next_id, 1);
     enum err err = db_open(&db_options, &log->db, why, why_bytes);
     if (err == ERR_OK) {
@@ -210,6 +220,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
 void log_close(struct log *log) {
     if (log != NULL) {
         db_close(log->db);
+        pthread_cond_destroy(&log->offer_done);
         pthread_mutex_destroy(&log->write);
         pthread_mutex_destroy(&log->directory);
         free(log->entries);
@@ -289,41 +300,114 @@ void log_get_stats(struct log *log, struct store_stats *out) {
     pthread_mutex_unlock(&log->directory);
 }
 
-/* --- appending -------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
-static enum err append_commit(struct log *log, struct slice block,
-                              const struct block_header *header, u64 *sync_ns) {
+/* A segment that is ready to take the place of its blocks. It waits a moment for the next append,
+ * so that one sync serves both; `write` guards it. */
+struct offer {
+    const struct log_run *run;
+    const struct block_header *header;
+    struct slice block;
+    struct slice index;
+    bool done;
+    enum err err;
+};
+
+/* Entries of a run: they are exactly there, for only the merging thread removes any. */
+static usize run_entries(const struct log *log, const struct log_run *run, usize *from) {
+    *from = entry_index(log, run->first_id);
+    usize end = *from;
+    check(log->entries[end].first_id == run->first_id);
+    while (end < log->count && log->entries[end].first_id < run->end_id) {
+        end++;
+    }
+    check(log->entries[end - 1].first_id + log->entries[end - 1].count == run->end_id);
+    return end - *from;
+}
+
+static void offer_put(struct log *log, struct db_txn *txn, const struct offer *offer) {
+    u8 key[KEY_BYTES];
+    usize from;
+    usize count = run_entries(log, offer->run, &from);
+    const struct block_header *header = offer->header;
+    for (usize i = from; i < from + count; i++) {
+        const struct log_entry *entry = &log->entries[i];
+        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, entry->count));
+    }
+    db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), offer->block,
+           DB_REPLACE);
+    if (offer->index.bytes > 0) {
+        db_put(txn, TABLE_INDEX, key_make(key, header->first_id, header->count), offer->index,
+               DB_REPLACE);
+    }
+}
+
+/* After the commit: the directory follows. */
+static void offer_settle(struct log *log, const struct offer *offer) {
+    usize from;
+    usize count = run_entries(log, offer->run, &from);
+    log->entries[from] = entry_of(offer->header);
+    memmove(&log->entries[from + 1], &log->entries[from + count],
+            (log->count - from - count) * sizeof *log->entries);
+    log->count -= count - 1;
+}
+
+/* A block, an offered segment, or both, in one transaction. Nobody else changes entries while
+ * `write` is held, so reading them needs no more. */
+static enum err commit(struct log *log, struct slice block, const struct block_header *header,
+                       const struct offer *offer) {
     u8 key[KEY_BYTES];
     struct db_txn txn;
     enum err err = db_begin(log->db, true, &txn);
     if (err != ERR_OK) {
         return err;
     }
-    db_put(&txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), block, DB_APPEND);
+    if (header != NULL) {
+        struct slice at = key_make(key, header->first_id, header->count);
+        db_put(&txn, TABLE_BLOCKS, at, block, DB_APPEND);
+    }
+    if (offer != NULL) {
+        offer_put(log, &txn, offer);
+    }
     u64 from_ns = clock_monotonic_ns();
     err = db_commit(&txn);
-    *sync_ns = clock_monotonic_ns() - from_ns;
-    return err;
-}
-
-enum err log_append(struct log *log, struct slice block, const struct block_header *header) {
-    check(header->first_id == log_next_id(log));
-    u64 sync_ns = 0;
-    pthread_mutex_lock(&log->write);
-    pthread_mutex_lock(&log->directory);
-    enum err err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
-    pthread_mutex_unlock(&log->directory);
-    if (err == ERR_OK) {
-        err = append_commit(log, block, header, &sync_ns);
+    u64 sync_ns = clock_monotonic_ns() - from_ns;
+    if (err != ERR_OK) {
+        return err;
     }
-    if (err == ERR_OK) {
-        pthread_mutex_lock(&log->directory);
+    pthread_mutex_lock(&log->directory);
+    if (header != NULL) {
         log->entries[log->count++] = entry_of(header);
         log->append_count++;
         log->sync_ns += sync_ns;
         atomic_store_explicit(&log->next_id, header->first_id + header->count,
                               memory_order_release);
-        pthread_mutex_unlock(&log->directory);
+    }
+    if (offer != NULL) {
+        offer_settle(log, offer);
+    }
+    pthread_mutex_unlock(&log->directory);
+    return ERR_OK;
+}
+
+enum err log_append(struct log *log, struct slice block, const struct block_header *header) {
+    check(header->first_id == log_next_id(log));
+    pthread_mutex_lock(&log->write);
+    struct offer *offer = log->offer;
+    pthread_mutex_lock(&log->directory);
+    enum err err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
+    pthread_mutex_unlock(&log->directory);
+    if (err == ERR_OK) {
+        err = commit(log, block, header, offer);
+        if (offer != NULL) {
+            offer->err = err;
+            offer->done = true;
+            log->offer = NULL;
+            pthread_cond_signal(&log->offer_done);
+        }
+        if (err == ERR_NO_SPACE && offer != NULL) {
+            err = commit(log, block, header, NULL); /* the segment was too much, perhaps */
+        }
     }
     pthread_mutex_unlock(&log->write);
     return err;
@@ -402,54 +486,29 @@ bool log_pick_run(struct log *log, struct log_run *out) {
     return found;
 }
 
-/* Entries of a run: they are exactly there, for only the merging thread removes any. */
-static usize run_entries(const struct log *log, const struct log_run *run, usize *from) {
-    *from = entry_index(log, run->first_id);
-    usize end = *from;
-    check(log->entries[end].first_id == run->first_id);
-    while (end < log->count && log->entries[end].first_id < run->end_id) {
-        end++;
+/* Waits for an append to carry the offer; false if none came. */
+static bool offer_wait(struct log *log, struct offer *offer) {
+    struct timespec until;
+    check(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_nsec += OFFER_WAIT_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    log->offer = offer;
+    int code = 0;
+    while (!offer->done && code != ETIMEDOUT) {
+        code = pthread_cond_timedwait(&log->offer_done, &log->write, &until);
+        check(code == 0 || code == ETIMEDOUT);
     }
-    check(log->entries[end - 1].first_id + log->entries[end - 1].count == run->end_id);
-    return end - *from;
-}
-
-static void replace_put(struct log *log, struct db_txn *txn, const struct log_run *run,
-                        struct slice block, const struct block_header *header, struct slice index) {
-    u8 key[KEY_BYTES];
-    usize from;
-    usize count = run_entries(log, run, &from);
-    for (usize i = from; i < from + count; i++) {
-        const struct log_entry *entry = &log->entries[i];
-        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, entry->count));
-    }
-    db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), block, DB_REPLACE);
-    if (index.bytes > 0) {
-        db_put(txn, TABLE_INDEX, key_make(key, header->first_id, header->count), index, DB_REPLACE);
-    }
+    log->offer = NULL;
+    return offer->done;
 }
 
 enum err log_replace(struct log *log, const struct log_run *run, struct slice block,
                      const struct block_header *header, struct slice index) {
     check(header->first_id == run->first_id && header->first_id + header->count == run->end_id);
-    struct db_txn txn;
+    struct offer offer = {.run = run, .header = header, .block = block, .index = index};
     pthread_mutex_lock(&log->write);
-    /* Nobody else changes entries while `write` is held, so reading them needs no more. */
-    enum err err = db_begin(log->db, true, &txn);
-    if (err == ERR_OK) {
-        replace_put(log, &txn, run, block, header, index);
-        err = db_commit(&txn);
-    }
-    if (err == ERR_OK) {
-        pthread_mutex_lock(&log->directory);
-        usize from;
-        usize count = run_entries(log, run, &from);
-        log->entries[from] = entry_of(header);
-        memmove(&log->entries[from + 1], &log->entries[from + count],
-                (log->count - from - count) * sizeof *log->entries);
-        log->count -= count - 1;
-        pthread_mutex_unlock(&log->directory);
-    }
+    enum err err = offer_wait(log, &offer) ? offer.err : commit(log, block, NULL, &offer);
     pthread_mutex_unlock(&log->write);
     return err;
 }

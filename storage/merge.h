@@ -1,7 +1,7 @@
 /*
  * merge.h: rewrites runs of small blocks as one segment with an index, or, while there are many
- * tiny blocks, as one larger block. Reading, coding and sorting happen beside the appends; only the
- * final put takes the write lock.
+ * tiny blocks, as one larger block. Reading, coding and sorting happen beside the appends; the next
+ * append takes the result into its transaction, so that merging costs no sync of its own.
  */
 #ifndef MARGIN_STORAGE_MERGE_H
 #define MARGIN_STORAGE_MERGE_H
