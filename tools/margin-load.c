@@ -397,6 +397,5 @@ int main(int argc, char **argv) {
     options.seed = (u64)clock_wall_ms();
     read_options(argc, argv, &options);
     settle_options(&options);
-    load_template_init();
     return run(&options);
 }

@@ -8,7 +8,7 @@
 #include "api/wire_service.h"
 #include "base/hash.h"
 
-#define SLOTS 4096
+#define SLOTS 8192
 #define REQUEST_BYTES_MAX 96 /* longer cells are answered without being kept */
 
 struct slot {

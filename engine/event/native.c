@@ -195,19 +195,23 @@ static void read_number(struct native *native, u32 number, i64 low, i64 high) {
     if (column->encoding == 0) {
         return;
     }
+    u64 outside = 0; /* the sign bit tells: of both differences at least one keeps its sign */
     if (column->encoding == WIRE_ENCODING_I64) {
-        memcpy(value, column->data, 8 * (usize)native->count);
+        for (u32 i = 0; i < native->count; i++) {
+            u64 wide;
+            memcpy(&wide, column->data + 8 * (usize)i, sizeof wide);
+            value[i] = (i64)wide;
+            outside |= (wide - (u64)low) | ((u64)high - wide);
+        }
     } else {
         for (u32 i = 0; i < native->count; i++) {
             u32 narrow;
             memcpy(&narrow, column->data + 4 * (usize)i, sizeof narrow);
             value[i] = narrow;
+            outside |= (narrow - (u64)low) | ((u64)high - narrow);
         }
     }
-    u64 outside = 0;
-    for (u32 i = 0; i < native->count; i++) {
-        outside |= (u64)(value[i] < low) | (u64)(value[i] > high);
-    }
+    outside >>= 63;
     if (outside == 0) {
         return;
     }

@@ -61,8 +61,6 @@ struct load_template {
     struct load_patch *patch;
 };
 
-/* Once, before any thread. */
-void load_template_init(void);
 /* Writes a request for events as the generator makes them from `index` on. False: no memory. */
 bool load_template_make(const struct load_options *options, u64 index, struct load_template *out);
 void load_template_free(struct load_template *made);

@@ -184,30 +184,30 @@ bool load_template_make(const struct load_options *options, u64 index, struct lo
 
 /* --- patching --------------------------------------------------------------------------------- */
 
-static char hex_pair[256][2];
-
-void load_template_init(void) {
-    static const char digits[] = "0123456789abcdef";
-    for (u32 i = 0; i < 256; i++) {
-        hex_pair[i][0] = digits[i >> 4];
-        hex_pair[i][1] = digits[i & 15];
-    }
-}
-
-static void put_hex(char *to, u64 value, u32 pairs) {
-    for (u32 i = 0; i < pairs; i++) {
-        memcpy(to + 2 * i, hex_pair[value >> (8 * i) & 0xff], 2);
-    }
+/* Eight hexadecimal digits, all at once: the nibbles are spread over the bytes of a word, and those
+ * of ten and more, found by a carry, get what lies between '9' and 'a'. */
+static void put_hex(char *to, u32 value) {
+    u64 word = (u64)(value & 0xffff) << 32 | value >> 16;
+    word = (word >> 8 & 0xff000000ff) | (word & 0xff000000ff) << 16;
+    word = (word >> 4 & 0x000f000f000f000f) | (word & 0x000f000f000f000f) << 8;
+    u64 letters = (word + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    word += 0x3030303030303030 + letters * ('a' - '0' - 10);
+    memcpy(to, &word, sizeof word);
 }
 
 static void put_key(char *to, u64 seed, u64 index) {
     u64 low = hash_mix(index + 1);
     u64 high = hash_mix(low ^ seed);
-    put_hex(to, low, 4);
-    put_hex(to + 9, low >> 32, 2);
-    put_hex(to + 14, low >> 48, 2);
-    put_hex(to + 19, high, 2);
-    put_hex(to + 24, high >> 16, 6); /* the hyphens stand in the template */
+    char digits[32];
+    put_hex(digits, (u32)low);
+    put_hex(digits + 8, (u32)(low >> 32));
+    put_hex(digits + 16, (u32)high);
+    put_hex(digits + 24, (u32)(high >> 32));
+    memcpy(to, digits, 8); /* the hyphens stand in the template */
+    memcpy(to + 9, digits + 8, 4);
+    memcpy(to + 14, digits + 12, 4);
+    memcpy(to + 19, digits + 16, 4);
+    memcpy(to + 24, digits + 20, 12);
 }
 
 /* The event whose key event `index` carries: its own, or an earlier one's. */
