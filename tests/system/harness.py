@@ -42,6 +42,12 @@ def nets(*kinds):
     return mark
 
 
+def once(function):
+    """Marks a long test that runs on one network edge only: the first that the machine has."""
+    function.once = True
+    return function
+
+
 class Reply:
     def __init__(self, status, headers, body):
         self.status = status

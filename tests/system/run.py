@@ -73,6 +73,7 @@ def main():
         print("no test has that name")
         return 2
     passed = failed = 0
+    done = set()
     for net in options.net or ("uring", "epoll"):
         why = edge_missing(options.build, net)
         if why is not None:
@@ -80,6 +81,9 @@ def main():
             continue
         context = harness.Context(options.build, net)
         for label, function in tests:
+            if getattr(function, "once", False) and label in done:
+                continue
+            done.add(label)
             if net in getattr(function, "nets", (net,)):
                 good = run_one("%s %s" % (net, label), function, context)
                 passed, failed = passed + good, failed + (not good)

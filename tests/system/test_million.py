@@ -9,7 +9,7 @@ import time
 import figures
 import oracle
 from figures import DAY, HOUR
-from harness import equal, nets
+from harness import equal, once
 
 EVENTS = 1000000
 BATCH = 1000
@@ -146,7 +146,7 @@ def compare(client, tally):
     figures.same(client, "/api/events/by-feature?days=all", tally.rows("feature", ["feature_key"]))
 
 
-@nets("uring")
+@once
 def test_million(context):
     seed_ms = int(time.time() * 1000) - 2 * HOUR
     tally, seen, rates = Tally(), [], rates_of()
