@@ -57,7 +57,7 @@ static void put_piece(char *data, usize bytes, usize *at) {
 static void fill(char *data, usize bytes, u32 style) {
     usize at = 0;
     while (at < bytes) {
-        u32 kind = style == 0 ? 9 : pick(style < 3 ? 200 : 8);
+        u32 kind = style == 0 ? 9 : style == 5 ? pick(12) / 11 : pick(style < 3 ? 200 : 8);
         if (kind == 0) {
             data[at++] = '"';
         } else if (kind == 1) {
@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
     for (u32 i = 0; i < rounds && difference == NULL; i++) {
         usize bytes =
             pick(100) == 0 ? SCAN_WINDOW_MAX - pick(3) : pick(pick(4) == 0 ? TEXT_MAX : 150);
-        fill(data, bytes, pick(5));
+        fill(data, bytes, pick(6));
         for (kernel = 1; kernel < count && difference == NULL; kernel++) {
             difference = compare(kernels[kernel], &guard, (struct slice){data, bytes});
         }
