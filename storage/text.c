@@ -354,7 +354,7 @@ static inline u64 short_hash(struct slice text) {
     if (text.bytes >= 8) {
         head ^= load64(text.data);
         tail = load64(text.data + text.bytes - 8);
-    } else {
+    } else if (text.bytes > 0) {
         memcpy(&tail, text.data, text.bytes);
     }
     u64 mixed = (head * 0x9e3779b97f4a7c15u) ^ (tail * 0xc2b2ae3d27d4eb4fu);
@@ -371,7 +371,7 @@ static u32 dictionary_find(struct text_packer *packer, const struct slice *value
         while ((index = packer->slots[slot]) != 0) {
             struct slice known = packer->dictionary[index - 1];
             if (known.bytes == values[i].bytes &&
-                memcmp(known.data, values[i].data, known.bytes) == 0) {
+                (known.bytes == 0 || memcmp(known.data, values[i].data, known.bytes) == 0)) {
                 break;
             }
             slot = (slot + 1) % DICTIONARY_SLOTS;
