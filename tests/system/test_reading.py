@@ -1,5 +1,6 @@
 """Lists, single events and group-bys against the oracle."""
 
+import random
 import time
 
 import figures
@@ -206,3 +207,29 @@ def test_prices(context):
                 list(rates), [found["input_cost_per_million"], found["output_cost_per_million"]])
             equal(difference, None, entry["model"])
         ensure(reply.json["updated_at"].startswith("2026-"), "updated_at")
+
+
+def test_odd_requests(context):
+    """Whatever a query string says, the answer is a figure or a refusal, never a fault."""
+    chance = random.Random(7)
+    names = ["limit", "offset", "days", "date_from", "date_to", "sort_by", "sort_dir", "tree",
+             "feature_key", "customer_id", "model", "source", "cost_type", "trace_id", "agent_id"]
+    values = ["", "0", "1", "-1", "9" * 30, "all", "x", "%00", "%ff", "%F0%9F%98%80", "a" * 300,
+              "2026-05-01", "0000-01-01", "9999-12-31", "9999-12-31T23:59:59.999Z", "sdk",
+              "1970-01-01T00:00:00Z", "customer-001", "timestamp", "model", "asc", "%", "+", "&&",
+              "2026-05-01T00:00:00%2B02:00", "18446744073709551615", "9223372036854775808"]
+    paths = ["/api/events", "/events/by-feature", "/api/events/by-agent", "/events/by-model",
+             "/api/events/by-cost-type", "/events/by-customer", "/api/events/traces",
+             "/events/trace/trace-1", "/events/trace/%F0%9F%98%80", "/api/events/7",
+             "/events/trace/" + "t" * 400]
+    with context.server() as server:
+        client = server.client()
+        scenario.send(client, oracle.Book(), scenario.make(5, 300))
+        for _ in range(600):
+            query = "&".join("%s=%s" % (chance.choice(names), chance.choice(values))
+                             for _ in range(chance.randrange(5)))
+            path = "%s?%s" % (chance.choice(paths), query)
+            reply = client.get(path)
+            ensure(reply.status in (200, 400, 404), "%d for %s" % (reply.status, path))
+            ensure(isinstance(reply.json, (dict, list)), "no JSON for " + path)
+        equal(client.get("/healthz").status, 200, "alive")
