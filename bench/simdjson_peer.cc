@@ -1,6 +1,7 @@
-// simdjson_peer.cc: the parser to beat: simdjson On-Demand reads all fields of the same bytes. Every
-// field is looked at and converted; strings are taken as views, numbers as numbers. It does less than
-// the decoder (no columns, no limits, no times, no digest), so the comparison is not in our favour.
+// simdjson_peer.cc: the parser to beat: simdjson On-Demand reads all fields of the same bytes.
+// Every field is looked at and converted; strings are taken as views, numbers as numbers. It does
+// less than the decoder (no columns, no limits, no times, no digest), so the comparison is not in
+// our favour.
 #include <simdjson.h>
 
 #include <cstddef>
@@ -41,7 +42,8 @@ void read_event(simdjson::ondemand::object event, totals &sums) {
 
 // Parses one body; `capacity` bytes are allocated, SIMDJSON_PADDING of them behind the body.
 // Returns the number of events, or 0 if something is wrong.
-extern "C" std::size_t simdjson_peer_read(const char *body, std::size_t bytes, std::size_t capacity) {
+extern "C" std::size_t simdjson_peer_read(const char *body, std::size_t bytes,
+                                          std::size_t capacity) {
     static simdjson::ondemand::parser parser;
     totals sums;
     try {

@@ -1,3 +1,7 @@
+/*
+ * recover.c: loads the newest snapshot that proves sound, then replays the log behind it through
+ * the same steps as ingest. An unusable snapshot costs time, not data.
+ */
 #include "recover.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* buf.c: growth by doubling, up to the bound; a failure sticks. */
 #include "base/buf.h"
 
 #include <stdarg.h>

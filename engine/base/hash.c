@@ -1,3 +1,4 @@
+/* hash.c: one-shot calls only: the streaming state would need aligned memory of its own. */
 #include "base/hash.h"
 
 #include <xxhash.h>

@@ -1,3 +1,4 @@
+/* log.c: a line is put together on the stack and leaves with one write(2). */
 #include "base/log.h"
 
 #include <stdarg.h>

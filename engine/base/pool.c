@@ -1,3 +1,4 @@
+/* pool.c: a list of free blocks for each power of two; the link lies in the free block itself. */
 #include "base/pool.h"
 
 #include <stdlib.h>

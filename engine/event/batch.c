@@ -1,3 +1,4 @@
+/* batch.c: a row is a cell of every column, so taking one out moves the rest of each. */
 #include "event/batch.h"
 
 #include <string.h>

@@ -254,7 +254,9 @@ static bool learn_end(struct learner *learner) {
     return true;
 }
 
-bool shape_learn(struct shape *shape, struct slice event, const struct field_table *table) {
+/* Makes the shape of an event that the plain reader has accepted without anything to settle. False:
+ * it has none (too large, escapes, repeated members, arrays of numbers). */
+static bool shape_learn(struct shape *shape, struct slice event, const struct field_table *table) {
     if (event.bytes > SHAPE_EVENT_MAX || memchr(event.data, '\\', event.bytes) != NULL) {
         return false;
     }

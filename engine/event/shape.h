@@ -127,10 +127,6 @@ shape_match_fn shape_match_avx2;
 shape_match_fn shape_match_avx512;
 #endif
 
-/* Makes the shape of an event that the plain reader has accepted without anything to settle. False:
- * it has none (too large, escapes, repeated members, arrays of numbers). */
-bool shape_learn(struct shape *shape, struct slice event, const struct field_table *table);
-
 /* --- the shapes a decoder knows ------------------------------------------------------------- */
 
 struct predictor {

@@ -1,7 +1,7 @@
 /*
  * shape_match.h: the body of shape_match (shape.h), included once for each instruction set with two
  * things defined: MATCH_NAME, the function's name, and pieces_differ(), which tells whether the
- * bytes between the values are other than the shape's.
+ * bytes between the values are other than the shape's. (tidy: allow inclusion, for that reason.)
  *
  * The loops go by kind of value, not by order of members, so that each branch goes the same way all
  * the time. What is wrong is collected and looked at late: a wrong guess is rare.

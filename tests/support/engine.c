@@ -1,3 +1,4 @@
+/* engine.c: puts the parts together as main.c does, without edges: see engine.h. */
 #include "tests/support/engine.h"
 
 #include "base/clock.h"

@@ -99,7 +99,7 @@ def test_many_connections(context):
 
 
 def test_burst_past_capacity(context):
-    """Far more requests at one instant than the path holds: each is taken whole or refused whole."""
+    """Far more requests at one instant than the path holds: each is taken or refused whole."""
     count, size = 600, 260
     with context.server(arguments=["--front-threads", "1"]) as server:
         sockets, bodies = [], []

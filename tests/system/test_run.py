@@ -1,4 +1,4 @@
-"""`make run`: an empty directory gets sample events and shows margins; a second start keeps them."""
+"""`make run`: an empty directory gets sample events, shows margins; a second start keeps them."""
 
 import os
 import signal

@@ -73,7 +73,8 @@ LINES = """\
 "inputTokens":150,"outputTokens":80,"revenueAmount":0.01,"idempotencyKey":"k1","traceId":"t",\
 "spanId":"a","meta":{"n":5},"properties":{"x":[1,"\\u00e9"]},"timestamp":"2026-05-01T10:00:00.000Z"}
 {"eventName":"chat","customerReferenceId":"acme, inc","featureKey":"f","idempotencyKey":"k2",\
-"traceId":"t","spanId":"b","parentSpanId":"a","costAmount":1.25,"timestamp":"2026-05-01T10:00:01.000Z"}
+"traceId":"t","spanId":"b","parentSpanId":"a","costAmount":1.25,\
+"timestamp":"2026-05-01T10:00:01.000Z"}
 {"eventName":"chat","customerReferenceId":"other","featureKey":"f","idempotencyKey":"k2"}
 {"eventName":"chat","featureKey":"f","idempotencyKey":"k3"}
 {"eventName": nonsense}
@@ -87,8 +88,8 @@ no JSON at all
 
 
 def test_ingest_export_ingest(context):
-    """A file with mistakes: each is named by its line, the rest is stored; an export of it, ingested
-    by another server, gives the same figures."""
+    """A file with mistakes: each is named by its line, the rest is stored; an export of it,
+    ingested by another server, gives the same figures."""
     with context.server() as server, context.server() as second:
         tools = Tools(context, server)
         done = tools.ctl("ingest", "-", code=1, input=LINES)
@@ -165,8 +166,9 @@ def test_keys(context):
     """Keys made beside the running server work at once, within their scopes, until revoked."""
     with context.server() as server:
         tools = Tools(context, server)
-        reader = tools.ctl("key", "create", "--name", "r", "--scopes", "events.read").stdout.strip()
-        writer = tools.ctl("key", "create", "--name", "w", "--scopes", "events.write").stdout.strip()
+        create = ("key", "create", "--scopes")
+        reader = tools.ctl(*create, "events.read", "--name", "r").stdout.strip()
+        writer = tools.ctl(*create, "events.write", "--name", "w").stdout.strip()
         body = '{"eventName":"e","customerReferenceId":"c","featureKey":"f"}'
         tools.ctl("key", "create", "--name", "w", code=1)
         done = tools.ctl("ingest", "-", "--key", reader, code=1, input=body)
