@@ -14,6 +14,7 @@
 #define SLICE_EVENTS 1024 /* applied while readers wait */
 #define HAND_CELLS 6      /* how far each hand is ahead, in events */
 #define HAND_ROWS 14
+#define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
 #define HAND_SERIES 26
 
 #define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
@@ -43,20 +44,20 @@ static bool arrays_init(struct agg *agg) {
         u32 shift;
         u64 record_max;
     } shape[] = {
-        [ARRAY_DIMS] = {sizeof(u32) * STORE_DIMS, 13, SERIES_MAX},
+        [ARRAY_DIMS] = {sizeof(u32) * STORE_DIMS, SHIFT_DIMS, SERIES_MAX},
         [ARRAY_HASHES] = {sizeof(struct hash128), 13, SERIES_MAX},
-        [ARRAY_SERIES] = {sizeof(struct series), 12, SERIES_MAX},
+        [ARRAY_SERIES] = {sizeof(struct series), SHIFT_SERIES, SERIES_MAX},
         [ARRAY_AGENTS] = {sizeof(struct value), 12, DIM_VALUES_MAX},
         [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, UINT32_MAX},
-        [ARRAY_ENTITIES] = {sizeof(struct entity), 12, SERIES_MAX * (u64)2},
-        [ARRAY_CELLS] = {sizeof(struct cell), 13, SERIES_MAX * (u64)2},
-        [ARRAY_BANDS] = {sizeof(struct row), 12, UINT32_MAX},
+        [ARRAY_ENTITIES] = {sizeof(struct entity), SHIFT_ENTITIES, SERIES_MAX * (u64)2},
+        [ARRAY_CELLS] = {sizeof(struct cell), SHIFT_CELLS, SERIES_MAX * (u64)2},
+        [ARRAY_BANDS] = {sizeof(struct row), SHIFT_ROWS, UINT32_MAX},
         [ARRAY_WIDES] = {sizeof(struct sums), 11, UINT32_MAX},
         [ARRAY_TRACES] = {sizeof(struct trace), 11, TRACES_MAX},
         [ARRAY_VALUES] = {sizeof(struct value), 12, DIM_VALUES_MAX},
-        [ARRAY_ROWS] = {sizeof(struct row), 12, UINT32_MAX},
+        [ARRAY_ROWS] = {sizeof(struct row), SHIFT_ROWS, UINT32_MAX},
     };
-    if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), 13,
+    if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), SHIFT_LINKS,
                     SERIES_MAX) ||
         !array_init(&agg->owners, &agg->heap, &agg->undo, ARRAYS, sizeof(u32), 13,
                     SERIES_MAX * (u64)2)) { /* rebuilt, not saved */
@@ -175,26 +176,28 @@ u32 agg_band_row(struct agg *agg, u32 *slot) {
 }
 
 void agg_cell_add(struct agg *agg, u32 index, u32 band, i64 time, const struct delta *delta) {
-    struct cell *cell = array_edit(&agg->cells, index);
+    struct cell *cell = record_edit(&agg->cells, index, SHIFT_CELLS, sizeof *cell);
     cell->first = MIN(cell->first, time);
     cell->last = MAX(cell->last, time);
-    row_add(array_edit(&agg->bands, agg_band_row(agg, &cell->band[band])), delta, &agg->wides);
+    row_add(row_edit(&agg->bands, agg_band_row(agg, &cell->band[band])), delta, &agg->wides);
 }
 
 /* Adds to the series' row of one width, through the cursor if it still fits. Returns the row. */
-static u32 add_width(struct agg *agg, enum width kind, u32 index, struct series *series, i64 time,
-                     const struct delta *delta) {
+static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum width kind,
+                                                           u32 index, struct series *series,
+                                                           i64 time, const struct delta *delta) {
     struct width_rows *width = &agg->width[kind];
-    u32 bucket = (u32)(time / width->ms);
+    const i64 ms = width_ms(kind);
+    u32 bucket = (u32)(time / ms);
     u32 at = series->row[kind];
-    const struct row *known = array_at(&width->rows, at);
+    const struct row *known = row_at(&width->rows, at);
     if (unlikely(known->series != index || known->stamp != (u16)bucket)) {
         at = partition_row(agg, kind, bucket, index);
         series->row[kind] = at;
     }
-    struct row *row = array_edit(&width->rows, at);
+    struct row *row = row_edit(&width->rows, at);
     row_add(row, delta, &agg->wides);
-    row->last = MAX(row->last, (u32)(time - (i64)bucket * width->ms));
+    row->last = MAX(row->last, (u32)(time - (i64)bucket * ms));
     return at;
 }
 
@@ -203,7 +206,7 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
     i64 time = batch->number[NUM_TIME][i];
     struct delta delta;
     delta_read(&delta, batch, i);
-    struct series *series = array_edit(&agg->series, index);
+    struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
     u32 hour_row = 0;
     if (time >= agg->width[WIDTH_MINUTE].edge) {
         add_width(agg, WIDTH_MINUTE, index, series, time, &delta);
@@ -215,7 +218,7 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
     u32 band = agg_band_of(agg, time, hour_row);
     series->first = MIN(series->first, time);
     series->last = MAX(series->last, time);
-    row_add(array_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
+    row_add(row_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
     agg->changed[agg->changed_count++ % CHANGED_RING] = series->cell[KIND_CUSTOMER];
     for (u32 kind = 0; kind < KINDS; kind++) {
         agg_cell_add(agg, series->cell[kind], band, time, &delta);
@@ -236,10 +239,10 @@ static inline __attribute__((always_inline)) void
 hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
     const struct series *series = series_at(agg, batch->series[i]);
     for (u32 kind = 0; kind < WIDTHS; kind++) {
-        __builtin_prefetch(array_at(&agg->width[kind].rows, series->row[kind]), 1);
+        __builtin_prefetch(row_at(&agg->width[kind].rows, series->row[kind]), 1);
     }
     __builtin_prefetch(band_at(agg, series->band[0]), 1);
-    for (u32 kind = 0; kind < KINDS; kind++) {
+    for (u32 kind = 0; kind < KINDS_COLD; kind++) {
         __builtin_prefetch(cell_at(agg, series->cell[kind]), 1);
     }
 }
@@ -247,7 +250,7 @@ hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
 static inline __attribute__((always_inline)) void
 hand_cells(const struct agg *agg, const struct event_batch *batch, u32 i) {
     const struct series *series = series_at(agg, batch->series[i]);
-    for (u32 kind = 0; kind < KINDS; kind++) {
+    for (u32 kind = 0; kind < KINDS_COLD; kind++) {
         __builtin_prefetch(band_at(agg, cell_at(agg, series->cell[kind])->band[0]), 1);
     }
 }

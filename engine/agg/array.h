@@ -67,6 +67,11 @@ static inline void *array_at(const struct array *array, u32 index) {
            (usize)(index & (((u32)1 << array->shift) - 1)) * array->record_bytes;
 }
 
+/* As array_at where the shape is known when compiling: saves a multiplication. */
+static inline void *array_fast(const struct array *array, u32 index, u32 shift, u32 record_bytes) {
+    return array->chunks[index >> shift] + (usize)(index & (((u32)1 << shift) - 1)) * record_bytes;
+}
+
 /* Keeps the record's old bytes if the running snapshot still needs them. */
 void array_save(struct array *array, u32 index);
 

@@ -36,6 +36,10 @@ enum width { WIDTH_MINUTE, WIDTH_HOUR, WIDTH_DAY, WIDTHS };
 #define HOUR_MS ((i64)3600000)
 #define DAY_MS ((i64)86400000)
 
+static inline i64 width_ms(enum width width) {
+    return width == WIDTH_MINUTE ? MINUTE_MS : width == WIDTH_HOUR ? HOUR_MS : DAY_MS;
+}
+
 enum kind { KIND_CUSTOMER, KIND_FEATURE, KIND_MODEL, KIND_COST_TYPE, KINDS };
 
 struct series {
@@ -225,28 +229,49 @@ struct agg {
 };
 #define CHANGED_RING ((u32)1 << 17)
 
+/* Records a chunk, as powers of two. */
+#define SHIFT_DIMS 13
+#define SHIFT_SERIES 12
+#define SHIFT_CELLS 13
+#define SHIFT_ROWS 12
+#define SHIFT_ENTITIES 12
+#define SHIFT_LINKS 13
+
 /* --- records ---------------------------------------------------------------------------------- */
 
 static inline const u32 *dims_of(const struct agg *agg, u32 series) {
-    return array_at(&agg->dims, series);
+    return array_fast(&agg->dims, series, SHIFT_DIMS, sizeof(u32) * STORE_DIMS);
 }
 static inline const struct series *series_at(const struct agg *agg, u32 series) {
-    return array_at(&agg->series, series);
+    return array_fast(&agg->series, series, SHIFT_SERIES, sizeof(struct series));
 }
 static inline const struct link *link_at(const struct agg *agg, u32 series) {
-    return array_at(&agg->links, series);
+    return array_fast(&agg->links, series, SHIFT_LINKS, sizeof(struct link));
 }
 static inline const struct value *value_at(const struct agg *agg, u32 dim, u32 value) {
     return array_at(dim == STORE_DIMS ? &agg->agents : &agg->values[dim], value);
 }
 static inline const struct entity *entity_at(const struct agg *agg, u32 entity) {
-    return array_at(&agg->entities, entity);
+    return array_fast(&agg->entities, entity, SHIFT_ENTITIES, sizeof(struct entity));
 }
 static inline const struct cell *cell_at(const struct agg *agg, u32 cell) {
-    return array_at(&agg->cells, cell);
+    return array_fast(&agg->cells, cell, SHIFT_CELLS, sizeof(struct cell));
 }
 static inline const struct row *band_at(const struct agg *agg, u32 row) {
-    return array_at(&agg->bands, row);
+    return array_fast(&agg->bands, row, SHIFT_ROWS, sizeof(struct row));
+}
+/* To be changed: the old bytes are kept for a running snapshot. */
+static inline void *record_edit(struct array *array, u32 index, u32 shift, u32 record_bytes) {
+    if (unlikely(index < array->snap_end)) {
+        array_save(array, index);
+    }
+    return array_fast(array, index, shift, record_bytes);
+}
+static inline struct row *row_edit(struct array *rows, u32 index) {
+    return record_edit(rows, index, SHIFT_ROWS, sizeof(struct row));
+}
+static inline struct row *row_at(const struct array *rows, u32 index) {
+    return array_fast(rows, index, SHIFT_ROWS, sizeof(struct row));
 }
 static inline struct account *account_at(const struct agg *agg, u32 account) {
     return account < agg->account_max ? agg->accounts[account] : NULL;
