@@ -6,6 +6,8 @@
  * events is walked by three hands, the first fetching the series, the second what the series points
  * to, the third what those point to, well ahead of the one that adds.
  */
+#include "agg/agg.h"
+
 #include "agg/state.h"
 
 #include <stdlib.h>

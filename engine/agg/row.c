@@ -55,7 +55,7 @@ void delta_read(struct delta *delta, const struct event_batch *batch, u32 index)
     }
 }
 
-void sums_add(struct sums *sums, const struct sums *more) {
+static void sums_add(struct sums *sums, const struct sums *more) {
     sums->cost += more->cost;
     sums->revenue += more->revenue;
     sums->usage += more->usage;

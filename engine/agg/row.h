@@ -79,7 +79,6 @@ static inline void sums_add_row(struct sums *sums, const struct row *row) {
     sums->durations += row->durations;
     sums->unpriced += row->unpriced;
 }
-void sums_add(struct sums *sums, const struct sums *more);
 
 /* Empties the row into its wide sum, then adds the delta there or to the row. */
 void row_add_slow(struct row *row, const struct delta *delta, struct array *wides);

@@ -48,7 +48,7 @@ u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text) {
     return hash64(text.bytes == 0 ? "" : text.data, text.bytes, agg->seed ^ hash_mix(account));
 }
 
-bool agg_text_equals(const struct agg *agg, const struct value *value, struct slice text) {
+static bool text_equals(const struct agg *agg, const struct value *value, struct slice text) {
     return value->text_bytes == text.bytes &&
            (text.bytes == 0 ||
             memcmp(array_at(&agg->texts, value->text), text.data, text.bytes) == 0);
@@ -64,7 +64,7 @@ u32 value_find(const struct agg *agg, u32 account, u32 dim, struct slice text) {
             return DIM_NONE;
         }
         const struct value *value = value_at(agg, dim, id);
-        if (value->account == account && agg_text_equals(agg, value, text)) {
+        if (value->account == account && text_equals(agg, value, text)) {
             return id;
         }
     }
@@ -376,7 +376,7 @@ void agg_unresolve(const struct agg *agg, struct event_batch *batch, const u32 *
 
 /* --- settling --------------------------------------------------------------------------------- */
 
-u32 agg_pair_find(const struct agg *agg, u32 account, u32 model, u32 provider) {
+static u32 pair_find(const struct agg *agg, u32 account, u32 model, u32 provider) {
     u64 hash = hash_mix((u64)model << 32 | provider);
     u32 cursor = 0;
     for (;;) {
@@ -405,7 +405,7 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
     u32 value = dims[kind_dim(kind)];
     if (kind == KIND_MODEL) {
         u32 provider = dims[DIM_PROVIDER];
-        u32 id = agg_pair_find(agg, account, value, provider);
+        u32 id = pair_find(agg, account, value, provider);
         if (id == 0) {
             id = entity_make(agg, kind, account, value, provider);
             check(table_reserve(&agg->pair_table, &agg->heap, 1));

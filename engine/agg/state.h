@@ -287,11 +287,9 @@ static inline enum store_dim kind_dim(enum kind kind) {
 
 /* The value's id, or DIM_NONE. Caller holds the lock or is the writer. */
 u32 value_find(const struct agg *agg, u32 account, u32 dim, struct slice text);
-bool agg_text_equals(const struct agg *agg, const struct value *value, struct slice text);
 /* A copy of the text that never moves; UINT32_MAX: no memory. */
 u32 agg_text_keep(struct agg *agg, struct slice text);
 struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes);
-u32 agg_pair_find(const struct agg *agg, u32 account, u32 model, u32 provider);
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
 bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);

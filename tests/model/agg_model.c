@@ -9,6 +9,7 @@
 #include "agg/agg.h"
 #include "query/query.h"
 #include "store.h"
+#include "tests/support/facts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,176 +36,8 @@ static void fail(const char *what, int line) {
     exit(1);
 }
 
-static u64 random_state;
-
-static u64 random_u64(void) {
-    u64 z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static u32 random_below(u32 bound) {
-    return (u32)(random_u64() % bound);
-}
-
-static bool one_in(u32 count) {
-    return random_below(count) == 0;
-}
-
-/* --- the oracle ------------------------------------------------------------------------------- */
-
-/* Texts of each dimension; index 0 is absent. */
-static const char *texts[SERIES_TEXTS][16] = {
-    [TEXT_EVENT_NAME] = {"", "cost", "revenue", "call"},
-    [TEXT_CUSTOMER] = {"", "acme", "b", "bolt", "c-1", "c-10", "c-2", "d", "e", "f", "zeta", "zz"},
-    [TEXT_FEATURE] = {"", "chat", "search", "summary", "r\xc3\xa9sum\xc3\xa9"},
-    [TEXT_MODEL] = {"", "gpt-4o", "claude", "m3"},
-    [TEXT_PROVIDER] = {"", "openai", "anthropic"},
-    [TEXT_COST_TYPE] = {"", "llm", "generic", "image", "audio", "tool", "video", "embedding"},
-};
-static const u32 text_counts[SERIES_TEXTS] = {4, 12, 5, 4, 3, 8};
-static const char *agents[] = {"", "planner", "coder", "x"};
-
-struct fact {
-    u32 account;
-    u32 dim[SERIES_TEXTS]; /* index of the text; cost type resolved */
-    u8 raw_cost_type;
-    u8 source;
-    u8 flags;
-    u8 unpriced;
-    u32 agent;
-    u32 trace; /* 0: none */
-    u32 present;
-    i64 number[NUM_COUNT];
-    u32 series;
-};
-
 static struct fact *facts;
 static u32 fact_count;
-static i64 now;
-static i64 newest_given; /* the oracle's clock never shows events ahead by more than allowed */
-
-static i64 random_money(void) {
-    switch (random_below(8)) {
-    case 0:
-        return EVENT_MONEY_MAX - (i64)random_below(10);
-    case 1:
-        return -EVENT_MONEY_MAX + (i64)random_below(10);
-    case 2:
-        return 0;
-    case 3:
-        return -(i64)(random_u64() % 1000000000000u);
-    default:
-        return (i64)(random_u64() % 100000000000u);
-    }
-}
-
-static i64 random_tokens(void) {
-    return one_in(12) ? EVENT_TOKENS_MAX - random_below(3) : random_below(5000);
-}
-
-static i64 hour_at_edge; /* if set, events of this hour are asked for */
-
-static i64 random_time(void) {
-    static const i64 edges[] = {7 * DAY, 30 * DAY, 90 * DAY, 92 * DAY, 180 * MINUTE, HOUR};
-    i64 time = now;
-    if (hour_at_edge != 0 && !one_in(8)) {
-        return hour_at_edge + (i64)(random_u64() % (u64)HOUR);
-    }
-    switch (random_below(7)) {
-    case 0:
-        time = now + (i64)(random_u64() % (u64)EVENT_TIME_AHEAD_MS);
-        break;
-    case 1:
-        time = now - (i64)(random_u64() % (u64)(3 * HOUR));
-        break;
-    case 2:
-        time = now - (i64)(random_u64() % (u64)(40 * DAY));
-        break;
-    case 3:
-        time = now - (i64)(random_u64() % (u64)(500 * DAY));
-        break;
-    case 4:
-        time = now - edges[random_below(6)];
-        time = time - time % HOUR + (i64)random_below(3) - 1 + (one_in(2) ? HOUR : 0);
-        break;
-    default:
-        time = now - random_below(60000);
-        break;
-    }
-    return MAX(time, EVENT_TIME_MIN);
-}
-
-static void random_fact(struct fact *fact, bool plain) {
-    *fact = (struct fact){.account = plain ? 1 : random_below(ACCOUNTS)};
-    for (u32 dim = 0; dim < SERIES_TEXTS; dim++) {
-        fact->dim[dim] = plain ? 1 : random_below(text_counts[dim]);
-    }
-    if (fact->dim[TEXT_EVENT_NAME] == 0) {
-        fact->dim[TEXT_EVENT_NAME] = 1;
-    }
-    fact->raw_cost_type = (u8)fact->dim[TEXT_COST_TYPE];
-    if (fact->dim[TEXT_COST_TYPE] == 0) {
-        fact->dim[TEXT_COST_TYPE] = fact->dim[TEXT_MODEL] != 0 ? 1 : 2;
-    }
-    fact->source = (u8)(plain || one_in(2) ? SOURCE_SDK : random_below(EVENT_SOURCES));
-    fact->flags = one_in(9) ? EVENT_FLAG_FOREIGN_UNIT : 0;
-    fact->unpriced = one_in(7);
-    fact->agent = one_in(3) ? random_below(4) : 0;
-    fact->trace = one_in(3) ? random_below(400) : 0;
-    fact->present =
-        NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE);
-    fact->number[NUM_TIME] = random_time();
-    fact->number[NUM_COST] = plain ? 70000000 : random_money();
-    fact->number[NUM_REVENUE] = plain ? 90000000 : random_money();
-    fact->number[NUM_USAGE] = one_in(10) ? EVENT_USAGE_MAX : (i64)random_below(100000000);
-    for (u32 number = NUM_INPUT; number <= NUM_CACHE_WRITE; number++) {
-        if (one_in(2)) {
-            fact->present |= NUM_BIT(number);
-            fact->number[number] = plain ? random_below(1000) : random_tokens();
-        }
-    }
-    if (one_in(2)) {
-        fact->present |= NUM_BIT(NUM_DURATION);
-        fact->number[NUM_DURATION] =
-            one_in(20) ? (i64)1 << random_below(45) : (i64)random_below(30000);
-    }
-}
-
-static void put_text(struct event_batch *batch, u32 row, enum event_text text, const char *data) {
-    u32 bytes = (u32)strlen(data);
-    if (bytes == 0) {
-        return;
-    }
-    require(batch->text_bytes + bytes + EVENT_TEXT_PADDING <= batch->text_bytes_max);
-    memcpy(batch->text + batch->text_bytes, data, bytes);
-    batch->ref[text][row] = (struct text_ref){batch->text_bytes, bytes};
-    batch->text_bytes += bytes;
-    batch->present[row] |= TEXT_BIT(text);
-}
-
-static void put_fact(struct event_batch *batch, u32 row, const struct fact *fact) {
-    batch->present[row] = fact->present;
-    batch->source[row] = fact->source;
-    batch->flags[row] = fact->flags;
-    batch->cost_source[row] = fact->unpriced ? COST_UNPRICED : COST_EXPLICIT;
-    batch->series[row] = SERIES_UNRESOLVED;
-    for (u32 number = 0; number < NUM_COUNT; number++) {
-        batch->number[number][row] = fact->number[number];
-    }
-    for (u32 text = 0; text < SERIES_TEXTS; text++) {
-        u32 index = text == TEXT_COST_TYPE ? fact->raw_cost_type : fact->dim[text];
-        put_text(batch, row, (enum event_text)text, texts[text][index]);
-    }
-    put_text(batch, row, TEXT_AGENT, agents[fact->agent]);
-    if (fact->trace != 0) {
-        char id[16];
-        snprintf(id, sizeof id, "t%u", fact->trace);
-        put_text(batch, row, TEXT_TRACE, id);
-    }
-    batch->count = MAX(batch->count, row + 1);
-}
 
 /* --- the log, as the oracle has it ------------------------------------------------------------ */
 
@@ -248,7 +81,7 @@ enum err store_scan_next(struct store_scan *scan, const struct event_batch **bat
         }
         if (match) {
             u32 row = scan->batch->count;
-            put_fact(scan->batch, row, fact);
+            fact_put(scan->batch, row, fact);
             scan->batch->present[row] &= ~(TEXT_BIT(SERIES_TEXTS) - 1);
             scan->batch->series[row] = fact->series;
         }
@@ -275,9 +108,9 @@ static struct figures answer_total;
 
 static const char *dim_text(u32 dim, u32 index) {
     if (dim == QUERY_AGENT) {
-        return agents[index];
+        return fact_agents[index];
     }
-    return dim == DIM_SOURCE ? event_source_text((enum event_source)index) : texts[dim][index];
+    return dim == DIM_SOURCE ? event_source_text((enum event_source)index) : fact_texts[dim][index];
 }
 
 static u32 fact_dim(const struct fact *fact, u32 dim) {
@@ -472,39 +305,39 @@ static void random_window(struct query *query) {
     static const i64 windows[] = {HOUR, 3 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY, 14 * DAY};
     query->from = INT64_MIN;
     query->to = INT64_MAX;
-    switch (random_below(5)) {
+    switch (fact_below(5)) {
     case 0:
         break;
     case 1:
         query->from =
-            query_window_start(now - (i64)random_below(3) * HOUR, windows[random_below(7)]);
+            query_window_start(fact_now - (i64)fact_below(3) * HOUR, windows[fact_below(7)]);
         break;
     case 2: /* ragged */
-        query->from = random_time();
-        query->to = query->from + (i64)(random_u64() % (u64)(100 * DAY));
+        query->from = fact_time();
+        query->to = query->from + (i64)(fact_random() % (u64)(100 * DAY));
         break;
     case 3:
-        query->to = random_time();
+        query->to = fact_time();
         break;
     default: /* whole days or hours */
-        query->from = random_time();
-        query->from -= query->from % (one_in(2) ? DAY : HOUR);
-        query->to = query->from + (i64)random_below(60) * (one_in(2) ? DAY : HOUR);
+        query->from = fact_time();
+        query->from -= query->from % (fact_one_in(2) ? DAY : HOUR);
+        query->to = query->from + (i64)fact_below(60) * (fact_one_in(2) ? DAY : HOUR);
         break;
     }
 }
 
 static void random_query(void) {
-    struct query query = {.account = random_below(ACCOUNTS + 1)};
-    query.live = one_in(3);
-    query.without_revenue = one_in(3);
-    query.present_only = one_in(3);
-    query.order = (enum query_order)random_below(QUERY_ORDERS);
-    query.ascending = one_in(2);
-    query.offset = one_in(3) ? random_below(20) : 0;
-    query.limit = one_in(2) ? 1 + random_below(10) : 1000;
+    struct query query = {.account = fact_below(ACCOUNTS + 1)};
+    query.live = fact_one_in(3);
+    query.without_revenue = fact_one_in(3);
+    query.present_only = fact_one_in(3);
+    query.order = (enum query_order)fact_below(QUERY_ORDERS);
+    query.ascending = fact_one_in(2);
+    query.offset = fact_one_in(3) ? fact_below(20) : 0;
+    query.limit = fact_one_in(2) ? 1 + fact_below(10) : 1000;
     random_window(&query);
-    if (one_in(12)) {
+    if (fact_one_in(12)) {
         query = (struct query){.account = query.account,
                                .group = {QUERY_AGENT},
                                .group_count = 1,
@@ -516,8 +349,8 @@ static void random_query(void) {
         compare_query(&query);
         return;
     }
-    for (u32 want = random_below(4); query.group_count < want;) {
-        u8 dim = (u8)random_below(DIM_ACCOUNT);
+    for (u32 want = fact_below(4); query.group_count < want;) {
+        u8 dim = (u8)fact_below(DIM_ACCOUNT);
         bool twice = false;
         for (u32 i = 0; i < query.group_count; i++) {
             twice = twice || query.group[i] == dim;
@@ -526,19 +359,19 @@ static void random_query(void) {
             query.group[query.group_count++] = dim;
         }
     }
-    for (u32 i = random_below(3); i > 0; i--) {
-        u32 dim = random_below(DIM_ACCOUNT);
-        const char *text = dim_text(dim, dim == DIM_SOURCE ? random_below(EVENT_SOURCES)
-                                                           : random_below(text_counts[dim]));
-        if (one_in(10)) {
+    for (u32 i = fact_below(3); i > 0; i--) {
+        u32 dim = fact_below(DIM_ACCOUNT);
+        const char *text = dim_text(dim, dim == DIM_SOURCE ? fact_below(EVENT_SOURCES)
+                                                           : fact_below(fact_text_counts[dim]));
+        if (fact_one_in(10)) {
             text = "never seen";
         }
         query.filter_mask |= 1u << dim;
         query.filter[dim] = (struct slice){text, strlen(text)};
     }
-    query.bucket = one_in(3) ? (enum query_bucket)random_below(5) : BUCKET_NONE;
+    query.bucket = fact_one_in(3) ? (enum query_bucket)fact_below(5) : BUCKET_NONE;
     if (query.bucket == BUCKET_MINUTE && query.from == INT64_MIN) {
-        query.from = now - 2 * DAY;
+        query.from = fact_now - 2 * DAY;
         query.to = MAX(query.to, query.from);
     }
     compare_query(&query);
@@ -592,11 +425,11 @@ static void compare_cost_types(const struct trace_summary *got, u32 set) {
     for (u32 i = 0; i < 16; i++) {
         if ((set >> i & 1) != 0) {
             u32 at = count++;
-            while (at > 0 && strcmp(names[at - 1], texts[TEXT_COST_TYPE][i]) > 0) {
+            while (at > 0 && strcmp(names[at - 1], fact_texts[TEXT_COST_TYPE][i]) > 0) {
                 names[at] = names[at - 1];
                 at--;
             }
-            names[at] = texts[TEXT_COST_TYPE][i];
+            names[at] = fact_texts[TEXT_COST_TYPE][i];
         }
     }
     require(got->cost_type_count == MIN(count, (u32)TRACE_COST_TYPES_MAX));
@@ -610,9 +443,9 @@ static void compare_trace_list(void) {
     static struct trace_summary list[1024];
     static struct trace_summary out[1024];
     static u32 ids[1024];
-    u32 account = random_below(ACCOUNTS);
-    i64 from = one_in(2) ? INT64_MIN : now - (i64)random_below(1000) * HOUR;
-    i64 to = one_in(2) ? INT64_MAX : now - (i64)random_below(100) * HOUR;
+    u32 account = fact_below(ACCOUNTS);
+    i64 from = fact_one_in(2) ? INT64_MIN : fact_now - (i64)fact_below(1000) * HOUR;
+    i64 to = fact_one_in(2) ? INT64_MAX : fact_now - (i64)fact_below(100) * HOUR;
     u32 all = naive_traces(account, list, ids, 1024);
     u32 want = 0;
     for (u32 i = 0; i < all; i++) {
@@ -621,8 +454,8 @@ static void compare_trace_list(void) {
         }
     }
     qsort(list, want, sizeof *list, compare_traces);
-    u32 offset = random_below(30);
-    u32 limit = 1 + random_below(200);
+    u32 offset = fact_below(30);
+    u32 limit = 1 + fact_below(200);
     u32 count;
     u32 total;
     require(query_traces(agg, account, from, to, offset, limit, out, &count, &total) == ERR_OK);
@@ -682,92 +515,92 @@ static void send_events(struct event_batch *batch, u32 count, bool plain) {
     struct fact *first = &facts[fact_count];
     batch->count = 0;
     batch->text_bytes = 0;
-    batch->account = plain ? 1 : random_below(ACCOUNTS);
+    batch->account = plain ? 1 : fact_below(ACCOUNTS);
     for (u32 i = 0; i < count; i++) {
-        random_fact(&first[i], plain);
+        fact_make(&first[i], plain);
         first[i].account = batch->account;
         if (plain) {
-            first[i].number[NUM_TIME] = now - (i64)random_below(10);
+            first[i].number[NUM_TIME] = fact_now - (i64)fact_below(10);
         }
-        put_fact(batch, i, &first[i]);
+        fact_put(batch, i, &first[i]);
         rows[i] = i;
     }
     require(agg_resolve(agg, batch, rows, count) == ERR_OK);
-    if (one_in(4)) { /* the log refused: everything again, without one event */
+    if (fact_one_in(4)) { /* the log refused: everything again, without one event */
         agg_undo(agg);
         agg_unresolve(agg, batch, rows, count);
-        put_text(batch, 0, TEXT_CUSTOMER, "never seen");
+        fact_put_text(batch, 0, TEXT_CUSTOMER, "never seen");
         require(agg_resolve(agg, batch, rows, count) == ERR_OK);
         agg_undo(agg);
         agg_unresolve(agg, batch, rows, count);
         batch->present[0] &= ~TEXT_BIT(TEXT_CUSTOMER);
-        put_text(batch, 0, TEXT_CUSTOMER, texts[TEXT_CUSTOMER][first[0].dim[TEXT_CUSTOMER]]);
+        fact_put_text(batch, 0, TEXT_CUSTOMER,
+                      fact_texts[TEXT_CUSTOMER][first[0].dim[TEXT_CUSTOMER]]);
         require(agg_resolve(agg, batch, rows, count) == ERR_OK);
     }
     keep_defs();
     agg_settle(agg);
     require(agg_series_count(agg) == def_count);
-    agg_advance(agg, now);
+    agg_advance(agg, fact_now);
     agg_apply(agg, batch, rows, count);
     for (u32 i = 0; i < count; i++) {
         first[i].series = batch->series[i];
-        newest_given = MAX(newest_given, first[i].number[NUM_TIME]);
     }
     fact_count += count;
 }
 
 static void let_time_pass(void) {
-    switch (random_below(12)) {
+    switch (fact_below(12)) {
     case 0:
-        now += DAY * random_below(40);
+        fact_now += DAY * fact_below(40);
         break;
     case 1:
-        now += HOUR * random_below(30);
+        fact_now += HOUR * fact_below(30);
         break;
     case 2:
-        now += HOUR - now % HOUR;
+        fact_now += HOUR - fact_now % HOUR;
         break;
     default:
-        now += random_below(100000);
+        fact_now += fact_below(100000);
         break;
     }
-    agg_advance(agg, now);
+    agg_advance(agg, fact_now);
 }
 
 /* An hour passes an edge, a few rows at a time, while late events for it and questions come. */
 static void pass_edge(struct event_batch *batch) {
     static const i64 ages[] = {7 * DAY, 30 * DAY, 90 * DAY};
-    i64 age = ages[random_below(3)];
-    while (one_in(2)) {
-        agg_advance(agg, now);
+    i64 age = ages[fact_below(3)];
+    while (fact_one_in(2)) {
+        agg_advance(agg, fact_now);
     }
-    hour_at_edge = (now - age) / HOUR * HOUR;
+    fact_hour = (fact_now - age) / HOUR * HOUR;
     send_events(batch, 200, false);
-    now += HOUR;
+    fact_now += HOUR;
     for (u32 round = 0; round < 12; round++) {
-        agg_advance(agg, now);
-        if (one_in(3)) {
-            send_events(batch, 1 + random_below(5), false);
+        agg_advance(agg, fact_now);
+        if (fact_one_in(3)) {
+            send_events(batch, 1 + fact_below(5), false);
         }
-        struct query query = {.account = random_below(ACCOUNTS),
-                              .group_count = random_below(2),
-                              .group = {(u8)(one_in(2) ? DIM_CUSTOMER : DIM_EVENT_NAME)},
-                              .from = hour_at_edge + (one_in(2) ? HOUR : 0),
+        struct query query = {.account = fact_below(ACCOUNTS),
+                              .group_count = fact_below(2),
+                              .group = {(u8)(fact_one_in(2) ? DIM_CUSTOMER : DIM_EVENT_NAME)},
+                              .from = fact_hour + (fact_one_in(2) ? HOUR : 0),
                               .to = INT64_MAX,
                               .limit = 100};
         compare_query(&query);
     }
     for (u32 i = 0; i < 3000; i++) { /* all hours pass: bands answer now */
-        agg_advance(agg, now);
+        agg_advance(agg, fact_now);
     }
-    struct query query = {.account = random_below(ACCOUNTS),
+    struct query query = {.account = fact_below(ACCOUNTS),
                           .group_count = 1,
                           .group = {DIM_FEATURE},
-                          .from = hour_at_edge + HOUR,
+                          .from = fact_hour + HOUR,
                           .to = INT64_MAX,
                           .limit = 100};
     compare_query(&query);
-    hour_at_edge = 0;
+    fact_hour = 0;
 }
 
 /* --- snapshots -------------------------------------------------------------------------------- */
@@ -781,7 +614,7 @@ struct piece {
 /* Copies a snapshot while events go on arriving; returns its pieces. */
 static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
     struct piece *pieces = NULL;
-    usize room = 4096 << random_below(6);
+    usize room = 4096 << fact_below(6);
     require(agg_snapshot_begin(agg) == ERR_OK);
     for (*count = 0;; (*count)++) {
         pieces = realloc(pieces, (*count + 1) * sizeof *pieces);
@@ -794,11 +627,11 @@ static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
             free(piece->data);
             break;
         }
-        if (one_in(room < 20000 ? 40 : 4)) {
-            send_events(batch, 1 + random_below(60), one_in(4));
+        if (fact_one_in(room < 20000 ? 40 : 4)) {
+            send_events(batch, 1 + fact_below(60), fact_one_in(4));
             let_time_pass();
         }
-        if (one_in(30)) {
+        if (fact_one_in(30)) {
             random_query();
         }
     }
@@ -814,12 +647,12 @@ static void apply_tail(struct event_batch *batch, u32 first) {
     }
     require(agg_series_count(agg) == def_count);
     while (first < fact_count) {
-        u32 some = 1 + random_below(EVENT_BATCH_MAX);
+        u32 some = 1 + fact_below(EVENT_BATCH_MAX);
         u32 count = MIN(fact_count - first, some);
         batch->count = 0;
         batch->text_bytes = 0;
         for (u32 i = 0; i < count; i++) {
-            put_fact(batch, i, &facts[first + i]);
+            fact_put(batch, i, &facts[first + i]);
             batch->present[i] &= ~(TEXT_BIT(SERIES_TEXTS) - 1);
             batch->series[i] = facts[first + i].series;
             rows[i] = i;
@@ -842,8 +675,8 @@ static void restart(struct event_batch *batch, const struct agg_options *options
     }
     agg_destroy(agg);
     require(agg_create(options, &agg) == ERR_OK);
-    if (one_in(2)) {
-        agg_advance(agg, now);
+    if (fact_one_in(2)) {
+        agg_advance(agg, fact_now);
     }
     for (u32 i = 0; i < count; i++) {
         require(agg_snapshot_load(agg, pieces[i].tag, pieces[i].data, pieces[i].bytes) == ERR_OK);
@@ -857,36 +690,36 @@ static void restart(struct event_batch *batch, const struct agg_options *options
                 0);
     }
     free(dims);
-    if (one_in(2)) {
-        agg_advance(agg, now);
+    if (fact_one_in(2)) {
+        agg_advance(agg, fact_now);
     }
 }
 
 int main(int argc, char **argv) {
     seed_used = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    random_state = seed_used;
-    now = (i64)1780000000000 + random_below(100000000);
+    fact_seed = seed_used;
+    fact_now = (i64)1780000000000 + fact_below(100000000);
     facts = malloc(EVENTS_MAX * sizeof *facts);
     require(facts != NULL);
-    struct agg_options options = {.seed = random_u64(),
-                                  .minutes_kept = one_in(2) ? 0 : 1500,
-                                  .advance_rows = one_in(2) ? 0 : 1 + random_below(20),
-                                  .ranked_min = one_in(2) ? 0 : 1};
+    struct agg_options options = {.seed = fact_random(),
+                                  .minutes_kept = fact_one_in(2) ? 0 : 1500,
+                                  .advance_rows = fact_one_in(2) ? 0 : 1 + fact_below(20),
+                                  .ranked_min = fact_one_in(2) ? 0 : 1};
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();
     for (u32 round = 0; round < 60; round++) {
-        send_events(batch, 1 + random_below(150), false);
+        send_events(batch, 1 + fact_below(150), false);
         let_time_pass();
         for (u32 i = 0; i < 25; i++) {
             random_query();
         }
         compare_trace_list();
-        if (one_in(3)) {
+        if (fact_one_in(3)) {
             pass_edge(batch);
         }
-        if (one_in(8)) {
-            restart(batch, &options, one_in(4));
+        if (fact_one_in(8)) {
+            restart(batch, &options, fact_one_in(4));
         }
     }
     for (u32 round = 0; round < 20; round++) { /* rows overflow into wide sums */
@@ -896,7 +729,7 @@ int main(int argc, char **argv) {
         let_time_pass();
         random_query();
         if (round == 7) {
-            restart(batch, &options, one_in(2));
+            restart(batch, &options, fact_one_in(2));
         }
     }
     batch_free(batch);

@@ -1,0 +1,55 @@
+/* margin_test.c: margins against halves, signs and magnitudes; starts of windows. */
+#include "query/query.h"
+
+#include <criterion/criterion.h>
+
+static i64 percent(i64 cost, i64 revenue) {
+    i64 out = 12345;
+    cr_assert(margin_percent(cost, revenue, &out));
+    return out;
+}
+
+Test(margin, rounds_halves_up) {
+    i64 out = 1;
+    cr_assert(!margin_percent(5, 0, &out));
+    cr_assert(!margin_percent(5, -1, &out));
+    cr_assert_eq(percent(0, 7), 100);
+    cr_assert_eq(percent(7, 7), 0);
+    cr_assert_eq(percent(50, 200), 75);
+    cr_assert_eq(percent(1, 200), 100);    /* 99.5 */
+    cr_assert_eq(percent(101, 20000), 99); /* 99.495 */
+    cr_assert_eq(percent(201, 200), 0);    /* -0.5 rounds up to 0 */
+    cr_assert_eq(percent(202, 200), -1);
+    cr_assert_eq(percent(203, 200), -1);    /* -1.5 */
+    cr_assert_eq(percent(1501, 1000), -50); /* -50.1 */
+    cr_assert_eq(percent(-100, 100), 200);
+    cr_assert_eq(percent(2, 3), 33);
+    cr_assert_eq(percent(1, 3), 67);
+}
+
+Test(margin, is_exact_at_any_magnitude) {
+    i64 out;
+    i128 large = (i128)1 << 110;
+    cr_assert(margin_percent(large, large * 2, &out));
+    cr_assert_eq(out, 50);
+    cr_assert(margin_percent(large * 3 + 1, large * 2, &out));
+    cr_assert_eq(out, -50);
+    cr_assert(margin_percent(large, 1, &out));
+    cr_assert_eq(out, INT64_MIN);
+    for (i64 cost = -300; cost <= 300; cost++) { /* the definition, in halves: floor(2x + 1) / 2 */
+        for (i64 revenue = 1; revenue <= 60; revenue++) {
+            i64 twice = 200 * (revenue - cost) + revenue;
+            i64 floor = twice / (2 * revenue) - (twice % (2 * revenue) < 0);
+            cr_assert_eq(percent(cost, revenue), floor);
+        }
+    }
+}
+
+Test(query, windows_start_on_minutes_and_hours) {
+    i64 hour = 3600000;
+    i64 now = 1790000123456;
+    cr_assert_eq(query_window_start(now, hour), (now - hour) / 60000 * 60000);
+    cr_assert_eq(query_window_start(now, 24 * hour), (now - 24 * hour) / 60000 * 60000);
+    cr_assert_eq(query_window_start(now, 24 * hour + 1), (now - 24 * hour - 1) / hour * hour);
+    cr_assert_eq(query_window_start(1000, hour), -hour);
+}
