@@ -457,6 +457,7 @@ void net_send(struct net_conn *conn, const void *data, usize bytes) {
     if (conn->dead || conn->finished || bytes == 0) {
         return;
     }
+    conn->active_ns = conn->edge->now_ns;
     if (!out_add(conn->edge, &conn->out, data, bytes, NET_OUTPUT_BYTES_MAX)) {
         conn_kill(conn); /* half an answer would be worse than none */
         return;
@@ -509,6 +510,7 @@ void net_hold(struct net_conn *conn) {
 void net_release(struct net_conn *conn) {
     check(conn->holds > 0);
     conn->holds--;
+    conn->active_ns = conn->edge->now_ns; /* idleness begins now */
     if (conn->holds == 0 && conn->closed_told) {
         conn_mark_dirty(conn);
     }

@@ -61,11 +61,17 @@ Test(chunked, good) {
 
 Test(chunked, malformed) {
     static const char *const cases[] = {
-        "\r\n",     "g\r\n",     "-1\r\n",         " 1\r\na",
-        "1 \r\na",  "0x1\r\na",  "1\na\r\n",       "1\r\nab\r\n",
-        "1\r\na\n", "1\r\na\rX", "1;\x01\r\na",    "1\rX",
-        "0\r\n\n",  "0\r\nA\n",  "0\r\nA\x7f\r\n", "1000000000000000\r\n",
-        "0\r\n\rX", "1;a\nb",    "5\r\nabcdefgh",  "0000000000000001\r\na",
+        "\r\n",           "g\r\n",
+        "-1\r\n",         " 1\r\na",
+        "1 \r\na",        "0x1\r\na",
+        "1\na\r\n",       "1\r\nab\r\n",
+        "1\r\na\n",       "1\r\na\rX",
+        "1;\x01\r\na",    "1\rX",
+        "0\r\n\n",        "0\r\nA\n",
+        "0\r\nA\x7f\r\n", "1000000000000000\r\n",
+        "0\r\n\rX",       "1;a\nb",
+        "5\r\nabcdefgh",  "0000000000000001\r\na",
+        "1\r\na\r\n\r\n", "1\r\na\r\n;x\r\n",
     };
     char out[256];
     for (usize at = 0; at < ARRAY_COUNT(cases); at++) {

@@ -117,6 +117,9 @@ Test(head, malformed) {
         {"GET / HTTP/1.1\r\nA\x80: a\r\n" H "\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a\x01\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a\x7f\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaa\x7f"
+         "aaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n",
+         400},
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n" H H "\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},

@@ -75,6 +75,7 @@ static enum call_outcome too_big(struct http_call *call) {
 
 static enum call_outcome empty(struct http_call *call) {
     call->status = 204;
+    buf_put_text(&call->reply, "not to be sent");
     return CALL_DONE;
 }
 
@@ -137,6 +138,13 @@ Test(session, requests_and_replies) {
     expect_output(peer, OK_JSON("6") "\r\n");
     give_text(peer, "GET /i/%2f%20/b+c/ HTTP/1.1\r\nHost: x\r\n\r\n");
     expect_output(peer, OK_JSON("22") "\r\n/i/%2f%20/b+c/|/ |b+c ");
+    for (u32 twice = 0; twice < 2; twice++) { /* a path like its pattern still has captures */
+        give_text(peer, "GET /i/{id}/{x} HTTP/1.1\r\nHost: x\r\n\r\n");
+        expect_output(peer, OK_JSON("21") "\r\n/i/{id}/{x}|{id}|{x} ");
+    }
+    give_text(peer,
+              "POST /echo?a=%41%42&c=+ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nsomething");
+    expect_output(peer, OK_JSON("24") "\r\n/echo&a=AB&c=  something");
     give_text(peer, "DELETE /empty HTTP/1.1\r\nHost: x\r\n\r\n");
     expect_output(peer, "HTTP/1.1 204 No Content\r\n" DATE "\r\n");
     give_text(peer, "POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");

@@ -2,6 +2,7 @@
  * edge_test.c: the real edge on both kinds of ring, with blocking clients in the test's thread. The
  * protocol under test does what the first byte it receives says:
  *   e echo everything        p pause, and resume at the next wake    d a deadline in 50 ms
+ *   q say nothing
  *   h hold until the wake    b eight MiB of output                   c say "bye" and close
  */
 #include "net/edge.h"
@@ -20,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -265,18 +267,45 @@ static void check_deadline(void) {
     expect_end(fd);
 }
 
-/* Nothing comes while it is paused, everything after. */
+static u64 cpu_ns(void) {
+    struct timespec used;
+    cr_assert_eq(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
+    return (u64)used.tv_sec * SECOND_NS + (u64)used.tv_nsec;
+}
+
+/* Nothing comes while it is paused, everything after; meanwhile the peer is held up, and the loop
+ * does not spin over what it does not read. */
 static void check_pause(void) {
+    static char many[64 * KIB];
     int fd = connect_client();
     put(fd, "p");
     expect(fd, "p");
     put(fd, "while ");
     usleep(30000);
     put(fd, "paused");
+    usize sent = 0;
+    ssize_t part;
+    memset(many, 'm', sizeof many);
+    for (u32 tries = 0; tries < 20; tries++) {
+        while ((part = send(fd, many, sizeof many, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0 &&
+               sent < 64 * MIB) {
+            sent += (usize)part;
+        }
+        cr_assert(part < 0 && errno == EAGAIN, "%zu bytes went", sent);
+        usleep(5000);
+    }
+    u64 before = cpu_ns();
+    usleep(200000);
+    cr_assert_lt(cpu_ns() - before, SECOND_NS / 25);
     char none[8];
     cr_assert_eq(recv(fd, none, sizeof none, MSG_DONTWAIT), -1);
     edge_wake(server.edge);
     expect(fd, "while paused");
+    while (sent > 0) {
+        part = recv(fd, many, MIN(sent, sizeof many), 0);
+        cr_assert_gt(part, 0);
+        sent -= (usize)part;
+    }
     put(fd, "again");
     expect(fd, "again");
     close(fd);
@@ -430,6 +459,23 @@ static void check_bounds(enum edge_kind kind) {
     expect(second, "answer");
     expect_end(second); /* now it is */
     wait_for(&server.closed, 2);
+    stop();
+}
+
+/* Idleness counts from the last input, though the loop slept long before that. */
+Test(edge, idle_counts_from_input) {
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    struct edge_options options = options_of(EDGE_AUTO, &listener);
+    options.idle_ns = SECOND_NS;
+    start(options);
+    int fd = connect_client();
+    for (u32 at = 0; at < 3; at++) {
+        usleep(650000);
+        put_and_wait(fd, "q");
+    }
+    char none;
+    cr_assert(recv(fd, &none, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    expect_end(fd);
     stop();
 }
 
