@@ -216,7 +216,7 @@ void generator_event(const struct generator *generator, u64 index, struct genera
 }
 
 /* Writes the event's JSON object, without NUL, and returns its length (<= GENERATED_JSON_MAX). */
-static usize put_json(const struct generator *generator, u64 index, char *buf) {
+usize generator_json(const struct generator *generator, u64 index, char *buf) {
     struct generated_event event;
     generator_event(generator, index, &event);
     char *to = buf;
@@ -241,7 +241,7 @@ usize generator_body(const struct generator *generator, u64 index, u32 count, ch
         if (i > 0) {
             *to++ = ',';
         }
-        to += put_json(generator, index + i, to);
+        to += generator_json(generator, index + i, to);
     }
     return (usize)(PUT(to, "]}") - buf);
 }

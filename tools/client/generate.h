@@ -47,6 +47,9 @@ u32 generator_models_max(void);
 
 void generator_event(const struct generator *generator, u64 index, struct generated_event *out);
 
+/* Writes the event's JSON object, without NUL, and returns its length (<= GENERATED_JSON_MAX). */
+usize generator_json(const struct generator *generator, u64 index, char *buf);
+
 /* Writes {"events":[...]} for `count` events from `index` on; `buf` holds at least
  * GENERATED_JSON_MAX bytes for each event and 16 more. Returns the length. */
 usize generator_body(const struct generator *generator, u64 index, u32 count, char *buf);
