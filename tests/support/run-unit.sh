@@ -20,7 +20,7 @@ export UBSAN_OPTIONS="log_path=$reports/san:print_stacktrace=1"
 
 timeout --kill-after=10 900 "$binary" "$@" > "$reports/output" 2>&1
 code=$?
-grep -v '^\[\(RUN \|PASS\)' "$reports/output"
+grep -v -e '^\[\(RUN \|PASS\)' -e '^time=[^ ]* level=info ' "$reports/output"
 
 tested=$(sed -n 's/.*Tested: *\(\x1b\[[0-9;]*m\)*\([0-9]*\).*/\2/p' "$reports/output" | tail -n 1)
 if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
