@@ -33,7 +33,7 @@ def discover(names):
 
 
 def edge_missing(build, net):
-    """None, or why this machine has no such edge. Whatever else is wrong is for the tests to find."""
+    """None, or why this machine has no such edge. All else that is wrong is for the tests."""
     server = harness.Server(build, net)
     try:
         server.start()
