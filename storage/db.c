@@ -6,22 +6,26 @@
  */
 #include "storage/db.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MAP_BYTES_MIN (64 * MIB)
 #define PATH_BYTES_MAX 4096
+#define READER_CHECK_NS ((u64)3600 * 1000000000) /* between looks for killed readers */
 #define FORMAT_VERSION 1
 #define FORMAT_PREFIX "margind data "
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
@@ -32,6 +36,7 @@ struct db {
     u32 table_count;
     usize map_bytes;
     pid_t pid;
+    u64 readers_checked_ns; /* guarded by LMDB's write lock */
     char path[PATH_BYTES_MAX];
 };
 
@@ -196,6 +201,12 @@ enum err db_begin(struct db *db, bool write, struct db_txn *txn) {
         int dead; /* slots of killed processes */
         mdb_reader_check(db->env, &dead);
         code = mdb_txn_begin(db->env, NULL, write ? 0 : MDB_RDONLY, &handle);
+    }
+    if (code == 0 && write && clock_monotonic_ns() - db->readers_checked_ns > READER_CHECK_NS) {
+        int dead; /* a killed reader's slot would keep every page since then from being used again
+                   */
+        mdb_reader_check(db->env, &dead);
+        db->readers_checked_ns = clock_monotonic_ns();
     }
     txn->handle = code == 0 ? handle : NULL;
     txn->err = err_of(code);
@@ -373,6 +384,17 @@ static enum err format_write(const char *dir, const char *path, char *why, usize
     return ERR_OK;
 }
 
+/* Their memory maps and locks do not keep LMDB's promises. */
+static bool is_network_file_system(const char *dir) {
+    struct statfs stat;
+    if (statfs(dir, &stat) != 0) {
+        return false;
+    }
+    u32 type = (u32)stat.f_type;
+    return type == NFS_SUPER_MAGIC || type == SMB_SUPER_MAGIC || type == SMB2_SUPER_MAGIC ||
+           type == CIFS_SUPER_MAGIC;
+}
+
 enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes) {
     char path[PATH_BYTES_MAX];
     if (strlen(dir) + sizeof "/FORMAT.0123456789" >= sizeof path) {
@@ -385,6 +407,10 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
         int code = errno;
         return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
                        "cannot use directory", dir, code);
+    }
+    if (is_network_file_system(dir)) {
+        snprintf(why, why_bytes, "%s is on a network file system: use a local disk", dir);
+        return ERR_SYSTEM;
     }
     snprintf(path, sizeof path, "%s/FORMAT", dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
