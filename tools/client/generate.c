@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define CUSTOMER_FEATURES 4
+#define SECOND_MODEL_ONE_IN 8
+
 struct model_choice {
     const char *model;
     const char *provider;
@@ -185,15 +188,29 @@ static i64 time_of(const struct generator *generator, u64 index) {
            (i64)((u128)(index % events) * (u64)generator->time_span_ms / events);
 }
 
+/* A customer uses a handful of features, some of them more than others. */
+static u64 feature_of(const struct generator *generator, u64 origin, u64 customer) {
+    u64 choice = below_skewed(draw(generator, origin, 5), CUSTOMER_FEATURES);
+    u64 random = mix(generator->seed ^ (customer * CUSTOMER_FEATURES + choice));
+    return below_skewed(random, generator->features);
+}
+
+/* A feature runs on one model, and now and then on its second one. */
+static const struct model_choice *model_of(const struct generator *generator, u64 origin,
+                                           u64 feature) {
+    u32 models = MIN(MAX(generator->models, (u32)1), generator_models_max());
+    u64 second = below(draw(generator, origin, 6), SECOND_MODEL_ONE_IN) == 0;
+    return &model_choices[below_skewed(mix(feature * 2 + second), models)];
+}
+
 void generator_event(const struct generator *generator, u64 index, struct generated_event *out) {
     u64 origin = find_origin(generator, index);
     out->origin = origin;
-    out->event_name = event_names[below(draw(generator, origin, 3), ARRAY_COUNT(event_names))];
-
     u64 customer = below_skewed(draw(generator, origin, 4), generator->customers);
     *put_digits(put_text(out->customer, "cust_"), customer, customer < 10000000 ? 7 : 10) = 0;
 
-    u64 feature = below_skewed(draw(generator, origin, 5), generator->features);
+    u64 feature = feature_of(generator, origin, customer);
+    out->event_name = event_names[below(mix(feature), ARRAY_COUNT(event_names))];
     char *end = put_text(out->feature, feature_words[feature % ARRAY_COUNT(feature_words)]);
     if (feature >= ARRAY_COUNT(feature_words)) {
         *end++ = '-';
@@ -201,9 +218,7 @@ void generator_event(const struct generator *generator, u64 index, struct genera
     }
     *end = 0;
 
-    u32 models = MIN(MAX(generator->models, (u32)1), generator_models_max());
-    const struct model_choice *choice =
-        &model_choices[below_skewed(draw(generator, origin, 6), models)];
+    const struct model_choice *choice = model_of(generator, origin, feature);
     out->model = choice->model;
     out->provider = choice->provider;
 
