@@ -45,7 +45,7 @@ struct decode_result {
  * the bytes are changed in place) and appends to the batch. `now_ms` is the time of receipt.
  * ERR_INVALID: *error is set. ERR_LIMIT: the batch has no room for the events, or its text (from
  * text_bytes to text_bytes_max) none for normalised meta: start another batch and try again; an
- * empty batch with body.bytes + 64 KiB of free text always has room. ERR_NO_MEMORY: no memory for
+ * empty batch with 5/4 of body.bytes of free text always has room. ERR_NO_MEMORY: no memory for
  * messages. After an error the batch and the body are as before. */
 enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struct text_ref body,
                        i64 now_ms, struct decode_result *result, struct decode_error *error);

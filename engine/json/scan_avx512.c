@@ -23,20 +23,23 @@ static inline u64 mask_stops(__m512i bytes) {
 }
 
 static const char *text_stop(const char *at, const char *end, bool *high) {
-    while (at < end) {
-        usize room = MIN((usize)(end - at), (usize)64);
-        __mmask64 valid = first_bytes(room);
-        __m512i bytes = _mm512_maskz_loadu_epi8(valid, at);
-        u64 stops = mask_stops(bytes) & valid;
+    for (; end - at >= 64; at += 64) {
+        __m512i bytes = _mm512_loadu_si512(at);
+        u64 stops = mask_stops(bytes);
         u64 tops = _mm512_movepi8_mask(bytes);
         if (likely(stops != 0)) {
-            *high |= (tops & (_blsmsk_u64(stops))) != 0;
+            *high |= (tops & _blsmsk_u64(stops)) != 0;
             return at + _tzcnt_u64(stops);
         }
         *high |= tops != 0;
-        at += room;
     }
-    return end;
+    /* The lanes behind the end are not loaded and hold zeros, which stop there. */
+    __mmask64 valid = first_bytes((usize)(end - at));
+    __m512i bytes = _mm512_maskz_loadu_epi8(valid, at);
+    u64 stops = mask_stops(bytes);
+    u64 tops = _mm512_movepi8_mask(bytes);
+    *high |= (tops & _blsmsk_u64(stops)) != 0;
+    return at + _tzcnt_u64(stops);
 }
 
 /* --- UTF-8 -------------------------------------------------------------------------------------
