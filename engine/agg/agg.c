@@ -19,6 +19,7 @@
 #define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
 #define HAND_SERIES 26
 
+#define RECORDS_MAX (UINT32_MAX - ((u32)1 << 16))
 #define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
 #define MINUTES_DEFAULT 180
 #define ADVANCE_ROWS 32768 /* about two milliseconds */
@@ -50,14 +51,14 @@ static bool arrays_init(struct agg *agg) {
         [ARRAY_HASHES] = {sizeof(struct hash128), 13, SERIES_MAX},
         [ARRAY_SERIES] = {sizeof(struct series), SHIFT_SERIES, SERIES_MAX},
         [ARRAY_AGENTS] = {sizeof(struct value), 12, DIM_VALUES_MAX},
-        [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, UINT32_MAX},
+        [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, RECORDS_MAX},
         [ARRAY_ENTITIES] = {sizeof(struct entity), SHIFT_ENTITIES, SERIES_MAX * (u64)2},
         [ARRAY_CELLS] = {sizeof(struct cell), SHIFT_CELLS, SERIES_MAX * (u64)2},
-        [ARRAY_BANDS] = {sizeof(struct row), SHIFT_ROWS, UINT32_MAX},
-        [ARRAY_WIDES] = {sizeof(struct sums), 11, UINT32_MAX},
+        [ARRAY_BANDS] = {sizeof(struct row), SHIFT_ROWS, RECORDS_MAX},
+        [ARRAY_WIDES] = {sizeof(struct sums), 11, RECORDS_MAX},
         [ARRAY_TRACES] = {sizeof(struct trace), 11, TRACES_MAX},
         [ARRAY_VALUES] = {sizeof(struct value), 12, DIM_VALUES_MAX},
-        [ARRAY_ROWS] = {sizeof(struct row), SHIFT_ROWS, UINT32_MAX},
+        [ARRAY_ROWS] = {sizeof(struct row), SHIFT_ROWS, RECORDS_MAX},
     };
     if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), SHIFT_LINKS,
                     SERIES_MAX) ||

@@ -65,8 +65,10 @@ u64 agg_memory_bytes(const struct agg *agg); /* [any] approximately */
 /* --- snapshot ------------------------------------------------------------------------------- */
 
 /* As dedup.h: begin() fixes the content as of now while applying goes on in the writer thread.
- * copy() gives the next piece (tag and bytes) until *bytes is 0. load() takes the pieces in order.
- */
+ * copy() gives the next piece (tag and bytes; out_bytes at least 4 KiB) until *bytes is 0, on any
+ * one thread; ERR_NO_MEMORY: the snapshot is void. load() takes the pieces in order, into figures
+ * just made with the same seed: ERR_VERSION, ERR_CORRUPT, ERR_NO_MEMORY, after which they can only
+ * be destroyed. */
 enum err agg_snapshot_begin(struct agg *agg);
 enum err agg_snapshot_copy(struct agg *agg, void *out, usize out_bytes, u32 *tag, usize *bytes);
 void agg_snapshot_end(struct agg *agg);

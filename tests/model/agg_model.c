@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENTS_MAX 150000
+#define EVENTS_MAX 200000
 #define ACCOUNTS 3
 #define DAY ((i64)86400000)
 #define HOUR ((i64)3600000)
@@ -513,6 +513,7 @@ static void keep_defs(void) {
 static void send_events(struct event_batch *batch, u32 count, bool plain) {
     static u32 rows[EVENT_BATCH_MAX];
     struct fact *first = &facts[fact_count];
+    require(fact_count + count <= EVENTS_MAX);
     batch->count = 0;
     batch->text_bytes = 0;
     batch->account = plain ? 1 : fact_below(ACCOUNTS);
@@ -615,6 +616,7 @@ struct piece {
 static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
     struct piece *pieces = NULL;
     usize room = 4096 << fact_below(6);
+    u32 sends = 40;
     require(agg_snapshot_begin(agg) == ERR_OK);
     for (*count = 0;; (*count)++) {
         pieces = realloc(pieces, (*count + 1) * sizeof *pieces);
@@ -627,7 +629,8 @@ static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
             free(piece->data);
             break;
         }
-        if (fact_one_in(room < 20000 ? 40 : 4)) {
+        if (sends > 0 && fact_one_in(room < 20000 ? 40 : 4)) {
+            sends--;
             send_events(batch, 1 + fact_below(60), fact_one_in(4));
             let_time_pass();
         }
@@ -708,7 +711,7 @@ int main(int argc, char **argv) {
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();
-    for (u32 round = 0; round < 60; round++) {
+    for (u32 round = 0; round < 120; round++) {
         send_events(batch, 1 + fact_below(150), false);
         let_time_pass();
         for (u32 i = 0; i < 25; i++) {
