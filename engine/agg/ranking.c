@@ -40,22 +40,26 @@ void rankings_free(struct agg *agg) {
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-static i128 measure_of(u32 measure, const struct sums *sums, i64 last) {
+/* The measure of one row with its wide sum, and the events in it. */
+static inline i128 row_measure(const struct agg *agg, u32 measure, u32 index, u64 *events) {
+    const struct row *row = band_at(agg, index);
+    const struct sums *wide = array_at(&agg->wides, row->wide); /* number 0 is all zeros */
+    *events += row->events + wide->events;
     switch ((enum measure)measure) {
     case MEASURE_EVENTS:
-        return sums->events;
+        return (i128)row->events + wide->events;
     case MEASURE_COST:
-        return sums->cost;
+        return row->cost + wide->cost;
     case MEASURE_REVENUE:
-        return sums->revenue;
+        return row->revenue + wide->revenue;
     case MEASURE_MARGIN:
-        return sums->revenue - sums->cost;
+        return (i128)row->revenue - row->cost + (wide->revenue - wide->cost);
     case MEASURE_USAGE:
-        return sums->usage;
+        return row->usage + wide->usage;
     case MEASURE_LAST_SEEN:
         break;
     }
-    return last;
+    return 0;
 }
 
 static i128 entity_key(const struct agg *agg, const struct ranking_key *key, u32 index) {
@@ -63,25 +67,26 @@ static i128 entity_key(const struct agg *agg, const struct ranking_key *key, u32
     if (key->present_only != 0 && entity->key[0] == DIM_NONE) {
         return RANKING_NONE;
     }
-    struct sums sums = {0};
+    i128 value = 0;
+    u64 events = 0;
     i64 last = INT64_MIN;
     for (u32 class = 0; class < CLASSES; class ++) {
         if (entity->cell[class] == 0 || (key->class_mask >> class & 1) == 0) {
             continue;
         }
         const struct cell *cell = cell_at(agg, entity->cell[class]);
-        u64 before = sums.events;
+        u64 before = events;
         for (u32 band = 0; band < BANDS; band++) {
             if ((key->band_mask >> band & 1) != 0 && cell->band[band] != 0) {
-                row_read(band_at(agg, cell->band[band]), &agg->wides, &sums);
+                value += row_measure(agg, key->measure, cell->band[band], &events);
             }
         }
-        last = sums.events != before ? MAX(last, cell->last) : last;
+        last = events != before ? MAX(last, cell->last) : last;
     }
-    if (sums.events == 0) {
+    if (events == 0) {
         return RANKING_NONE;
     }
-    i128 value = measure_of(key->measure, &sums, last);
+    value = key->measure == MEASURE_LAST_SEEN ? (i128)last : value;
     return key->ascending != 0 ? -value : value;
 }
 
@@ -184,10 +189,15 @@ static void ranking_catch_up(const struct agg *agg, struct ranking *ranking) {
     ranking->changed_seen = agg->changed_count;
 }
 
+/* Past so many changes it is cheaper to look at everybody once. */
+static u64 catch_up_max(const struct ranking *ranking) {
+    return MIN(CATCH_UP_MAX, MAX(ranking->count, 1024u));
+}
+
 static bool ranking_refresh(struct agg *agg, struct ranking *ranking) {
     const u32 all = (1u << BANDS) - 1;
     bool moved = ranking->layout != agg->layout && ranking->key.band_mask != all;
-    if (moved || agg->changed_count - ranking->changed_seen > CATCH_UP_MAX) {
+    if (moved || agg->changed_count - ranking->changed_seen > catch_up_max(ranking)) {
         ranking->count = 0;
         ranking->present = 0;
         ranking->changed_seen = agg->changed_count;
