@@ -11,6 +11,7 @@
  */
 #include "pipeline.h"
 
+#include "base/log.h"
 #include "pipeline/parts.h"
 
 #include <stdlib.h>
@@ -105,6 +106,15 @@ void pipeline_destroy(struct pipeline *pipeline) {
     pthread_cond_destroy(&pipeline->work);
     pthread_mutex_destroy(&pipeline->lock);
     free(pipeline);
+}
+
+void pipeline_fail(struct pipeline *pipeline, enum err err) {
+    log_error("write_failed",
+              "reason=%s action=\"stopping: what the disk holds is unknown; restart to recover\"",
+              err_text(err));
+    if (!atomic_exchange(&pipeline->failed, true)) {
+        pipeline->options.fatal(pipeline->options.context);
+    }
 }
 
 static u64 value_of(const _Atomic u64 *counter) {

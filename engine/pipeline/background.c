@@ -122,12 +122,18 @@ enum err background_snapshot_final(struct pipeline *pipeline) {
 
 static void merge_some(struct pipeline *pipeline) {
     bool did = true;
-    for (u32 i = 0; i < MERGES_A_ROUND && did; i++) {
-        enum err err = store_merge(pipeline->options.store, &did);
-        if (err != ERR_OK) {
-            log_warn("merge_failed", "reason=%s", err_text(err));
-            return;
+    enum err err = ERR_OK;
+    for (u32 i = 0; i < MERGES_A_ROUND && did && err == ERR_OK; i++) {
+        err = store_merge(pipeline->options.store, &did);
+        if (err == ERR_IO) {
+            pipeline_fail(pipeline, err);
         }
+        if (err != ERR_OK && err != pipeline->merge_err) { /* said once, not ten times a second */
+            log_warn("merge_failed",
+                     "reason=%s action=\"small blocks stay: slower to read, but whole\"",
+                     err_text(err));
+        }
+        pipeline->merge_err = err;
     }
 }
 

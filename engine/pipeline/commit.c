@@ -176,14 +176,6 @@ static void refuse(struct pipeline *pipeline, struct group *group, enum err err)
     count_add(&pipeline->counters.no_space, 1);
 }
 
-static void stop_process(struct pipeline *pipeline, enum err err) {
-    log_error("write_failed",
-              "reason=%s action=\"stopping: what the disk holds is unknown; restart to recover\"",
-              err_text(err));
-    atomic_store(&pipeline->failed, true);
-    pipeline->options.fatal(pipeline->options.context);
-}
-
 /* The path: claim, log, apply. Answers follow in commit_run. */
 static void commit_group(struct pipeline *pipeline, struct group *group) {
     u64 start_ns = clock_monotonic_ns();
@@ -194,7 +186,7 @@ static void commit_group(struct pipeline *pipeline, struct group *group) {
     } else if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_LIMIT) {
         refuse(pipeline, group, err);
     } else {
-        stop_process(pipeline, err);
+        pipeline_fail(pipeline, err);
         return;
     }
     count_add(&pipeline->counters.commits, 1);

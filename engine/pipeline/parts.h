@@ -125,13 +125,18 @@ struct pipeline {
     pthread_mutex_t pause_lock; /* the background thread's sleep */
     pthread_cond_t pause;
     bool background_stopping;
-    u64 snapshot_last_id; /* background thread only */
+    u64 snapshot_last_id; /* this and the next: background thread only */
+    enum err merge_err;   /* of the last merge */
 
     pthread_t commit_thread;
     pthread_t background_thread;
     pthread_t reader_thread;
     bool started;
 };
+
+/* A write failed, so that what the disk holds is unknown: nothing is answered any more and the
+ * process stops. Any thread. */
+void pipeline_fail(struct pipeline *pipeline, enum err err);
 
 /* front.c */
 enum err front_open(struct front *front, struct pipeline *pipeline, u32 index);
