@@ -9,7 +9,7 @@ static i64 percent(i64 cost, i64 revenue) {
     return out;
 }
 
-Test(margin, rounds_halves_up) {
+Test(margin_percent, rounds_halves_up) {
     i64 out = 1;
     cr_assert(!margin_percent(5, 0, &out));
     cr_assert(!margin_percent(5, -1, &out));
@@ -27,7 +27,7 @@ Test(margin, rounds_halves_up) {
     cr_assert_eq(percent(1, 3), 67);
 }
 
-Test(margin, is_exact_at_any_magnitude) {
+Test(margin_percent, is_exact_at_any_magnitude) {
     i64 out;
     i128 large = (i128)1 << 110;
     cr_assert(margin_percent(large, large * 2, &out));
