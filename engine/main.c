@@ -295,6 +295,7 @@ static enum err open_fronts(struct server *server) {
 
 static void *run_front(void *context) {
     struct front_thread *front = context;
+    pthread_setname_np(pthread_self(), "front");
     edge_run(front->edge, STOP_GRACE_NS);
     return NULL;
 }

@@ -155,6 +155,7 @@ static bool pause_a_while(struct pipeline *pipeline) {
 
 void *background_run(void *context) {
     struct pipeline *pipeline = context;
+    pthread_setname_np(pthread_self(), "background");
     while (pause_a_while(pipeline)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);

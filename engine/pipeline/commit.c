@@ -196,6 +196,7 @@ static void commit_group(struct pipeline *pipeline, struct group *group) {
 void *commit_run(void *context) {
     struct pipeline *pipeline = context;
     struct group group;
+    pthread_setname_np(pthread_self(), "commit");
     while (take_group(pipeline, &group)) {
         if (group.slot_count == 0) {
             agg_advance(pipeline->agg, clock_wall_ms());

@@ -42,6 +42,7 @@ static struct job *take_job(struct pipeline *pipeline) {
 void *reader_run(void *context) {
     struct pipeline *pipeline = context;
     struct job *job;
+    pthread_setname_np(pthread_self(), "reader");
     while ((job = take_job(pipeline)) != NULL) {
         job->run(job);
         front_return_job(job);
