@@ -59,7 +59,7 @@ static const struct setting settings[] = {
     {"log-map-bytes", "storage", "log-map-bytes", KIND_BYTES, AT(log_map_bytes), "SIZE", "1T", MIB,
      64 * 1024 * GIB, NULL, "the most the log may grow to; address space, not disk, is reserved"},
     {"snapshot-events", "storage", "snapshot-events", KIND_COUNT, AT(snapshot_events), "N",
-     "10000000", 1000, (u64)1 << 40, NULL, "events between two snapshots of the figures"},
+     "10000000", 1000, (u64)1 << 40, NULL, "least events between two snapshots"},
     {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
      level_choices, "the least important lines still written to stderr"},
 };

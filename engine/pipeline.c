@@ -1,10 +1,12 @@
 /*
  * pipeline.c: the path of an event, on one page.
  *
- *   front thread    socket -> HTTP or frame -> decode -> price -> series -> key hash
- * (pipeline/front.c) | slot: an event batch, handed over whole commit thread   duplicates -> series
- * definitions -> log, one sync -> figures         (pipeline/commit.c) | the same slot, with a
- * verdict for each event front thread    answer
+ *  - front thread (pipeline/front.c): socket, HTTP or frame, decode, price, series, key hash. The
+ *    result is a slot, an event batch that is handed over whole.
+ *  - commit thread (pipeline/commit.c): duplicates, definitions of new series, encoding of a group
+ *    of slots; then figures and answers of the group before, while
+ *  - the disk thread (pipeline/disk.c) commits: one transaction and one sync a group.
+ *  - front thread: the same slot again, with a verdict for each event: the answer.
  *
  * Beside it: the reader thread runs what touches the log for queries (pipeline/reader.c); the
  * background thread merges blocks and writes snapshots (pipeline/background.c).
@@ -26,6 +28,8 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
     pthread_mutex_init(&pipeline->lock, NULL);
     pthread_cond_init(&pipeline->work, NULL);
     pthread_cond_init(&pipeline->snapshot_fixed, NULL);
+    pthread_mutex_init(&pipeline->disk_lock, NULL);
+    pthread_cond_init(&pipeline->disk_change, NULL);
     pthread_mutex_init(&pipeline->job_lock, NULL);
     pthread_cond_init(&pipeline->job_work, NULL);
     pthread_mutex_init(&pipeline->pause_lock, NULL);
@@ -46,6 +50,8 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     pipeline->snapshot_last_id = snapshot_id;
     pipeline->started = true;
     int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);
+    check(failed == 0);
+    failed = pthread_create(&pipeline->disk_thread, NULL, disk_run, pipeline);
     check(failed == 0);
     failed = pthread_create(&pipeline->background_thread, NULL, background_run, pipeline);
     check(failed == 0);
@@ -75,6 +81,8 @@ void pipeline_stop(struct pipeline *pipeline) {
     pthread_cond_signal(&pipeline->snapshot_fixed);
     pthread_mutex_unlock(&pipeline->lock);
     pthread_join(pipeline->commit_thread, NULL);
+    disk_stop(pipeline);
+    pthread_join(pipeline->disk_thread, NULL);
 
     pthread_mutex_lock(&pipeline->pause_lock);
     pipeline->background_stopping = true;
@@ -100,6 +108,8 @@ void pipeline_destroy(struct pipeline *pipeline) {
     free(pipeline->fronts);
     pthread_cond_destroy(&pipeline->pause);
     pthread_mutex_destroy(&pipeline->pause_lock);
+    pthread_cond_destroy(&pipeline->disk_change);
+    pthread_mutex_destroy(&pipeline->disk_lock);
     pthread_cond_destroy(&pipeline->job_work);
     pthread_mutex_destroy(&pipeline->job_lock);
     pthread_cond_destroy(&pipeline->snapshot_fixed);

@@ -115,6 +115,10 @@ static enum err extend(struct set *set, struct set_part *part, usize size) {
          * has small pages keeps them: gathering it would stop a commit for tens of milliseconds. */
         madvise(memory, bytes, MADV_HUGEPAGE);
     }
+    /* Entries are looked at before they are written: met one by one, each new page would fault
+     * twice, the second time with an interrupt to every processor. Where the kernel is too old for
+     * it (before 5.14) pages come one by one. */
+    madvise(memory + part->bytes, bytes - part->bytes, MADV_POPULATE_WRITE);
     part->entries = (struct set_entry *)(void *)memory;
     part->buckets = buckets_of(bytes);
     part->limit = limit_of(size);

@@ -8,6 +8,7 @@
 #include "pipeline/parts.h"
 #include "pipeline/snapshot_tags.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -94,9 +95,13 @@ static bool fix_state(struct pipeline *pipeline) {
     return fixed;
 }
 
+/* A snapshot is as large as everything remembered, so in a growing log it waits for a growing
+ * number of events: what is written stays in proportion, and a start replays a third of the log at
+ * most. */
 static void snapshot_if_due(struct pipeline *pipeline) {
     u64 events = store_next_id(pipeline->options.store) - pipeline->snapshot_last_id;
-    if (events >= pipeline->options.snapshot_events && fix_state(pipeline)) {
+    u64 due = MAX(pipeline->options.snapshot_events, pipeline->snapshot_last_id / 2);
+    if (events >= due && fix_state(pipeline)) {
         write_fixed(pipeline, pipeline->snapshot_id);
     }
 }
@@ -156,6 +161,9 @@ static bool pause_a_while(struct pipeline *pipeline) {
 void *background_run(void *context) {
     struct pipeline *pipeline = context;
     pthread_setname_np(pthread_self(), "background");
+    /* Under full load merging falls behind rather than slow ingest down, and catches up later. */
+    const struct sched_param idle = {.sched_priority = 0};
+    sched_setscheduler(0, SCHED_IDLE, &idle); /* of this thread; refused, it is only less polite */
     while (pause_a_while(pipeline)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);

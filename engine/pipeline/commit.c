@@ -1,7 +1,8 @@
 /*
  * commit.c: the commit thread, the single writer. It takes every waiting batch, decides duplicates,
- * names the series, appends one block with one sync, applies it to the figures and gives the
- * answers back. While commit N syncs, batch N+1 fills: group commit without timers.
+ * names the series, encodes one block, applies it to the figures once the disk thread has committed
+ * it, and gives the answers back. While commit N syncs, N-1 is applied and N+1 fills: group commit
+ * without timers.
  *
  * The order inside a group is the promise: claim, log, apply, answer. Applying before the commit
  * would show figures that a crash takes back; answering before it would lose acknowledged events;
@@ -20,16 +21,25 @@
 struct group {
     struct slot *slot[GROUP_SLOTS_MAX];
     u32 slot_count;
-    u32 event_count; /* accepted */
+    u32 event_count; /* on their way to the disk */
+    u64 begin_ns;
 };
 
 /* --- taking work ------------------------------------------------------------------------------ */
 
+static bool snapshot_wanted(struct pipeline *pipeline) {
+    pthread_mutex_lock(&pipeline->lock);
+    bool wanted = pipeline->snapshot == SNAPSHOT_WANTED;
+    pthread_mutex_unlock(&pipeline->lock);
+    return wanted;
+}
+
+/* Nothing is under way, so the state belongs to one log position. */
 static void fix_snapshot(struct pipeline *pipeline) {
     if (pipeline->snapshot != SNAPSHOT_WANTED) {
         return;
     }
-    /* Between groups nothing is unsettled, so the state belongs to one log position. */
+    pipeline->snapshot = SNAPSHOT_IDLE;
     pipeline->snapshot_id = store_next_id(pipeline->options.store);
     if (dedup_snapshot_begin(pipeline->dedup) == ERR_OK) {
         if (agg_snapshot_begin(pipeline->agg) == ERR_OK) {
@@ -38,16 +48,11 @@ static void fix_snapshot(struct pipeline *pipeline) {
             dedup_snapshot_end(pipeline->dedup);
         }
     }
-    if (pipeline->snapshot != SNAPSHOT_FIXED) {
-        pipeline->snapshot = SNAPSHOT_IDLE;
-    }
     pthread_cond_signal(&pipeline->snapshot_fixed);
 }
 
-/* Takes what waits, at most one commit's worth. False: stopping, and nothing waits any more. */
-static bool take_group(struct pipeline *pipeline, struct group *group) {
-    group->slot_count = 0;
-    pthread_mutex_lock(&pipeline->lock);
+/* Nothing is under way: a snapshot may begin, and work is waited for. */
+static void wait_for_work(struct pipeline *pipeline) {
     fix_snapshot(pipeline);
     if (pipeline->waiting.head == NULL && !pipeline->stopping) {
         struct timespec until;
@@ -55,6 +60,17 @@ static bool take_group(struct pipeline *pipeline, struct group *group) {
         until.tv_sec += IDLE_SECONDS;
         pthread_cond_timedwait(&pipeline->work, &pipeline->lock, &until);
         fix_snapshot(pipeline);
+    }
+}
+
+/* Takes what waits, at most one commit's worth; where nothing is under way, waits for it a moment.
+ * False: stopping, and nothing waits any more. */
+static bool take_group(struct pipeline *pipeline, struct group *group, bool idle) {
+    group->slot_count = 0;
+    group->event_count = 0;
+    pthread_mutex_lock(&pipeline->lock);
+    if (idle) {
+        wait_for_work(pipeline);
     }
     u32 events = 0;
     struct slot *slot;
@@ -72,6 +88,33 @@ static bool take_group(struct pipeline *pipeline, struct group *group) {
     atomic_fetch_sub_explicit(&pipeline->counters.queued_batches, group->slot_count,
                               memory_order_relaxed);
     return more;
+}
+
+/* --- ending ----------------------------------------------------------------------------------- */
+
+static void apply(struct pipeline *pipeline, struct slot *slot) {
+    for (u32 k = 0; k < slot->row_count; k++) {
+        slot->batch.id[slot->rows[k]] = slot->first_id + k;
+    }
+    agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+}
+
+/* The settled group becomes visible, then it is answered. The group is empty afterwards. */
+static void finish(struct pipeline *pipeline, struct group *group) {
+    agg_advance(pipeline->agg, clock_wall_ms());
+    for (u32 i = 0; i < group->slot_count; i++) {
+        if (group->slot[i]->err == ERR_OK) {
+            apply(pipeline, group->slot[i]);
+        }
+    }
+    for (u32 i = 0; i < group->slot_count; i++) {
+        front_return_slot(group->slot[i]);
+    }
+    if (group->slot_count > 0) {
+        count_add(&pipeline->counters.commits, 1);
+        count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - group->begin_ns);
+    }
+    group->slot_count = 0;
 }
 
 /* --- deciding --------------------------------------------------------------------------------- */
@@ -111,7 +154,7 @@ static void undo(struct pipeline *pipeline, struct group *group) {
 
 /* Decides the whole group. A slot that cannot be decided (memory, a bound) fails alone: all is
  * taken back and the rest is decided again, which is rare enough to be simple. */
-static void decide_group(struct pipeline *pipeline, struct group *group) {
+static void decide_group(struct pipeline *pipeline, struct group *group, struct group *before) {
     for (u32 i = 0; i < group->slot_count; i++) {
         struct slot *slot = group->slot[i];
         if (slot->err != ERR_OK) {
@@ -121,6 +164,7 @@ static void decide_group(struct pipeline *pipeline, struct group *group) {
         if (slot->err != ERR_OK) {
             log_warn("batch_refused", "reason=%s events=%u", err_text(slot->err),
                      slot->batch.count);
+            finish(pipeline, before); /* what is taken back must not be memory it counts on */
             undo(pipeline, group);
             i = UINT32_MAX; /* from the start, without this slot */
         }
@@ -129,7 +173,8 @@ static void decide_group(struct pipeline *pipeline, struct group *group) {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static enum err append(struct pipeline *pipeline, struct group *group) {
+/* Encodes the group; if it has events, the disk thread gets it. */
+static enum err submit(struct pipeline *pipeline, struct group *group) {
     struct store_part part[GROUP_SLOTS_MAX];
     struct store_group out = {.parts = part};
     u64 next_id = store_next_id(pipeline->options.store);
@@ -142,30 +187,19 @@ static enum err append(struct pipeline *pipeline, struct group *group) {
         part[out.part_count++] = (struct store_part){&slot->batch, slot->rows, slot->row_count};
         out.event_count += slot->row_count;
     }
-    group->event_count = out.event_count;
     if (out.event_count == 0) {
         return ERR_OK;
     }
     out.defs = agg_pending(pipeline->agg, &out.def_count);
-    return store_append(pipeline->options.store, &out);
-}
-
-static void apply(struct pipeline *pipeline, struct group *group) {
-    dedup_settle(pipeline->dedup);
-    agg_settle(pipeline->agg);
-    agg_advance(pipeline->agg, clock_wall_ms());
-    for (u32 i = 0; i < group->slot_count; i++) {
-        struct slot *slot = group->slot[i];
-        if (slot->err != ERR_OK) {
-            continue;
-        }
-        for (u32 k = 0; k < slot->row_count; k++) {
-            slot->batch.id[slot->rows[k]] = slot->first_id + k;
-        }
-        agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+    enum err err = store_encode(pipeline->options.store, &out);
+    if (err == ERR_OK) {
+        group->event_count = out.event_count;
+        disk_submit(pipeline);
     }
+    return err;
 }
 
+/* Nothing of the group was stored. */
 static void refuse(struct pipeline *pipeline, struct group *group, enum err err) {
     undo(pipeline, group);
     for (u32 i = 0; i < group->slot_count; i++) {
@@ -176,39 +210,59 @@ static void refuse(struct pipeline *pipeline, struct group *group, enum err err)
     count_add(&pipeline->counters.no_space, 1);
 }
 
-/* The path: claim, log, apply. Answers follow in commit_run. */
-static void commit_group(struct pipeline *pipeline, struct group *group) {
-    u64 start_ns = clock_monotonic_ns();
-    decide_group(pipeline, group);
-    enum err err = append(pipeline, group);
+/* Duplicates, series, encoding; the commit is under way afterwards. */
+static void begin(struct pipeline *pipeline, struct group *group, struct group *before) {
+    group->begin_ns = clock_monotonic_ns();
+    decide_group(pipeline, group, before);
+    enum err err = submit(pipeline, group);
+    if (err != ERR_OK) {
+        finish(pipeline, before);
+        refuse(pipeline, group, err);
+    }
+}
+
+/* Waits for the group's commit. Its keys and series are final then, or as if it had never been. */
+static void settle(struct pipeline *pipeline, struct group *group) {
+    enum err err = group->event_count > 0 ? disk_wait(pipeline) : ERR_OK;
     if (err == ERR_OK) {
-        apply(pipeline, group);
+        dedup_settle(pipeline->dedup);
+        agg_settle(pipeline->agg);
     } else if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_LIMIT) {
         refuse(pipeline, group, err);
     } else {
         pipeline_fail(pipeline, err);
-        return;
     }
-    count_add(&pipeline->counters.commits, 1);
-    count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - start_ns);
 }
 
+/* Two groups are in hand: while the disk has the next one, the one before is applied and answered.
+ * A group is settled before the next one is decided, so that at most one can be taken back. */
 void *commit_run(void *context) {
     struct pipeline *pipeline = context;
-    struct group group;
+    struct group group[2];
+    struct group *before = &group[0]; /* its commit is under way, if it has slots */
+    struct group *next = &group[1];
     pthread_setname_np(pthread_self(), "commit");
-    while (take_group(pipeline, &group)) {
-        if (group.slot_count == 0) {
-            agg_advance(pipeline->agg, clock_wall_ms());
-            continue;
+    before->slot_count = 0;
+    for (;;) {
+        if (before->slot_count > 0) {
+            settle(pipeline, before);
+            if (atomic_load(&pipeline->failed)) {
+                return NULL; /* no answer is better than a wrong one: connections close without */
+            }
+            if (snapshot_wanted(pipeline)) {
+                finish(pipeline, before);
+            }
         }
-        commit_group(pipeline, &group);
-        if (atomic_load(&pipeline->failed)) {
-            break; /* no answer is better than a wrong one: connections close without one */
+        bool idle = before->slot_count == 0;
+        bool more = take_group(pipeline, next, idle);
+        if (next->slot_count > 0) {
+            begin(pipeline, next, before);
+        } else if (idle && !more) {
+            return NULL;
         }
-        for (u32 i = 0; i < group.slot_count; i++) {
-            front_return_slot(group.slot[i]);
-        }
+        finish(pipeline, before);
+        struct group *done = before;
+        before = next;
+        next = done;
     }
-    return NULL;
 }

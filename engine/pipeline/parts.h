@@ -98,6 +98,8 @@ static inline void count_add(_Atomic u64 *counter, u64 value) {
     atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
 }
 
+enum disk_state { DISK_IDLE, DISK_BUSY, DISK_STOP };
+
 enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_WANTED, SNAPSHOT_FIXED };
 
 struct pipeline {
@@ -116,6 +118,11 @@ struct pipeline {
     pthread_cond_t snapshot_fixed; /* the background thread waits here */
     u64 snapshot_id;               /* log position the fixed state belongs to */
 
+    pthread_mutex_t disk_lock; /* guards the three below */
+    pthread_cond_t disk_change;
+    enum disk_state disk;
+    enum err disk_err; /* of the last commit */
+
     pthread_mutex_t job_lock;
     pthread_cond_t job_work;
     struct job_list jobs;
@@ -129,6 +136,7 @@ struct pipeline {
     enum err merge_err;   /* of the last merge */
 
     pthread_t commit_thread;
+    pthread_t disk_thread;
     pthread_t background_thread;
     pthread_t reader_thread;
     bool started;
@@ -147,6 +155,12 @@ void front_return_job(struct job *job);
 
 /* commit.c */
 void *commit_run(void *pipeline);
+
+/* disk.c: the commit of an encoded group, beside the commit thread's other work. */
+void *disk_run(void *pipeline);
+void disk_submit(struct pipeline *pipeline);
+enum err disk_wait(struct pipeline *pipeline);
+void disk_stop(struct pipeline *pipeline);
 
 /* background.c */
 void *background_run(void *pipeline);
