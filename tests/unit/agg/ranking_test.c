@@ -28,8 +28,9 @@ static void compare_best(u32 count, u32 k, u32 different) {
     cr_assert(ranking.keys && ranking.greatest && sorted && places);
     u32 present = 0;
     for (u32 i = 0; i < count; i++) {
-        i128 key = random_below(20) == 0 ? RANKING_NONE
-                                         : ((i128)random_below(different) - different / 2) * ((i128)1 << 70);
+        i128 key = random_below(20) == 0
+                       ? RANKING_NONE
+                       : ((i128)random_below(different) - different / 2) * ((i128)1 << 70);
         present += key != RANKING_NONE;
         ranking.keys[i] = sorted[i] = key;
         u32 group = i / RANKING_GROUP;
