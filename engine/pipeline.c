@@ -3,9 +3,9 @@
  *
  *  - front thread (pipeline/front.c): socket, HTTP or frame, decode, price, series, key hash. The
  *    result is a slot, an event batch that is handed over whole.
- *  - commit thread (pipeline/commit.c): duplicates, definitions of new series, encoding of a group
- *    of slots; then figures and answers of the group before, while
- *  - the disk thread (pipeline/disk.c) commits: one transaction and one sync a group.
+ *  - commit thread (pipeline/commit.c): duplicates and series of a group of slots; then figures and
+ *    answers of the group before, while
+ *  - the disk thread (pipeline/disk.c) appends the group: one block, one transaction, one sync.
  *  - front thread: the same slot again, with a verdict for each event: the answer.
  *
  * Beside it: the reader thread runs what touches the log for queries (pipeline/reader.c); the

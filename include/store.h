@@ -5,7 +5,7 @@
  * control tables (accounts, keys: their own LMDB environment, so that creating a key never waits
  * behind ingest), and snapshots of derived state. The log is the truth; snapshots may be deleted.
  *
- * Threads: store_append() belongs to one thread at a time (the commit thread), store_merge() to the
+ * Threads: store_append() belongs to one thread at a time (the disk thread), store_merge() to the
  * background thread. Scans, snapshots and table reads may run on any thread beside them.
  */
 #ifndef MARGIN_STORE_H
@@ -79,11 +79,6 @@ u64 store_next_id(const struct store *store);
  * texts are too large for a block; nothing was written. ERR_IO: what the disk holds is unknown; the
  * caller must stop the process. */
 enum err store_append(struct store *store, const struct store_group *group);
-/* The same in two steps, so that the disk works while the caller does: encoding needs the batches,
- * the commit only the disk, and another thread may run it. At most one group lies between the two.
- */
-enum err store_encode(struct store *store, const struct store_group *group);
-enum err store_commit(struct store *store);
 
 /* Merges waiting small blocks into one segment, if enough wait. Sets *did. Errors as
  * store_append(); after ERR_NO_SPACE and ERR_NO_MEMORY the log is as before. The result is

@@ -23,8 +23,6 @@ struct store {
     bool read_only;
     struct log *log;
     struct block_builder *builder; /* of the appending thread */
-    struct slice block;            /* encoded and not committed; memory of the builder */
-    struct block_header header;    /* its header */
     struct merge *merge;           /* made at the first merge; of the background thread */
     const u32 *(*series_dims)(void *context, u32 series);
     void *context;
@@ -112,26 +110,19 @@ static enum err encode_group(struct store *store, const struct store_group *grou
     return err;
 }
 
-enum err store_encode(struct store *store, const struct store_group *group) {
+enum err store_append(struct store *store, const struct store_group *group) {
     check(!store->read_only);
     check(group->event_count > 0 && group->event_count <= COMMIT_GROUP_EVENTS_MAX);
+    struct slice block;
+    struct block_header header;
     u64 from_ns = clock_monotonic_ns();
-    enum err err = encode_group(store, group, &store->block, &store->header);
-    check(err != ERR_OK || store->header.count == group->event_count);
+    enum err err = encode_group(store, group, &block, &header);
+    if (err == ERR_OK) {
+        check(header.count == group->event_count);
+        err = log_append(store->log, block, &header);
+    }
     atomic_fetch_add(&store->append_ns, clock_monotonic_ns() - from_ns);
     return err;
-}
-
-enum err store_commit(struct store *store) {
-    u64 from_ns = clock_monotonic_ns();
-    enum err err = log_append(store->log, store->block, &store->header);
-    atomic_fetch_add(&store->append_ns, clock_monotonic_ns() - from_ns);
-    return err;
-}
-
-enum err store_append(struct store *store, const struct store_group *group) {
-    enum err err = store_encode(store, group);
-    return err == ERR_OK ? store_commit(store) : err;
 }
 
 enum err store_merge(struct store *store, bool *did) {

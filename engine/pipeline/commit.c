@@ -1,8 +1,8 @@
 /*
- * commit.c: the commit thread, the single writer. It takes every waiting batch, decides duplicates,
- * names the series, encodes one block, applies it to the figures once the disk thread has committed
- * it, and gives the answers back. While commit N syncs, N-1 is applied and N+1 fills: group commit
- * without timers.
+ * commit.c: the commit thread. It takes every waiting batch, decides duplicates, names the series,
+ * lets the disk thread append them as one block, applies them to the figures once they are durable,
+ * and gives the answers back. While group N is on its way to the disk, N-1 is applied and N+1
+ * fills: group commit without timers.
  *
  * The order inside a group is the promise: claim, log, apply, answer. Applying before the commit
  * would show figures that a crash takes back; answering before it would lose acknowledged events;
@@ -21,7 +21,8 @@
 struct group {
     struct slot *slot[GROUP_SLOTS_MAX];
     u32 slot_count;
-    u32 event_count; /* on their way to the disk */
+    struct store_part part[GROUP_SLOTS_MAX];
+    struct store_group out; /* what the disk thread has of it */
     u64 begin_ns;
 };
 
@@ -67,7 +68,6 @@ static void wait_for_work(struct pipeline *pipeline) {
  * False: stopping, and nothing waits any more. */
 static bool take_group(struct pipeline *pipeline, struct group *group, bool idle) {
     group->slot_count = 0;
-    group->event_count = 0;
     pthread_mutex_lock(&pipeline->lock);
     if (idle) {
         wait_for_work(pipeline);
@@ -173,30 +173,24 @@ static void decide_group(struct pipeline *pipeline, struct group *group, struct 
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Encodes the group; if it has events, the disk thread gets it. */
-static enum err submit(struct pipeline *pipeline, struct group *group) {
-    struct store_part part[GROUP_SLOTS_MAX];
-    struct store_group out = {.parts = part};
+/* Hands the group's new events to the disk thread, if it has any. */
+static void submit(struct pipeline *pipeline, struct group *group) {
     u64 next_id = store_next_id(pipeline->options.store);
+    group->out = (struct store_group){.parts = group->part};
     for (u32 i = 0; i < group->slot_count; i++) {
         struct slot *slot = group->slot[i];
         if (slot->err != ERR_OK || slot->row_count == 0) {
             continue;
         }
-        slot->first_id = next_id + out.event_count;
-        part[out.part_count++] = (struct store_part){&slot->batch, slot->rows, slot->row_count};
-        out.event_count += slot->row_count;
+        slot->first_id = next_id + group->out.event_count;
+        group->part[group->out.part_count++] =
+            (struct store_part){&slot->batch, slot->rows, slot->row_count};
+        group->out.event_count += slot->row_count;
     }
-    if (out.event_count == 0) {
-        return ERR_OK;
+    if (group->out.event_count > 0) {
+        group->out.defs = agg_pending(pipeline->agg, &group->out.def_count);
+        disk_submit(pipeline, &group->out);
     }
-    out.defs = agg_pending(pipeline->agg, &out.def_count);
-    enum err err = store_encode(pipeline->options.store, &out);
-    if (err == ERR_OK) {
-        group->event_count = out.event_count;
-        disk_submit(pipeline);
-    }
-    return err;
 }
 
 /* Nothing of the group was stored. */
@@ -210,20 +204,16 @@ static void refuse(struct pipeline *pipeline, struct group *group, enum err err)
     count_add(&pipeline->counters.no_space, 1);
 }
 
-/* Duplicates, series, encoding; the commit is under way afterwards. */
+/* Duplicates and series; the append is under way afterwards. */
 static void begin(struct pipeline *pipeline, struct group *group, struct group *before) {
     group->begin_ns = clock_monotonic_ns();
     decide_group(pipeline, group, before);
-    enum err err = submit(pipeline, group);
-    if (err != ERR_OK) {
-        finish(pipeline, before);
-        refuse(pipeline, group, err);
-    }
+    submit(pipeline, group);
 }
 
 /* Waits for the group's commit. Its keys and series are final then, or as if it had never been. */
 static void settle(struct pipeline *pipeline, struct group *group) {
-    enum err err = group->event_count > 0 ? disk_wait(pipeline) : ERR_OK;
+    enum err err = group->out.event_count > 0 ? disk_wait(pipeline) : ERR_OK;
     if (err == ERR_OK) {
         dedup_settle(pipeline->dedup);
         agg_settle(pipeline->agg);

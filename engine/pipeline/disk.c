@@ -1,14 +1,15 @@
 /*
- * disk.c: the thread that waits for the disk. The commit thread hands it one encoded group at a
- * time and goes on with what needs the processor; the log still has one writer, for only this
- * thread commits.
+ * disk.c: the disk thread encodes a group as one block and commits it with one sync. The commit
+ * thread hands it one group at a time and meanwhile applies and answers the group before; the log
+ * still has one writer, for only this thread appends.
  */
 #include "pipeline/parts.h"
 
-void disk_submit(struct pipeline *pipeline) {
+void disk_submit(struct pipeline *pipeline, const struct store_group *group) {
     pthread_mutex_lock(&pipeline->disk_lock);
     check(pipeline->disk == DISK_IDLE);
     pipeline->disk = DISK_BUSY;
+    pipeline->disk_group = group;
     pthread_cond_signal(&pipeline->disk_change);
     pthread_mutex_unlock(&pipeline->disk_lock);
 }
@@ -40,8 +41,9 @@ void *disk_run(void *context) {
             pthread_cond_wait(&pipeline->disk_change, &pipeline->disk_lock);
             continue;
         }
+        const struct store_group *group = pipeline->disk_group;
         pthread_mutex_unlock(&pipeline->disk_lock);
-        enum err err = store_commit(pipeline->options.store);
+        enum err err = store_append(pipeline->options.store, group);
         pthread_mutex_lock(&pipeline->disk_lock);
         pipeline->disk_err = err;
         pipeline->disk = DISK_IDLE;

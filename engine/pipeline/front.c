@@ -14,6 +14,7 @@
 
 #define SHARED_BODY_MAX (32 * KIB)  /* bodies up to this are copied into the shared batch */
 #define SHARED_TEXT_BYTES (2 * MIB) /* text of a shared batch */
+#define TEXT_GROWTH 3               /* of a body, at most, when metas are normalised */
 #define TEXT_SLACK (64 * KIB)       /* room for text that later steps add */
 #define MESSAGE_BYTES_MAX (1 * MIB) /* reject texts of one request */
 
@@ -265,7 +266,7 @@ static void retract(struct slot *slot, u32 count, u32 text_bytes) {
 static enum err ingest_shared(struct front *front, struct ingest *ingest, struct slice body,
                               i64 now_ms, struct decode_error *error) {
     struct slot *slot =
-        open_slot(front, ingest->account, body.bytes + EVENT_TEXT_PADDING, INGEST_EVENTS_MAX);
+        open_slot(front, ingest->account, body.bytes * TEXT_GROWTH, INGEST_EVENTS_MAX);
     if (slot == NULL) {
         return busy(front);
     }
@@ -282,18 +283,35 @@ static enum err ingest_shared(struct front *front, struct ingest *ingest, struct
     return err;
 }
 
+/* Decodes a body that is the whole text of its slot. Metas are normalised behind the body, which
+ * can take more than twice its size; that is so rare that room for it is made when it is missed. */
+static enum err decode_adopted(struct front *front, struct slot *slot, usize bytes, i64 now_ms,
+                               struct decode_error *error) {
+    struct text_ref body = {0, (u32)bytes};
+    enum err err = decode_ingest(front->decoder, &slot->batch, body, now_ms, &front->result, error);
+    if (err != ERR_LIMIT) {
+        return err;
+    }
+    struct block larger = pool_grow(front->pool, slot->text, bytes + EVENT_TEXT_PADDING,
+                                    bytes * TEXT_GROWTH + TEXT_SLACK);
+    if (larger.data == NULL) {
+        return busy(front);
+    }
+    slot_set_text(slot, larger, bytes);
+    return decode_ingest(front->decoder, &slot->batch, body, now_ms, &front->result, error);
+}
+
 static enum err ingest_adopted(struct front *front, struct ingest *ingest, struct block body,
                                usize bytes, i64 now_ms, struct decode_error *error) {
-    struct block text =
-        pool_grow(front->pool, body, bytes, bytes + TEXT_SLACK + EVENT_TEXT_PADDING);
+    struct block text = pool_grow(front->pool, body, bytes + EVENT_TEXT_PADDING,
+                                  bytes + TEXT_SLACK + EVENT_TEXT_PADDING);
     struct slot *slot = text.data != NULL ? slot_take(front, ingest->account) : NULL;
     if (slot == NULL) {
         pool_give(front->pool, text.data != NULL ? text : body);
         return busy(front);
     }
     slot_set_text(slot, text, bytes);
-    enum err err = decode_ingest(front->decoder, &slot->batch, (struct text_ref){0, (u32)bytes},
-                                 now_ms, &front->result, error);
+    enum err err = decode_adopted(front, slot, bytes, now_ms, error);
     if (err == ERR_OK) {
         err = enter(front, slot, ingest);
     }

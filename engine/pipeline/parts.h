@@ -118,10 +118,11 @@ struct pipeline {
     pthread_cond_t snapshot_fixed; /* the background thread waits here */
     u64 snapshot_id;               /* log position the fixed state belongs to */
 
-    pthread_mutex_t disk_lock; /* guards the three below */
+    pthread_mutex_t disk_lock; /* guards the four below */
     pthread_cond_t disk_change;
     enum disk_state disk;
-    enum err disk_err; /* of the last commit */
+    const struct store_group *disk_group;
+    enum err disk_err; /* of the last append */
 
     pthread_mutex_t job_lock;
     pthread_cond_t job_work;
@@ -156,9 +157,10 @@ void front_return_job(struct job *job);
 /* commit.c */
 void *commit_run(void *pipeline);
 
-/* disk.c: the commit of an encoded group, beside the commit thread's other work. */
+/* disk.c */
 void *disk_run(void *pipeline);
-void disk_submit(struct pipeline *pipeline);
+/* The group and what it points to stay as they are until disk_wait(), which tells how it went. */
+void disk_submit(struct pipeline *pipeline, const struct store_group *group);
 enum err disk_wait(struct pipeline *pipeline);
 void disk_stop(struct pipeline *pipeline);
 
