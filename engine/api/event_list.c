@@ -232,10 +232,12 @@ static void narrow(struct agg *agg, struct event_list *list, const struct figure
     static const i64 widths[] = {MINUTE_MS,  15 * MINUTE_MS, HOUR_MS,     4 * HOUR_MS, 16 * HOUR_MS,
                                  3 * DAY_MS, 12 * DAY_MS,    48 * DAY_MS, 192 * DAY_MS};
     struct store_filter *filter = &list->filter;
+    /* Figures from a lower bound on do not tell their first event; the bound does as well. */
+    i64 first = filter->time_from == INT64_MIN ? all->first_seen : filter->time_from;
     for (u32 i = 0; i < ARRAY_COUNT(widths); i++) {
         i64 unit = widths[i] < HOUR_MS ? MINUTE_MS : widths[i] < 48 * DAY_MS ? HOUR_MS : DAY_MS;
         if (list->ascending) {
-            i64 to = floor_to(all->first_seen, unit) + unit + widths[i];
+            i64 to = floor_to(first, unit) + unit + widths[i];
             if (to < filter->time_to && holds(agg, list, filter->time_from, to, wanted)) {
                 filter->time_to = to;
                 return;
