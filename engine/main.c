@@ -82,27 +82,21 @@ static void catch_signals(void) {
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
-    /* Only the main thread takes them, and only where it waits: threads inherit the mask. */
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    sigaction(SIGXFSZ, &action, NULL); /* a limit on file sizes is a full disk, not a fault */
 }
 
-static void let_signals_in(void) {
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+/* Only the main thread takes the signals that stop, and only where it waits or recovers: threads
+ * inherit the mask. */
+static void mask_signals(int how) {
+    sigset_t stopping;
+    sigemptyset(&stopping);
+    sigaddset(&stopping, SIGTERM);
+    sigaddset(&stopping, SIGINT);
+    pthread_sigmask(how, &stopping, NULL);
 }
 
 static void wait_for_signal(void) {
-    sigset_t blocked;
     sigset_t open;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     sigemptyset(&open);
     while (!atomic_load(&stop_wanted) && !atomic_load(&write_failed)) {
         /* A failed write raises no signal, so look once a second. */
@@ -332,8 +326,9 @@ static enum err recover(struct server *server) {
         .stop = &stop_wanted,
         .agg_place = &server->agg,
     };
-    let_signals_in();
+    mask_signals(SIG_UNBLOCK);
     enum err err = recover_run(&options, &server->recovered);
+    mask_signals(SIG_BLOCK);
     if (err == ERR_BUSY) {
         return err;
     }
@@ -413,6 +408,7 @@ int main(int argc, char **argv) {
     log_set_level(server.config.log_level);
     server.front_count = (u32)server.config.front_threads;
     catch_signals();
+    mask_signals(SIG_BLOCK);
     err = serve(&server);
     if (err != ERR_OK) {
         log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);

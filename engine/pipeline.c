@@ -8,7 +8,7 @@
  *  - the disk thread (pipeline/disk.c) appends the group: one block, one transaction, one sync.
  *  - front thread: the same slot again, with a verdict for each event: the answer.
  *
- * Beside it: the reader thread runs what touches the log for queries (pipeline/reader.c); the
+ * Beside it: the reader threads run what touches the log for queries (pipeline/reader.c); the
  * background thread merges blocks and writes snapshots (pipeline/background.c).
  */
 #include "pipeline.h"
@@ -17,6 +17,7 @@
 #include "pipeline/parts.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum err pipeline_create(const struct pipeline_options *options, struct pipeline **out) {
     check(options->front_count >= 1 && options->front_count <= FRONT_THREADS_MAX);
@@ -26,14 +27,19 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
     }
     pipeline->options = *options;
     pthread_mutex_init(&pipeline->lock, NULL);
-    pthread_cond_init(&pipeline->work, NULL);
+    /* Waits with a time-out go by the clock that nobody sets. */
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pipeline->work, &monotonic);
     pthread_cond_init(&pipeline->snapshot_fixed, NULL);
     pthread_mutex_init(&pipeline->disk_lock, NULL);
     pthread_cond_init(&pipeline->disk_change, NULL);
     pthread_mutex_init(&pipeline->job_lock, NULL);
     pthread_cond_init(&pipeline->job_work, NULL);
     pthread_mutex_init(&pipeline->pause_lock, NULL);
-    pthread_cond_init(&pipeline->pause, NULL);
+    pthread_cond_init(&pipeline->pause, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pipeline->fronts = calloc(options->front_count, sizeof *pipeline->fronts);
     enum err err = pipeline->fronts == NULL ? ERR_NO_MEMORY : ERR_OK;
     for (u32 i = 0; err == ERR_OK && i < options->front_count; i++) {
@@ -55,8 +61,10 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     check(failed == 0);
     failed = pthread_create(&pipeline->background_thread, NULL, background_run, pipeline);
     check(failed == 0);
-    failed = pthread_create(&pipeline->reader_thread, NULL, reader_run, pipeline);
-    check(failed == 0);
+    for (u32 i = 0; i < READER_THREADS; i++) {
+        failed = pthread_create(&pipeline->reader_thread[i], NULL, reader_run, pipeline);
+        check(failed == 0);
+    }
     return ERR_OK;
 }
 
@@ -71,9 +79,11 @@ void pipeline_stop(struct pipeline *pipeline) {
     }
     pthread_mutex_lock(&pipeline->job_lock);
     pipeline->jobs_stopping = true;
-    pthread_cond_signal(&pipeline->job_work);
+    pthread_cond_broadcast(&pipeline->job_work);
     pthread_mutex_unlock(&pipeline->job_lock);
-    pthread_join(pipeline->reader_thread, NULL);
+    for (u32 i = 0; i < READER_THREADS; i++) {
+        pthread_join(pipeline->reader_thread[i], NULL);
+    }
 
     pthread_mutex_lock(&pipeline->lock);
     pipeline->stopping = true;

@@ -66,6 +66,7 @@ struct pool *front_pool(struct front *front);
 /* Slow reads (anything that touches the log) run on a reader thread: run() there, then done() on
  * the front thread. The caller owns the job until done(). ERR_BUSY: too many wait. */
 struct job {
+    bool dropped; /* in done(): the process stops, run() was not called */
     void (*run)(struct job *job);
     void (*done)(struct job *job);
     void *context;
@@ -115,7 +116,7 @@ struct pipeline_stats { /* since start */
     u64 overloaded; /* requests answered 503 */
     u64 no_space;
     u64 snapshots;
-    u64 snapshot_ms;    /* wall time of the last one written; 0: none */
+    u64 snapshot_ms;    /* when the last one was written, ms since 1970; 0: none */
     u64 queued_batches; /* now */
 };
 void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out);

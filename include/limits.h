@@ -64,11 +64,12 @@
 
 /* --- path ----------------------------------------------------------------------------------- */
 
-#define EVENT_BATCH_MAX 4096             /* events in one event batch */
-#define EVENT_BATCH_REQUESTS_MAX 1024    /* requests that share one event batch */
-#define EVENT_BATCH_TEXT_MAX (33 * MIB)  /* text behind one batch: a body and what is added */
-#define EVENT_ERRORS_MAX EVENT_BATCH_MAX /* rejected events listed in one answer */
-#define COMMIT_GROUP_EVENTS_MAX 65536    /* events in one commit, so in one block */
+#define EVENT_BATCH_MAX 4096              /* events in one event batch */
+#define EVENT_BATCH_REQUESTS_MAX 1024     /* requests that share one event batch */
+#define EVENT_BATCH_TEXT_MAX (33 * MIB)   /* text behind one batch: a body and what is added */
+#define EVENT_ERRORS_MAX EVENT_BATCH_MAX  /* rejected events listed in one answer */
+#define COMMIT_GROUP_EVENTS_MAX 65536     /* events in one commit, so in one block */
+#define COMMIT_GROUP_BYTES_MAX (64 * MIB) /* text of one commit, if it has more than one batch */
 #define FRONT_THREADS_MAX 64
 #define FRONT_BATCHES 256     /* event batches a front thread may have under way */
 #define JOBS_MAX 1024         /* slow reads waiting for the reader thread */

@@ -24,6 +24,9 @@ static void run(struct job *job) {
 static void done(struct job *job) {
     struct slow *slow = job->context;
     struct http_call *call = slow->call;
+    if (job->dropped) {
+        error_of(call, ERR_BUSY);
+    }
     latency_record(LATENCY_SLOW, slow->start_ns, clock_monotonic_ns());
     free(slow);
     http_call_finish(call);

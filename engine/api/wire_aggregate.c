@@ -147,6 +147,9 @@ static void run(struct job *job) {
 
 static void done(struct job *job) {
     struct aggregate *aggregate = job->context;
+    if (job->dropped) {
+        aggregate->err = ERR_BUSY;
+    }
     finish(aggregate->session, aggregate->request, &aggregate->query, &aggregate->result,
            aggregate->err, aggregate->why);
     wire_session_end(aggregate->session);

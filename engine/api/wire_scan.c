@@ -215,6 +215,9 @@ static void finish(struct wire_scan *scan) {
 
 static void done(struct job *job) {
     struct wire_scan *scan = job->context;
+    if (job->dropped) {
+        scan->err = ERR_BUSY;
+    }
     if (scan->err == ERR_OK) {
         reply(scan);
     } else {

@@ -8,11 +8,15 @@
 #include "pipeline/parts.h"
 #include "pipeline/snapshot_tags.h"
 
-#include <sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAUSE_MS 100
+#define BACKGROUND_NICE 10 /* of this thread alone: on Linux niceness is the thread's */
+#define RETRY_FIRST_NS ((u64)60 * 1000000000)  /* a failed snapshot is tried again after this, */
+#define RETRY_LAST_NS ((u64)3600 * 1000000000) /* then after twice as long, up to this */
 #define PIECE_BYTES (1 * MIB)
 #define MERGES_A_ROUND 4 /* then look whether a snapshot is due */
 
@@ -68,13 +72,19 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
     free(piece);
     u64 took_ms = (clock_monotonic_ns() - start_ns) / 1000000;
     if (err != ERR_OK) {
-        /* Not fatal: the log is the truth, and the older snapshot is still there. */
+        /* Not fatal: the log is the truth, and the older snapshot is still there. But a disk that
+         * is full for it is nearly full for the log, too: leave it alone for a while. */
+        pipeline->snapshot_wait_ns =
+            MIN(MAX(pipeline->snapshot_wait_ns * 2, RETRY_FIRST_NS), RETRY_LAST_NS);
+        pipeline->snapshot_after_ns = clock_monotonic_ns() + pipeline->snapshot_wait_ns;
         log_warn("snapshot_failed", "reason=%s events=%llu", err_text(err),
                  (unsigned long long)(next_id - 1));
         return err;
     }
     count_add(&pipeline->counters.snapshots, 1);
-    atomic_store_explicit(&pipeline->counters.snapshot_ms, took_ms, memory_order_relaxed);
+    atomic_store_explicit(&pipeline->counters.snapshot_ms, (u64)clock_wall_ms(),
+                          memory_order_relaxed);
+    pipeline->snapshot_wait_ns = 0;
     log_info("snapshot", "events=%llu took_ms=%llu", (unsigned long long)(next_id - 1),
              (unsigned long long)took_ms);
     pipeline->snapshot_last_id = next_id;
@@ -101,7 +111,8 @@ static bool fix_state(struct pipeline *pipeline) {
 static void snapshot_if_due(struct pipeline *pipeline) {
     u64 events = store_next_id(pipeline->options.store) - pipeline->snapshot_last_id;
     u64 due = MAX(pipeline->options.snapshot_events, pipeline->snapshot_last_id / 2);
-    if (events >= due && fix_state(pipeline)) {
+    bool allowed = clock_monotonic_ns() >= pipeline->snapshot_after_ns;
+    if (allowed && events >= due && fix_state(pipeline)) {
         write_fixed(pipeline, pipeline->snapshot_id);
     }
 }
@@ -145,7 +156,7 @@ static void merge_some(struct pipeline *pipeline) {
 /* Sleeps a little; false: the process is stopping. */
 static bool pause_a_while(struct pipeline *pipeline) {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += PAUSE_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
@@ -161,9 +172,9 @@ static bool pause_a_while(struct pipeline *pipeline) {
 void *background_run(void *context) {
     struct pipeline *pipeline = context;
     pthread_setname_np(pthread_self(), "background");
-    /* Under full load merging falls behind rather than slow ingest down, and catches up later. */
-    const struct sched_param idle = {.sched_priority = 0};
-    sched_setscheduler(0, SCHED_IDLE, &idle); /* of this thread; refused, it is only less polite */
+    /* Under full load merging falls behind rather than slow ingest down, and catches up later. No
+     * lower than this: it holds locks that queries and the commit thread wait for. */
+    setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
     while (pause_a_while(pipeline)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);

@@ -57,7 +57,7 @@ static void wait_for_work(struct pipeline *pipeline) {
     fix_snapshot(pipeline);
     if (pipeline->waiting.head == NULL && !pipeline->stopping) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += IDLE_SECONDS;
         pthread_cond_timedwait(&pipeline->work, &pipeline->lock, &until);
         fix_snapshot(pipeline);
@@ -73,11 +73,14 @@ static bool take_group(struct pipeline *pipeline, struct group *group, bool idle
         wait_for_work(pipeline);
     }
     u32 events = 0;
+    usize bytes = 0;
     struct slot *slot;
     while ((slot = pipeline->waiting.head) != NULL && group->slot_count < GROUP_SLOTS_MAX &&
-           events + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX) {
+           events + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX &&
+           (bytes == 0 || bytes + slot->batch.text_bytes <= COMMIT_GROUP_BYTES_MAX)) {
         pipeline->waiting.head = slot->next;
         events += slot->batch.count;
+        bytes += slot->batch.text_bytes;
         group->slot[group->slot_count++] = slot;
     }
     if (pipeline->waiting.head == NULL) {

@@ -102,6 +102,8 @@ enum disk_state { DISK_IDLE, DISK_BUSY, DISK_STOP };
 
 enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_WANTED, SNAPSHOT_FIXED };
 
+#define READER_THREADS 2
+
 struct pipeline {
     struct pipeline_options options;
     struct agg *agg;
@@ -133,13 +135,15 @@ struct pipeline {
     pthread_mutex_t pause_lock; /* the background thread's sleep */
     pthread_cond_t pause;
     bool background_stopping;
-    u64 snapshot_last_id; /* this and the next: background thread only */
-    enum err merge_err;   /* of the last merge */
+    u64 snapshot_last_id;  /* this and the next three: background thread only */
+    enum err merge_err;    /* of the last merge */
+    u64 snapshot_after_ns; /* after a failed snapshot: not before this */
+    u64 snapshot_wait_ns;  /* how long the next failure makes it wait */
 
     pthread_t commit_thread;
     pthread_t disk_thread;
     pthread_t background_thread;
-    pthread_t reader_thread;
+    pthread_t reader_thread[READER_THREADS];
     bool started;
 };
 

@@ -1,7 +1,7 @@
 /*
- * reader.c: the reader thread. Whatever touches the log can wait for the disk or take long, and a
- * front thread must do neither; so it runs here, one job after the other, and answers through the
- * front thread.
+ * reader.c: the reader threads. Whatever touches the log can wait for the disk or take long, and a
+ * front thread must do neither; so it runs here, first come, first served, and is answered through
+ * the front thread. There are two, so that one long read does not hold up all others.
  */
 #include "pipeline/parts.h"
 
@@ -29,6 +29,7 @@ static struct job *take_job(struct pipeline *pipeline) {
     }
     struct job *job = pipeline->jobs.head;
     if (job != NULL) {
+        job->dropped = pipeline->jobs_stopping; /* nobody waits for its answer any more */
         pipeline->jobs.head = job->next;
         if (job->next == NULL) {
             pipeline->jobs.tail = NULL;
@@ -44,7 +45,9 @@ void *reader_run(void *context) {
     struct job *job;
     pthread_setname_np(pthread_self(), "reader");
     while ((job = take_job(pipeline)) != NULL) {
-        job->run(job);
+        if (!job->dropped) {
+            job->run(job);
+        }
         front_return_job(job);
     }
     return NULL;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct engine engine;
 
@@ -117,6 +118,36 @@ static usize body_of(char *body, usize bytes_max, u32 round, u32 events) {
     }
     at += snprintf(body + at, bytes_max - (usize)at, "]}");
     return (usize)at;
+}
+
+static _Atomic u32 jobs_run;
+static u32 jobs_done;
+static u32 jobs_dropped;
+
+static void run_slowly(struct job *job) {
+    (void)job;
+    usleep(20000);
+    atomic_fetch_add(&jobs_run, 1);
+}
+
+static void note_done(struct job *job) {
+    jobs_done++;
+    jobs_dropped += job->dropped;
+}
+
+Test(pipeline, stopping_waits_for_no_read_that_has_not_begun) {
+    static struct job jobs[200];
+    engine_start(&engine);
+    struct front *front = pipeline_front(engine.pipeline, 0);
+    for (u32 i = 0; i < ARRAY_COUNT(jobs); i++) {
+        jobs[i] = (struct job){.run = run_slowly, .done = note_done};
+        cr_assert_eq(front_job(front, &jobs[i]), ERR_OK);
+    }
+    engine_stop(&engine);
+    cr_assert_eq(jobs_done, ARRAY_COUNT(jobs), "each job is given back");
+    cr_assert_eq(atomic_load(&jobs_run) + jobs_dropped, ARRAY_COUNT(jobs));
+    cr_assert_lt(atomic_load(&jobs_run), ARRAY_COUNT(jobs) / 2);
+    engine_start(&engine);
 }
 
 /* Numbers in metas become strings, behind the body: more text than the body has room for. */
