@@ -141,6 +141,10 @@ static u64 value_of(const _Atomic u64 *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+u64 pipeline_commit_count(const struct pipeline *pipeline) {
+    return atomic_load_explicit(&pipeline->counters.commits, memory_order_acquire);
+}
+
 void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {
     const struct counters *counters = &pipeline->counters;
     *out = (struct pipeline_stats){

@@ -119,6 +119,10 @@ struct pipeline_stats { /* since start */
     u64 snapshot_ms;    /* when the last one was written, ms since 1970; 0: none */
     u64 queued_batches; /* now */
 };
+/* Goes up when a commit's events are in the figures, before any of them is answered. So what was
+ * read from the figures after one value is what everybody was told until the value changes. Any
+ * thread. */
+u64 pipeline_commit_count(const struct pipeline *pipeline);
 void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef MARGIN_API_CONTEXT_H
 #define MARGIN_API_CONTEXT_H
 
+#include "api/answers.h"
 #include "pipeline.h"
 
 /* A key that was good a moment ago; spares the digest on every request of a busy client. */
@@ -28,6 +29,7 @@ struct context {
 
     /* The handlers' own; zero at start. */
     struct key_slot key_cache[KEY_CACHE_SLOTS];
+    struct answers answers;
     u64 uuid_seed; /* 0: not drawn yet */
     u64 uuid_count;
 };

@@ -127,10 +127,9 @@ static void reply(struct wire_session *session, u32 request, const struct query 
 }
 
 static void finish(struct wire_session *session, u32 request, const struct query *query,
-                   struct query_result *result, enum err err, const char *why) {
+                   const struct query_result *result, enum err err, const char *why) {
     if (err == ERR_OK) {
         reply(session, request, query, result);
-        query_result_free(result);
     } else if (err == ERR_INVALID) {
         wire_reply_error(session, request, WIRE_INVALID, why);
     } else {
@@ -152,6 +151,7 @@ static void done(struct job *job) {
     }
     finish(aggregate->session, aggregate->request, &aggregate->query, &aggregate->result,
            aggregate->err, aggregate->why);
+    query_result_free(&aggregate->result);
     wire_session_end(aggregate->session);
     free(aggregate);
 }
@@ -203,7 +203,8 @@ void wire_aggregate_rows(struct wire_call *call) {
         run_aside(call, &query);
         return;
     }
-    struct query_result result;
-    enum err err = query_run(context->agg, NULL, &query, &result, &why);
-    finish(call->session, call->request, &query, &result, err, why);
+    const struct query_result *result = NULL;
+    enum err err = answers_run(&context->answers, context->agg,
+                               pipeline_commit_count(context->pipeline), &query, &result, &why);
+    finish(call->session, call->request, &query, result, err, why);
 }

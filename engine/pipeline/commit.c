@@ -105,17 +105,18 @@ static void apply(struct pipeline *pipeline, struct slot *slot) {
 /* The settled group becomes visible, then it is answered. The group is empty afterwards. */
 static void finish(struct pipeline *pipeline, struct group *group) {
     agg_advance(pipeline->agg, clock_wall_ms());
+    if (group->slot_count == 0) {
+        return;
+    }
     for (u32 i = 0; i < group->slot_count; i++) {
         if (group->slot[i]->err == ERR_OK) {
             apply(pipeline, group->slot[i]);
         }
     }
+    atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
+    count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - group->begin_ns);
     for (u32 i = 0; i < group->slot_count; i++) {
         front_return_slot(group->slot[i]);
-    }
-    if (group->slot_count > 0) {
-        count_add(&pipeline->counters.commits, 1);
-        count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - group->begin_ns);
     }
     group->slot_count = 0;
 }

@@ -1,0 +1,73 @@
+/* answers.c: see answers.h. */
+#include "api/answers.h"
+
+#include <string.h>
+
+static bool same_filters(const struct query *a, const struct query *b) {
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((a->filter_mask >> dim & 1) == 0) {
+            continue;
+        }
+        usize bytes = a->filter[dim].bytes;
+        if (bytes != b->filter[dim].bytes ||
+            (bytes > 0 && memcmp(a->filter[dim].data, b->filter[dim].data, bytes) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_query(const struct query *a, const struct query *b) {
+    return a->account == b->account && a->group_count == b->group_count &&
+           memcmp(a->group, b->group, sizeof a->group) == 0 && a->filter_mask == b->filter_mask &&
+           a->present_only == b->present_only && a->live == b->live &&
+           a->without_revenue == b->without_revenue && a->from == b->from && a->to == b->to &&
+           a->bucket == b->bucket && a->order == b->order && a->ascending == b->ascending &&
+           a->offset == b->offset && a->limit == b->limit && same_filters(a, b);
+}
+
+static struct answer *find(struct answers *answers, u64 commits, const struct query *query) {
+    for (u32 i = 0; i < ANSWERS_KEPT; i++) {
+        struct answer *answer = &answers->kept[i];
+        if (answer->used && answer->commits == commits && same_query(&answer->query, query)) {
+            return answer;
+        }
+    }
+    return NULL;
+}
+
+/* A place for a new result: what held before is given back. */
+static struct answer *take(struct answers *answers, const struct query *query) {
+    struct answer *answer = &answers->kept[answers->turn++ % ANSWERS_KEPT];
+    query_result_free(&answer->result);
+    answer->used = false;
+    answer->query = *query;
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((query->filter_mask >> dim & 1) != 0) {
+            check(query->filter[dim].bytes <= sizeof answer->text[dim]);
+            if (query->filter[dim].bytes > 0) {
+                memcpy(answer->text[dim], query->filter[dim].data, query->filter[dim].bytes);
+            }
+            answer->query.filter[dim].data = answer->text[dim];
+        }
+    }
+    return answer;
+}
+
+enum err answers_run(struct answers *answers, struct agg *agg, u64 commits,
+                     const struct query *query, const struct query_result **result,
+                     const char **why) {
+    struct answer *answer = find(answers, commits, query);
+    if (answer == NULL) {
+        answer = take(answers, query);
+        enum err err = query_run(agg, NULL, query, &answer->result, why);
+        if (err != ERR_OK) {
+            answer->result = (struct query_result){0};
+            return err;
+        }
+        answer->commits = commits;
+        answer->used = answer->result.row_count <= ANSWERS_ROWS_MAX;
+    }
+    *result = &answer->result;
+    return ERR_OK;
+}
