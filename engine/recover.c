@@ -53,8 +53,8 @@ static enum err load_sections(struct recovered *out, struct snapshot_reader *rea
     return agg_snapshot_loaded(out->agg);
 }
 
-/* Tries snapshots from the newest on; what is damaged is passed over, for the log can replace it.
- */
+/* Tries snapshots from the newest on. Whatever is wrong with one (damage, a foreign owner, more
+ * than fits the memory), the one before or the log can replace it. */
 static enum err load_newest(const struct recover_options *options, struct recovered *out) {
     for (u32 skip = 0;; skip++) {
         enum err err = make_empty(options, out);
@@ -68,9 +68,6 @@ static enum err load_newest(const struct recover_options *options, struct recove
         if (err == ERR_NOT_FOUND) {
             return ERR_OK;
         }
-        if (err == ERR_OK && next_id > store_next_id(options->store)) {
-            err = ERR_CORRUPT; /* it knows more than the log, which is the truth */
-        }
         if (err == ERR_OK) {
             err = load_sections(out, reader);
         }
@@ -78,9 +75,6 @@ static enum err load_newest(const struct recover_options *options, struct recove
         if (err == ERR_OK) {
             out->snapshot_id = next_id;
             return ERR_OK;
-        }
-        if (err != ERR_CORRUPT && err != ERR_VERSION) {
-            return err;
         }
         log_warn("snapshot_unusable", "newest=%u reason=%s action=\"trying the one before\"", skip,
                  err_text(err));

@@ -46,7 +46,8 @@ struct store_options {
     void *context;
 };
 
-/* Opens or makes the data directory. On failure `why` is one line that says what to do.
+/* Opens or makes the data directory. On failure `why` is one line that says what to do, else it is
+ * empty. Snapshots of positions past the log's end are removed.
  * Errors: ERR_LOCKED (another server), ERR_VERSION, ERR_CORRUPT, ERR_NO_SPACE, ERR_SYSTEM. */
 enum err store_open(const struct store_options *options, struct store **out, char *why,
                     usize why_bytes);
@@ -153,15 +154,18 @@ enum err store_verify(struct store *store,
 
 /* --- snapshots ------------------------------------------------------------------------------ */
 
-/* A snapshot is a sequence of sections (tag, bytes) that belong to one log position. */
+/* A snapshot is a sequence of sections (tag, bytes) that belong to one position of one log: it is
+ * bound to the event before that position. */
 struct snapshot_writer;
+/* `next_id` is at most the log's. */
 enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out);
 enum err snapshot_write(struct snapshot_writer *writer, u32 tag, const void *data, usize bytes);
 enum err snapshot_finish(struct snapshot_writer *writer); /* sync, rename, drop the oldest */
 void snapshot_abort(struct snapshot_writer *writer);
 
 /* Opens the newest valid snapshot (skip = 0), the one before (1)...; ERR_NOT_FOUND past the last,
- * ERR_CORRUPT for a damaged one (try the next). Everything is verified before the first section. */
+ * ERR_CORRUPT for a damaged one and for one of another log; after any error but ERR_NOT_FOUND the
+ * next may be better. Everything is verified before the first section. */
 struct snapshot_reader;
 enum err snapshot_open(struct store *store, u32 skip, struct snapshot_reader **out, u64 *next_id);
 /* The next section; false at the end. The bytes last until snapshot_close. 8-byte aligned. */

@@ -3,7 +3,7 @@
  * They are written under another name, synced, and renamed: a file with the right name is whole, or
  * damaged by something else than us, which its checksums show. Losing one costs time, never data.
  *
- *   header   magic, version, log position
+ *   header   magic, version, log position and the hash of the event before it
  *   section  tag, bytes, checksum of the bytes; the bytes, padded to 8
  *   footer   a section with the end tag whose bytes are the section count and the checksum over all
  *            section headers
@@ -31,6 +31,7 @@
 #define PATH_BYTES_MAX 4096
 #define SUFFIX ".snap"
 #define NAME_DIGITS 20
+#define PROBE_BYTES MIB
 #define FILES_MAX 64 /* snapshots looked at; more are never kept */
 
 struct snapshot_header {
@@ -38,6 +39,7 @@ struct snapshot_header {
     u32 version;
     u32 zero;
     u64 next_id;
+    u64 log_hash;    /* see struct snapshot_position */
     u64 header_hash; /* of the bytes before it */
 };
 
@@ -141,6 +143,21 @@ static bool dir_path(char *path, usize path_bytes, const char *data_dir) {
     return length > 0 && (usize)length < path_bytes;
 }
 
+void snapshot_files_drop_past(const char *data_dir, u64 next_id) {
+    char dir[PATH_BYTES_MAX - 64];
+    char path[PATH_BYTES_MAX];
+    u64 positions[FILES_MAX];
+    u32 count = dir_path(dir, sizeof dir, data_dir) ? files_list(dir, positions) : 0;
+    for (u32 i = 0; i < count && positions[i] > next_id; i++) {
+        file_path(path, dir, positions[i]);
+        bool gone = unlink(path) == 0;
+        log_warn("snapshot_removed",
+                 "file=\"%s\" log_next_id=%" PRIu64 " done=%d "
+                 "reason=\"it knows events that the log does not have\"",
+                 path, next_id, gone);
+    }
+}
+
 static enum err dir_sync(const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0) {
@@ -156,12 +173,13 @@ static enum err dir_sync(const char *dir) {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-enum err snapshot_file_begin(const char *data_dir, u64 next_id, struct snapshot_writer **out) {
+enum err snapshot_file_begin(const char *data_dir, struct snapshot_position position,
+                             struct snapshot_writer **out) {
     struct snapshot_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL) {
         return ERR_NO_MEMORY;
     }
-    writer->next_id = next_id;
+    writer->next_id = position.next_id;
     if (!dir_path(writer->dir, sizeof writer->dir, data_dir) ||
         (mkdir(writer->dir, 0700) != 0 && errno != EEXIST)) {
         free(writer);
@@ -175,8 +193,10 @@ enum err snapshot_file_begin(const char *data_dir, u64 next_id, struct snapshot_
         free(writer);
         return err;
     }
-    struct snapshot_header header = {
-        .magic = SNAPSHOT_MAGIC, .version = SNAPSHOT_VERSION, .next_id = next_id};
+    struct snapshot_header header = {.magic = SNAPSHOT_MAGIC,
+                                     .version = SNAPSHOT_VERSION,
+                                     .next_id = position.next_id,
+                                     .log_hash = position.log_hash};
     header.header_hash = hash64(&header, offsetof(struct snapshot_header, header_hash), 0);
     writer->err = write_all(writer->fd, &header, sizeof header);
     *out = writer;
@@ -276,7 +296,7 @@ static bool section_read(const u8 *data, usize bytes, usize *at, struct section_
     return hash == header->hash && header->zero == 0 && filled == 0;
 }
 
-enum err snapshot_verify(const void *data, usize bytes, u64 *next_id) {
+enum err snapshot_verify(const void *data, usize bytes, struct snapshot_position *position) {
     struct snapshot_header header;
     if (bytes < sizeof header) {
         return ERR_CORRUPT;
@@ -298,7 +318,7 @@ enum err snapshot_verify(const void *data, usize bytes, u64 *next_id) {
                 return ERR_CORRUPT;
             }
             memcpy(&footer, (const u8 *)data + content, sizeof footer);
-            *next_id = header.next_id;
+            *position = (struct snapshot_position){header.next_id, header.log_hash};
             return footer.section_count == seen.section_count &&
                            footer.headers_hash == seen.headers_hash
                        ? ERR_OK
@@ -310,6 +330,26 @@ enum err snapshot_verify(const void *data, usize bytes, u64 *next_id) {
     return ERR_CORRUPT;
 }
 
+/* Reads the file once. A bad sector is an error here; met first through the map it would be a
+ * signal that ends the process. The map then finds the pages in memory. */
+static enum err file_probe(int fd) {
+    enum err err = ERR_OK;
+    char *room = malloc(PROBE_BYTES);
+    for (off_t at = 0; err == ERR_OK;) {
+        ssize_t bytes = room != NULL ? pread(fd, room, PROBE_BYTES, at) : 0;
+        if (bytes == 0) {
+            break;
+        }
+        if (bytes > 0) {
+            at += bytes;
+        } else if (errno != EINTR) {
+            err = ERR_IO;
+        }
+    }
+    free(room);
+    return err;
+}
+
 static enum err file_map(const char *path, struct snapshot_reader *reader) {
     struct stat stat;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -319,6 +359,9 @@ static enum err file_map(const char *path, struct snapshot_reader *reader) {
     enum err err = fstat(fd, &stat) == 0 ? ERR_OK : ERR_SYSTEM;
     if (err == ERR_OK && stat.st_size < (off_t)sizeof(struct snapshot_header)) {
         err = ERR_CORRUPT;
+    }
+    if (err == ERR_OK) {
+        err = file_probe(fd);
     }
     if (err == ERR_OK) {
         usize bytes = (usize)stat.st_size;
@@ -335,14 +378,11 @@ static enum err file_map(const char *path, struct snapshot_reader *reader) {
 }
 
 enum err snapshot_file_open(const char *data_dir, u32 skip, struct snapshot_reader **out,
-                            u64 *next_id) {
+                            struct snapshot_position *position) {
     char dir[PATH_BYTES_MAX - 64];
     char path[PATH_BYTES_MAX];
     u64 positions[FILES_MAX];
-    if (!dir_path(dir, sizeof dir, data_dir)) {
-        return ERR_SYSTEM;
-    }
-    if (skip >= files_list(dir, positions)) {
+    if (!dir_path(dir, sizeof dir, data_dir) || skip >= files_list(dir, positions)) {
         return ERR_NOT_FOUND;
     }
     struct snapshot_reader *reader = calloc(1, sizeof *reader);
@@ -352,9 +392,9 @@ enum err snapshot_file_open(const char *data_dir, u32 skip, struct snapshot_read
     file_path(path, dir, positions[skip]);
     enum err err = file_map(path, reader);
     if (err == ERR_OK) {
-        err = snapshot_verify(reader->data, reader->bytes, next_id);
+        err = snapshot_verify(reader->data, reader->bytes, position);
     }
-    if (err == ERR_OK && *next_id != positions[skip]) {
+    if (err == ERR_OK && position->next_id != positions[skip]) {
         err = ERR_CORRUPT;
     }
     if (err != ERR_OK) {

@@ -7,10 +7,20 @@
 
 #include "store.h"
 
-enum err snapshot_file_begin(const char *data_dir, u64 next_id, struct snapshot_writer **out);
+/* Where in which log a snapshot belongs. */
+struct snapshot_position {
+    u64 next_id;
+    u64 log_hash; /* of the event before next_id; 0: not known */
+};
+
+enum err snapshot_file_begin(const char *data_dir, struct snapshot_position position,
+                             struct snapshot_writer **out);
 enum err snapshot_file_open(const char *data_dir, u32 skip, struct snapshot_reader **out,
-                            u64 *next_id);
+                            struct snapshot_position *position);
+/* Removes snapshots of positions past `next_id`: they belong to a log that is no more. Left where
+ * they are, they would be the newest ones as soon as the log has grown past them. */
+void snapshot_files_drop_past(const char *data_dir, u64 next_id);
 /* Verifies a whole snapshot in memory: ERR_CORRUPT if anything does not hold. */
-enum err snapshot_verify(const void *data, usize bytes, u64 *next_id);
+enum err snapshot_verify(const void *data, usize bytes, struct snapshot_position *position);
 
 #endif

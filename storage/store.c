@@ -5,6 +5,8 @@
 #include "store.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
 #include "storage/merge.h"
 #include "storage/scan.h"
 #include "storage/snapshot.h"
@@ -69,6 +71,10 @@ enum err store_open(const struct store_options *options, struct store **out, cha
         store_close(store);
         return err;
     }
+    if (!store->read_only) {
+        snapshot_files_drop_past(store->dir, log_next_id(store->log));
+    }
+    why[0] = '\0';
     *out = store;
     return ERR_OK;
 }
@@ -160,11 +166,73 @@ enum err store_verify(struct store *store,
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
+/* What tells this log from another one with as many events: the event before the position. Blocks
+ * around it are merged in time, the event stays. 0: it cannot be read. */
+static enum err position_of(struct store *store, u64 next_id, struct snapshot_position *out) {
+    struct store_scan_options options = {.filter = store_filter_all, .columns = TEXT_BIT(TEXT_KEY)};
+    options.filter.id_from = next_id - 1;
+    options.filter.id_to = next_id;
+    *out = (struct snapshot_position){.next_id = next_id};
+    struct store_scan *scan;
+    const struct event_batch *batch;
+    enum err err = store_scan_open(store, &options, &scan);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = store_scan_next(scan, &batch, NULL, NULL, NULL);
+    if (err == ERR_OK && batch->count == 1) {
+        struct slice key = event_text_of(batch, 0, TEXT_KEY);
+        u64 facts[] = {batch->id[0],
+                       batch->account,
+                       batch->series[0],
+                       (u64)batch->created[0],
+                       (u64)batch->number[NUM_TIME][0],
+                       batch->digest[0]};
+        out->log_hash =
+            hash64(facts, sizeof facts, key.bytes > 0 ? hash64(key.data, key.bytes, 0) : 0);
+    }
+    store_scan_close(scan);
+    return err == ERR_CORRUPT ? ERR_OK : err;
+}
+
 enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out) {
     check(!store->read_only);
-    return snapshot_file_begin(store->dir, next_id, out);
+    check(next_id > 0 && next_id <= log_next_id(store->log));
+    struct snapshot_position position;
+    enum err err = position_of(store, next_id, &position);
+    return err == ERR_OK ? snapshot_file_begin(store->dir, position, out) : err;
+}
+
+/* A snapshot is of this log if both have the same event before its position. Where the log's copy
+ * of that event is damaged, the snapshot is the better witness. */
+static enum err position_check(struct store *store, const struct snapshot_position *position) {
+    if (position->next_id == 0 || position->next_id > log_next_id(store->log)) {
+        return ERR_CORRUPT;
+    }
+    struct snapshot_position own;
+    enum err err = position_of(store, position->next_id, &own);
+    if (err == ERR_OK && own.log_hash != position->log_hash && own.log_hash != 0 &&
+        position->log_hash != 0) {
+        log_warn("snapshot_foreign", "next_id=%llu reason=\"it was made from another log\"",
+                 (unsigned long long)position->next_id);
+        err = ERR_CORRUPT;
+    }
+    return err;
 }
 
 enum err snapshot_open(struct store *store, u32 skip, struct snapshot_reader **out, u64 *next_id) {
-    return snapshot_file_open(store->dir, skip, out, next_id);
+    struct snapshot_position position;
+    struct snapshot_reader *reader;
+    enum err err = snapshot_file_open(store->dir, skip, &reader, &position);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = position_check(store, &position);
+    if (err != ERR_OK) {
+        snapshot_close(reader);
+        return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+    }
+    *next_id = position.next_id;
+    *out = reader;
+    return ERR_OK;
 }

@@ -54,7 +54,7 @@ static enum err verify_frames(struct verify *verify, const struct block_view *vi
     return ERR_OK;
 }
 
-static enum err verify_block(struct verify *verify, const struct log_read *read) {
+static enum err verify_block(struct verify *verify, const struct log_read *read, u64 id) {
     struct block_view view;
     const char *what = "";
     u64 end_id = read->first_id + read->count;
@@ -69,7 +69,8 @@ static enum err verify_block(struct verify *verify, const struct log_read *read)
         verify->chain_known = false;
         return ERR_OK;
     }
-    if (verify->chain_known && view.header.previous != verify->chain) {
+    /* A block that was merged since begins before `id`: its `previous` is further back. */
+    if (verify->chain_known && read->first_id == id && view.header.previous != verify->chain) {
         damage(verify, read->first_id, end_id, "chain: not the successor of the block before it");
     }
     verify->chain = block_chain(&view.header);
@@ -101,7 +102,7 @@ static enum err verify_all(struct verify *verify, void (*progress)(void *, u64, 
         if (err != ERR_OK) {
             return err;
         }
-        err = verify_block(verify, &read);
+        err = verify_block(verify, &read, id);
         id = read.first_id + read.count;
         log_read_end(&read);
         if (err != ERR_OK) {

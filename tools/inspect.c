@@ -171,8 +171,8 @@ static int print_snapshots(const char *dir) {
     int code = 0;
     for (u32 skip = 0;; skip++) {
         struct snapshot_reader *reader;
-        u64 next_id;
-        enum err err = snapshot_file_open(dir, skip, &reader, &next_id);
+        struct snapshot_position position;
+        enum err err = snapshot_file_open(dir, skip, &reader, &position);
         if (err == ERR_NOT_FOUND) {
             break;
         }
@@ -190,8 +190,9 @@ static int print_snapshots(const char *dir) {
             total += bytes;
             sections++;
         }
-        printf("snapshot %u: next_id %" PRIu64 ", %u sections, %" PRIu64 " bytes\n", skip, next_id,
-               sections, total);
+        printf("snapshot %u: next_id %" PRIu64 ", log hash %016" PRIx64 ", %u sections, %" PRIu64
+               " bytes\n",
+               skip, position.next_id, position.log_hash, sections, total);
         snapshot_close(reader);
     }
     return code;

@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define SNAPSHOT_HASH_AT 24 /* offset of the header's checksum, over the bytes before it */
+#define SNAPSHOT_HASH_AT 32 /* offset of the header's checksum, over the bytes before it */
 #define INDEX_HASH_AT (40 - 8 + 8 * INDEX_DIMS)
 #define INDEX_DIRECTORY_AT 12 /* u32 bytes, then u64 checksum at 16 */
 
@@ -31,8 +31,8 @@ static void try_index(const u8 *data, usize size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    u64 next_id;
-    snapshot_verify(data, size, &next_id);
+    struct snapshot_position position;
+    snapshot_verify(data, size, &position);
     try_index(data, size);
     u8 *copy = malloc(size > 0 ? size : 1);
     check(copy != NULL);
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size >= SNAPSHOT_HASH_AT + 8) {
         u64 hash = hash64(copy, SNAPSHOT_HASH_AT, 0);
         memcpy(copy + SNAPSHOT_HASH_AT, &hash, 8);
-        snapshot_verify(copy, size, &next_id);
+        snapshot_verify(copy, size, &position);
         memcpy(copy, data, size);
     }
     if (size >= INDEX_HASH_AT + 8) {

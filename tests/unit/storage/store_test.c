@@ -376,6 +376,7 @@ Test(store, snapshots_are_whole_or_refused) {
     make_dir();
     cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
     cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_NOT_FOUND);
+    cr_assert_eq(append(store, 4000), ERR_OK);
     write_snapshot(store, 10);
     write_snapshot(store, 2000);
     write_snapshot(store, 300);
@@ -404,6 +405,80 @@ Test(store, snapshots_are_whole_or_refused) {
     cr_assert(truncate(path, 0) == 0);
     cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_CORRUPT);
     store_close(store);
+    drop_dir();
+}
+
+/* Derived state of one log never stands for another: neither what is past its end, nor what was
+ * made of other events under the same ids. */
+Test(store, snapshots_are_bound_to_their_log) {
+    struct store *store;
+    struct snapshot_reader *reader;
+    u64 next_id;
+    bool did = true;
+    char command[512];
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    cr_assert_str_eq(why, "");
+    cr_assert_eq(append(store, 100), ERR_OK);
+    store_close(store);
+    snprintf(command, sizeof command, "cp -r %s/log %s/backup", dir, dir);
+    cr_assert(system(command) == 0);
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    write_snapshot(store, 101);
+    cr_assert_eq(append(store, 100), ERR_OK);
+    write_snapshot(store, 201);
+    store_close(store);
+    snprintf(command, sizeof command,
+             "cp -r %s/snapshots %s/kept && rm -r %s/log && mv %s/backup %s/log", dir, dir, dir,
+             dir, dir);
+    cr_assert(system(command) == 0);
+    cr_assert_eq(open_store(&store, true), ERR_OK, "%s", why);
+    cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_CORRUPT);
+    check_snapshot(store, 1, 101);
+    store_close(store);
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    check_snapshot(store, 0, 101); /* the other one is gone */
+    memset(batch.digest, 7, 100 * sizeof *batch.digest);
+    cr_assert_eq(append(store, 100), ERR_OK);
+    memset(batch.digest, 0, 100 * sizeof *batch.digest);
+    for (u32 i = 0; i < 300; i++) {
+        cr_assert_eq(append(store, 1), ERR_OK);
+    }
+    snprintf(command, sizeof command, "cp %s/kept/* %s/snapshots", dir, dir);
+    cr_assert(system(command) == 0);
+    cr_assert_eq(snapshot_open(store, 0, &reader, &next_id), ERR_CORRUPT);
+    check_snapshot(store, 1, 101);
+    write_snapshot(store, 201);
+    while (did) {
+        cr_assert_eq(store_merge(store, &did), ERR_OK);
+    }
+    check_snapshot(store, 0, 201); /* the event is the same inside a merged block */
+    store_close(store);
+    drop_dir();
+}
+
+static struct store *merging;
+
+static void merge_once(void *context, u64 done, u64 total) {
+    (void)context;
+    (void)total;
+    bool did;
+    if (done == 10) {
+        cr_assert_eq(store_merge(merging, &did), ERR_OK);
+        cr_assert(did);
+    }
+}
+
+Test(store, verifies_while_blocks_merge) {
+    u64 reports = 0;
+    make_dir();
+    cr_assert_eq(open_store(&merging, false), ERR_OK, "%s", why);
+    for (u32 i = 0; i < 300; i++) {
+        cr_assert_eq(append(merging, 1), ERR_OK);
+    }
+    cr_assert_eq(store_verify(merging, count_damage, merge_once, &reports), ERR_OK);
+    cr_assert_eq(reports, 0u);
+    store_close(merging);
     drop_dir();
 }
 
