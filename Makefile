@@ -180,9 +180,10 @@ bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figu
 	@bench/run.sh $(BUILD)
 
 install: all  ## install to $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/margin $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(BUILD)/margind $(BUILD)/marginctl $(BUILD)/margin-load $(DESTDIR)$(PREFIX)/bin
-	install -m 644 include/margin.h include/wire.h include/limits.h include/base.h $(DESTDIR)$(PREFIX)/include
+	# In a folder of their own: a limits.h in /usr/local/include would be taken for the C library's.
+	install -m 644 include/margin.h include/wire.h include/limits.h include/base.h $(DESTDIR)$(PREFIX)/include/margin
 	install -m 644 $(CLIENT) $(DESTDIR)$(PREFIX)/lib
 
 clean:  ## remove what was built
