@@ -7,8 +7,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,13 +152,23 @@ static struct net_conn *take_conn(struct edge *edge) {
     return conn;
 }
 
-static void set_timer(struct net_conn *conn) {
+/* A peer that takes nothing of its answers for the idle time is gone or means harm, whatever else
+ * it sends and whoever works for it: what waits for it is memory that others need. */
+static u64 stalled_at(const struct net_conn *conn) {
     u64 idle_ns = conn->edge->options.idle_ns;
-    u64 due = conn->deadline_ns;
-    if (due == 0) {
-        due = idle_ns == 0 ? UINT64_MAX : conn->active_ns + idle_ns;
-    }
-    wheel_set(&conn->edge->wheel, &conn->timer, due);
+    return conn->sending && !conn->dead && idle_ns != 0 ? conn->sent_ns + idle_ns : UINT64_MAX;
+}
+
+/* While bytes are being sent, only the peer's taking them counts. */
+static u64 idle_at(const struct net_conn *conn) {
+    u64 idle_ns = conn->edge->options.idle_ns;
+    bool counts = conn->deadline_ns == 0 && idle_ns != 0 && (!conn->sending || conn->dead);
+    return counts ? conn->active_ns + idle_ns : UINT64_MAX;
+}
+
+static void set_timer(struct net_conn *conn) {
+    u64 due = conn->deadline_ns != 0 ? conn->deadline_ns : idle_at(conn);
+    wheel_set(&conn->edge->wheel, &conn->timer, MIN(due, stalled_at(conn)));
 }
 
 bool conn_open(struct edge *edge, const struct listener *listener, int fd) {
@@ -241,6 +253,7 @@ static void settle_output(struct net_conn *conn) {
         conn->out = empty;
         conn->flight_sent = 0;
         conn->sending = true;
+        conn->sent_ns = edge->now_ns;
         edge->ring->ops->send(edge->ring, conn->fd, conn->slot, conn->generation, conn->flight.data,
                               conn->flight.bytes);
     }
@@ -379,6 +392,7 @@ void conn_on_receive(struct net_conn *conn, const struct ring_event *event) {
 void conn_on_send(struct net_conn *conn, const struct ring_event *event) {
     struct edge *edge = conn->edge;
     conn->active_ns = edge->now_ns;
+    conn->sent_ns = edge->now_ns;
     if (event->result > 0) {
         stat_add(&edge->stat_sent, (u64)event->result);
         conn->flight_sent += (usize)event->result;
@@ -404,13 +418,33 @@ void conn_on_send(struct net_conn *conn, const struct ring_event *event) {
     }
 }
 
+/* A slow peer's reading shows in the kernel's queue long before there is room for more. */
+static bool took_something(struct net_conn *conn) {
+    int unsent = 0;
+    int before = conn->unsent;
+    if (ioctl(conn->fd, SIOCOUTQ, &unsent) != 0) {
+        return false;
+    }
+    conn->unsent = unsent;
+    return unsent != before;
+}
+
 void conn_on_timer(struct net_conn *conn) {
     struct edge *edge = conn->edge;
     u64 now = edge->now_ns;
-    u64 due = conn->deadline_ns;
-    if (due == 0) {
-        due = edge->options.idle_ns == 0 ? UINT64_MAX : conn->active_ns + edge->options.idle_ns;
+    bool stalled = stalled_at(conn) <= now;
+    if ((stalled || idle_at(conn) <= now) && took_something(conn)) {
+        conn->sent_ns = conn->active_ns = now;
+        set_timer(conn);
+        return;
     }
+    if (stalled) {
+        stat_add(&edge->stat_expired, 1);
+        conn_kill(conn);
+        set_timer(conn);
+        return;
+    }
+    u64 due = conn->deadline_ns != 0 ? conn->deadline_ns : idle_at(conn);
     if (due > now) {
         set_timer(conn);
         return;

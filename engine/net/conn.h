@@ -42,6 +42,8 @@ struct net_conn {
     u32 holds;
     u64 active_ns;   /* last input or output */
     u64 deadline_ns; /* 0: the idle time-out */
+    u64 sent_ns;     /* while sending: when it began, or the peer was last seen to take something */
+    int unsent;      /* bytes that the kernel held for the peer when it was last looked at */
 
     /* In flight. */
     enum conn_receive receiving;

@@ -24,6 +24,7 @@
 #define BUFFERS 1024
 #define BUFFER_BYTES (8 * KIB)
 #define BUFFER_STRIDE (BUFFER_BYTES + 192) /* so that their beginnings do not share cache sets */
+#define SEND_BYTES_MAX MIB /* so that progress of a slow peer is seen: see stalled_at() */
 #define BUFFER_GROUP 0
 #define OP_CANCEL 15 /* completions of cancellations themselves; nobody wants them */
 
@@ -242,7 +243,7 @@ static void uring_cancel_receive(struct ring *ring, u32 slot, u32 generation) {
 static void uring_send(struct ring *ring, int fd, u32 slot, u32 generation, const char *data,
                        usize bytes) {
     struct io_uring_sqe *entry = next_entry((struct uring *)ring);
-    usize once = MIN(bytes, (usize)INT32_MAX);
+    usize once = MIN(bytes, (usize)SEND_BYTES_MAX);
     io_uring_prep_send(entry, fd, data, once, MSG_WAITALL | MSG_NOSIGNAL);
     io_uring_sqe_set_data64(entry, name_of(RING_SEND, slot, generation));
 }

@@ -2,8 +2,8 @@
  * edge_test.c: the real edge on both kinds of ring, with blocking clients in the test's thread. The
  * protocol under test does what the first byte it receives says:
  *   e echo everything        p pause, and resume at the next wake    d a deadline in 50 ms
- *   q say nothing
- *   h hold until the wake    b eight MiB of output                   c say "bye" and close
+ *   q say nothing            B the same as b, and hold               b eight MiB of output
+ *   h hold until the wake    c say "bye" and close
  */
 #include "net/edge.h"
 
@@ -76,6 +76,11 @@ static void receive(void *memory, const char *data, usize bytes) {
             session->held = true;
             server.session = session;
             break;
+        case 'B':
+            net_hold(session->conn);
+            session->held = true;
+            server.session = session;
+            /* fall through */
         case 'b': {
             char *big = malloc(BIG_BYTES);
             for (usize at = 0; at < BIG_BYTES; at++) {
@@ -460,6 +465,46 @@ static void check_bounds(enum edge_kind kind) {
     expect_end(second); /* now it is */
     wait_for(&server.closed, 2);
     stop();
+}
+
+/* Who asks and does not read is closed after the idle time, though somebody works for it and though
+ * it goes on sending; who reads slowly is not. */
+static void check_stalled(enum edge_kind kind) {
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    struct edge_options options = options_of(kind, &listener);
+    options.idle_ns = SECOND_NS * 3 / 10;
+    start(options);
+    int slow = connect_client();
+    int fd = connect_client();
+    int few = 64 * KIB; /* what the kernel takes at once is not the protocol's matter */
+    cr_assert_eq(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &few, sizeof few), 0);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few), 0);
+    put(slow, "b");
+    put(fd, "B"); /* and hold */
+    char *part = malloc(BIG_BYTES / 16);
+    for (u32 at = 0; at < 16; at++) {
+        send(fd, "x", 1, MSG_NOSIGNAL);
+        cr_assert_eq(recv(slow, part, BIG_BYTES / 16, MSG_WAITALL), BIG_BYTES / 16);
+        usleep(60000);
+    }
+    free(part);
+    struct edge_stats stats;
+    edge_get_stats(server.edge, &stats);
+    cr_assert_eq(stats.expired, 1, "%llu", (unsigned long long)stats.expired);
+    cr_assert_eq(server.closed, 1);
+    close(slow);
+    edge_wake(server.edge); /* releases what was held */
+    wait_for(&server.closed, 2);
+    close(fd);
+    stop();
+}
+
+Test(edge, uring_stalled) {
+    check_stalled(EDGE_URING);
+}
+
+Test(edge, epoll_stalled) {
+    check_stalled(EDGE_EPOLL);
 }
 
 /* Idleness counts from the last input, though the loop slept long before that. */
