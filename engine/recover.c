@@ -9,6 +9,7 @@
 #include "pipeline/snapshot_tags.h"
 
 #define PROGRESS_NS 2000000000u
+#define REPLAY_TIME_END ((i64)1 << 46) /* ms; the figures take no later time */
 
 /* What replay needs of an event: the figures' inputs and the key. */
 #define REPLAY_COLUMNS                                                                             \
@@ -85,12 +86,11 @@ static enum err load_newest(const struct recover_options *options, struct recove
 
 /* Keys are hashed with their account, and a block of the log may mix accounts: hash run by run. */
 static void hash_keys(const struct recover_options *options, struct recovered *out,
-                      struct event_batch *batch) {
-    u32 first = 0;
-    while (first < batch->count) {
+                      struct event_batch *batch, u32 first, u32 until) {
+    while (first < until) {
         u32 account = agg_series_dims(out->agg, batch->series[first])[DIM_ACCOUNT];
         u32 end = first + 1;
-        while (end < batch->count &&
+        while (end < until &&
                agg_series_dims(out->agg, batch->series[end])[DIM_ACCOUNT] == account) {
             end++;
         }
@@ -98,42 +98,6 @@ static void hash_keys(const struct recover_options *options, struct recovered *o
         dedup_hash_keys(batch, first, end - first, options->dedup_seed);
         first = end;
     }
-}
-
-static enum err replay_batch(const struct recover_options *options, struct recovered *out,
-                             struct event_batch *batch) {
-    u32 rows[EVENT_BATCH_MAX];
-    u8 verdict[EVENT_BATCH_MAX];
-    u32 known = agg_series_count(out->agg);
-    for (u32 i = 0; i < batch->count; i++) {
-        if (batch->series[i] >= known) {
-            return ERR_CORRUPT;
-        }
-        rows[i] = i;
-    }
-    hash_keys(options, out, batch);
-    enum err err = dedup_claim(out->dedup, batch, 0, batch->count, verdict);
-    if (err != ERR_OK) {
-        return err;
-    }
-    dedup_settle(out->dedup);
-    agg_apply(out->agg, batch, rows, batch->count);
-    out->events += batch->count;
-    return ERR_OK;
-}
-
-static enum err define_all(struct recovered *out, const struct series_def *defs, u32 def_count) {
-    for (u32 i = 0; i < def_count; i++) {
-        /* A block at the snapshot's edge may repeat definitions that the snapshot has. */
-        if (defs[i].series < agg_series_count(out->agg)) {
-            continue;
-        }
-        enum err err = agg_define(out->agg, &defs[i]);
-        if (err != ERR_OK) {
-            return err;
-        }
-    }
-    return ERR_OK;
 }
 
 static void report_damage(struct recovered *out, const struct store_damage *damage) {
@@ -144,22 +108,92 @@ static void report_damage(struct recovered *out, const struct store_damage *dama
               (unsigned long long)damage->id_from, (unsigned long long)damage->id_to, damage->what);
 }
 
+/* Checksums prove that a row is what was written, not that a sound program wrote it. */
+static bool row_is_sound(const struct recovered *out, const struct event_batch *batch, u32 row) {
+    i64 time = batch->number[NUM_TIME][row];
+    return batch->series[row] < agg_series_count(out->agg) && time >= 0 && time < REPLAY_TIME_END;
+}
+
+/* Rows [first, end) of the batch, all sound. */
+static enum err replay_rows(const struct recover_options *options, struct recovered *out,
+                            struct event_batch *batch, u32 first, u32 end) {
+    u32 rows[EVENT_BATCH_MAX];
+    u8 verdict[EVENT_BATCH_MAX];
+    for (u32 i = first; i < end; i++) {
+        rows[i - first] = i;
+    }
+    hash_keys(options, out, batch, first, end);
+    enum err err = dedup_claim(out->dedup, batch, first, end - first, verdict);
+    if (err == ERR_OK) {
+        dedup_settle(out->dedup);
+        agg_apply(out->agg, batch, rows, end - first);
+        out->events += end - first;
+    }
+    return err;
+}
+
+static enum err replay_batch(const struct recover_options *options, struct recovered *out,
+                             struct event_batch *batch) {
+    enum err err = ERR_OK;
+    for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
+        bool sound = row_is_sound(out, batch, first);
+        end = first + 1;
+        while (end < batch->count && row_is_sound(out, batch, end) == sound) {
+            end++;
+        }
+        if (sound) {
+            err = replay_rows(options, out, batch, first, end);
+        } else {
+            struct store_damage damage = {.id_from = batch->id[first],
+                                          .id_to = batch->id[end - 1] + 1,
+                                          .what = "an unknown series or an impossible time"};
+            report_damage(out, &damage);
+        }
+    }
+    return err;
+}
+
+/* Ids of series are dense, so a gap is what damage took. Nothing can stand in for it: later events
+ * and indexes name series and values by their numbers. */
+static enum err define_all(struct recovered *out, const struct series_def *defs, u32 def_count,
+                           const struct store_damage *last) {
+    for (u32 i = 0; i < def_count; i++) {
+        /* A block at the snapshot's edge may repeat definitions that the snapshot has. */
+        u32 known = agg_series_count(out->agg);
+        if (defs[i].series < known) {
+            continue;
+        }
+        enum err err = agg_define(out->agg, &defs[i]);
+        if (err == ERR_CORRUPT) {
+            log_error("definitions_missing",
+                      "series_known=%u next=%u damaged_from_id=%llu to_id=%llu what=\"%s\" "
+                      "action=\"both copies are lost; restore a backup\"",
+                      known, defs[i].series, (unsigned long long)last->id_from,
+                      (unsigned long long)last->id_to, last->what);
+        }
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err replay(const struct recover_options *options, struct recovered *out,
                        struct store_scan *scan) {
     u64 total = store_next_id(options->store) - out->snapshot_id;
     u64 said_ns = clock_monotonic_ns();
+    struct store_damage damage = {.what = "no damage was seen"};
     for (;;) {
         const struct event_batch *batch = NULL;
         const struct series_def *defs = NULL;
         u32 def_count = 0;
-        struct store_damage damage;
         enum err err = store_scan_next(scan, &batch, &defs, &def_count, &damage);
         if (err == ERR_CORRUPT) {
             report_damage(out, &damage);
             continue;
         }
         if (err == ERR_OK) {
-            err = define_all(out, defs, def_count);
+            err = define_all(out, defs, def_count, &damage);
         }
         if (err != ERR_OK || batch->count == 0) {
             return err;

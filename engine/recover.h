@@ -27,10 +27,11 @@ struct recovered {
     struct dedup *dedup;
     u64 snapshot_id;    /* log position of the snapshot used; 1: none */
     u64 events;         /* replayed from the log */
-    u64 damaged_blocks; /* skipped, each reported with its range */
+    u64 damaged_blocks; /* or parts of them; skipped, each reported with its range */
 };
 
-/* ERR_NO_MEMORY, ERR_CORRUPT (definitions of series are missing), ERR_BUSY, errors of the store. */
+/* ERR_NO_MEMORY, ERR_CORRUPT (definitions of series are missing in both copies: a line of the log
+ * names the damage), ERR_BUSY, errors of the store. */
 enum err recover_run(const struct recover_options *options, struct recovered *out);
 void recover_free(struct recovered *recovered);
 

@@ -51,6 +51,10 @@ enum block_kind {
     BLOCK_KINDS
 };
 
+/* A second copy of a block's definitions, kept apart: the header of the group that brought them,
+ * and the bytes of its definitions. */
+#define BLOCK_DEFS_BYTES(header) (sizeof(struct block_header) + (header)->def_bytes)
+
 #define BLOCK_MAGIC 0x6b6c626du /* "mblk" */
 #define BLOCK_VERSION 1
 
@@ -122,10 +126,15 @@ struct block_view {
     const u8 *data;
     struct block_header header;
     u32 column_count;
+    u32 series_end; /* no row's series is as large; a reader that knows the bound lowers it */
 };
 
 /* Checks the header alone (all that opening a log looks at). ERR_CORRUPT, ERR_VERSION. */
 enum err block_read_header(const void *data, usize bytes, struct block_header *out);
+/* Makes the copy of a block's definitions, BLOCK_DEFS_BYTES of them, and looks at one: the view is
+ * for block_read_defs() alone. ERR_CORRUPT. */
+void block_copy_defs(u8 *to, struct slice block, const struct block_header *header);
+enum err block_view_defs(struct block_view *view, struct slice copy);
 /* Checks header and directory. On error *what is a static text. */
 enum err block_view_open(struct block_view *view, const void *data, usize bytes, const char **what);
 

@@ -61,6 +61,29 @@ enum err block_read_header(const void *data, usize bytes, struct block_header *o
     return good ? ERR_OK : ERR_CORRUPT;
 }
 
+void block_copy_defs(u8 *to, struct slice block, const struct block_header *header) {
+    memcpy(to, header, sizeof *header);
+    memcpy(to + sizeof *header, block.data + header->def_offset, header->def_bytes);
+}
+
+enum err block_view_defs(struct block_view *view, struct slice copy) {
+    struct block_header *header = &view->header;
+    if (copy.bytes < sizeof *header) {
+        return ERR_CORRUPT;
+    }
+    memcpy(header, copy.data, sizeof *header);
+    if (header->magic != BLOCK_MAGIC ||
+        hash64(header, offsetof(struct block_header, header_hash), 0) != header->header_hash ||
+        copy.bytes != BLOCK_DEFS_BYTES(header)) {
+        return ERR_CORRUPT;
+    }
+    header->def_offset = sizeof *header;
+    view->data = (const u8 *)copy.data;
+    view->column_count = 0;
+    view->series_end = 0;
+    return ERR_OK;
+}
+
 static const u8 *entry_of(const struct block_view *view, u32 frame) {
     usize entry_bytes =
         sizeof(struct block_frame_entry) + view->column_count * sizeof(struct block_section);
@@ -90,6 +113,7 @@ enum err block_view_open(struct block_view *view, const void *data, usize bytes,
         return err;
     }
     view->data = data;
+    view->series_end = SERIES_MAX;
     view->column_count = (u32)__builtin_popcount(view->header.column_mask);
     if (hash64(view->data + view->header.directory_offset, view->header.directory_bytes, 0) !=
         view->header.directory_hash) {
@@ -221,8 +245,18 @@ static enum err first_read(struct frame *frame, struct event_batch *batch) {
         batch->id[at + i] = first_id + i;
     }
     enum err err = fixed_read(frame, COL_PRESENT, UINT32_MAX, batch->present + at, NULL);
-    return err == ERR_OK ? fixed_read(frame, COL_SERIES, SERIES_MAX - 1, batch->series + at, NULL)
-                         : err;
+    if (err == ERR_OK) {
+        err = fixed_read(frame, COL_SERIES, SERIES_MAX - 1, batch->series + at, NULL);
+    }
+    u32 largest = 0;
+    for (u32 i = 0; i < frame->rows && err == ERR_OK; i++) {
+        largest = MAX(largest, batch->series[at + i]);
+    }
+    if (err == ERR_OK && largest >= frame->view->series_end) {
+        frame->what = "series without a definition";
+        err = ERR_CORRUPT;
+    }
+    return err;
 }
 
 static enum err rest_read(struct frame *frame, struct event_batch *batch, u32 *accounts) {
@@ -271,6 +305,20 @@ static enum err number_read(struct frame *frame, struct event_batch *batch, u32 
     return err;
 }
 
+/* No event has longer texts, and those who keep them rely on it. */
+static const u32 text_bytes_max[] = {
+    [TEXT_COST_UNIT - SERIES_TEXTS] = EVENT_COST_UNIT_MAX,
+    [TEXT_AGENT - SERIES_TEXTS] = EVENT_AGENT_MAX,
+    [TEXT_KEY - SERIES_TEXTS] = EVENT_KEY_MAX,
+    [TEXT_TRACE - SERIES_TEXTS] = EVENT_TRACE_MAX,
+    [TEXT_SPAN - SERIES_TEXTS] = EVENT_TRACE_MAX,
+    [TEXT_PARENT - SERIES_TEXTS] = EVENT_TRACE_MAX,
+    [TEXT_PROPERTIES - SERIES_TEXTS] = TEXT_FRAME_BYTES_MAX,
+    [TEXT_META - SERIES_TEXTS] = TEXT_FRAME_BYTES_MAX,
+    [TEXT_REFS - SERIES_TEXTS] = TEXT_FRAME_BYTES_MAX,
+};
+_Static_assert(ARRAY_COUNT(text_bytes_max) == TEXT_COUNT - SERIES_TEXTS, "a bound each");
+
 static enum err text_read(struct frame *frame, struct event_batch *batch, u32 text,
                           struct text_sink *sink) {
     u32 bit = TEXT_BIT(text);
@@ -294,6 +342,12 @@ static enum err text_read(struct frame *frame, struct event_batch *batch, u32 te
     if (err != ERR_OK) {
         frame->what = err == ERR_CORRUPT ? "texts do not decode" : "no memory";
         return err;
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (refs[i].bytes > text_bytes_max[text - SERIES_TEXTS]) {
+            frame->what = "text out of range";
+            return ERR_CORRUPT;
+        }
     }
     for (u32 i = 0, from = 0; i < frame->rows && refs != out; i++) {
         bool has = (batch->present[frame->at + i] & bit) != 0;

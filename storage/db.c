@@ -301,7 +301,7 @@ enum err db_delete(struct db_txn *txn, u32 table, struct slice key) {
     return txn->err;
 }
 
-enum err db_each(struct db_txn *txn, u32 table,
+enum err db_each(struct db_txn *txn, u32 table, struct slice from,
                  bool (*visit)(void *context, struct slice key, struct slice value),
                  void *context) {
     MDB_cursor *cursor;
@@ -309,9 +309,9 @@ enum err db_each(struct db_txn *txn, u32 table,
     if (code != 0) {
         return err_of(code);
     }
-    MDB_val key;
+    MDB_val key = val_of(from);
     MDB_val value;
-    code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    code = mdb_cursor_get(cursor, &key, &value, from.bytes > 0 ? MDB_SET_RANGE : MDB_FIRST);
     while (code == 0 && visit(context, slice_of(key), slice_of(value))) {
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }

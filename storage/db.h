@@ -55,8 +55,8 @@ enum db_put { DB_REPLACE, DB_ADD /* ERR_EXISTS if there */, DB_APPEND /* the lar
 enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,
                 enum db_put how);
 enum err db_delete(struct db_txn *txn, u32 table, struct slice key);
-/* All pairs in key order until `visit` returns false. */
-enum err db_each(struct db_txn *txn, u32 table,
+/* All pairs from the key `from` on (empty: all), in key order, until `visit` returns false. */
+enum err db_each(struct db_txn *txn, u32 table, struct slice from,
                  bool (*visit)(void *context, struct slice key, struct slice value), void *context);
 
 u64 db_version(struct db *db);         /* id of the last commit of any process */

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum table { TABLE_BLOCKS, TABLE_INDEX, TABLES };
+enum table { TABLE_BLOCKS, TABLE_INDEX, TABLE_DEFS, TABLES };
 
 #define KEY_BYTES 12
 #define OFFER_WAIT_NS 10000000 /* how long a segment waits for an append */
@@ -32,6 +32,8 @@ struct log {
     u64 append_count;
     u64 sync_ns;
     _Atomic u64 next_id;
+    _Atomic u32 series_end;    /* 0: not known */
+    u8 *defs;                  /* the copy being written; guarded by `write` */
     struct offer *offer;       /* of the merging thread; guarded by `write` */
     pthread_cond_t offer_done; /* with `write` */
 };
@@ -159,6 +161,43 @@ static bool load_block(void *context, struct slice key, struct slice value) {
     return true;
 }
 
+static enum err note_series(void *context, const struct series_def *def, u64 last_id) {
+    (void)last_id;
+    u32 *end = context;
+    *end = MAX(*end, def->series + 1);
+    return ERR_OK;
+}
+
+/* Series ids are dense, so the last definitions tell how many there are. */
+static enum err series_end_load(struct log *log) {
+    u8 key[KEY_BYTES];
+    u64 first_id = 0;
+    u32 rows;
+    u32 end = 0;
+    struct db_txn txn;
+    struct slice found;
+    struct slice copy;
+    struct block_reader *reader;
+    enum err err = db_begin(log->db, false, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = db_get_before(&txn, TABLE_DEFS, key_make(key, UINT64_MAX, UINT32_MAX), &found, &copy);
+    if (err == ERR_OK) {
+        err = key_read(found, &first_id, &rows) ? ERR_OK : ERR_CORRUPT;
+    }
+    db_abort(&txn);
+    if (err == ERR_OK) {
+        err = block_reader_create(&reader);
+    }
+    if (err == ERR_OK) {
+        err = log_read_defs(log, first_id, UINT64_MAX, reader, note_series, &end, &rows);
+        block_reader_destroy(reader);
+    }
+    atomic_store_explicit(&log->series_end, err == ERR_OK ? end : 0, memory_order_release);
+    return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? ERR_OK : err;
+}
+
 static enum err directory_load(struct log *log) {
     struct db_txn txn;
     struct load load = {.log = log, .next_id = 1};
@@ -170,14 +209,17 @@ static enum err directory_load(struct log *log) {
     if (err != ERR_OK) {
         return err;
     }
-    err = db_each(&txn, TABLE_BLOCKS, load_block, &load);
+    err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, &load);
     db_abort(&txn);
+    if (err == ERR_OK) {
+        err = series_end_load(log);
+    }
     atomic_store_explicit(&log->next_id, load.next_id, memory_order_release);
     return err != ERR_OK ? err : load.err;
 }
 
 enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
-    static const char *const tables[TABLES] = {"blocks", "index"};
+    static const char *const tables[TABLES] = {"blocks", "index", "definitions"};
     struct db_options db_options = {
         .dir = options->dir,
         .name = "log",
@@ -224,12 +266,18 @@ void log_close(struct log *log) {
         pthread_mutex_destroy(&log->write);
         pthread_mutex_destroy(&log->directory);
         free(log->entries);
+        free(log->defs);
         free(log);
     }
 }
 
 u64 log_next_id(const struct log *log) {
     return atomic_load_explicit(&log->next_id, memory_order_acquire);
+}
+
+u32 log_series_end(const struct log *log) {
+    u32 end = atomic_load_explicit(&log->series_end, memory_order_acquire);
+    return end > 0 ? end : SERIES_MAX;
 }
 
 u64 log_chain(struct log *log) {
@@ -355,7 +403,7 @@ static void offer_settle(struct log *log, const struct offer *offer) {
 /* A block, an offered segment, or both, in one transaction. Nobody else changes entries while
  * `write` is held, so reading them needs no more. */
 static enum err commit(struct log *log, struct slice block, const struct block_header *header,
-                       const struct offer *offer) {
+                       u32 series_end, const struct offer *offer) {
     u8 key[KEY_BYTES];
     struct db_txn txn;
     enum err err = db_begin(log->db, true, &txn);
@@ -365,6 +413,10 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
     if (header != NULL) {
         struct slice at = key_make(key, header->first_id, header->count);
         db_put(&txn, TABLE_BLOCKS, at, block, DB_APPEND);
+        if (log->defs != NULL) {
+            struct slice copy = {(const char *)log->defs, BLOCK_DEFS_BYTES(header)};
+            db_put(&txn, TABLE_DEFS, at, copy, DB_REPLACE);
+        }
     }
     if (offer != NULL) {
         offer_put(log, &txn, offer);
@@ -380,6 +432,9 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
         log->entries[log->count++] = entry_of(header);
         log->append_count++;
         log->sync_ns += sync_ns;
+        if (series_end > 0) {
+            atomic_store_explicit(&log->series_end, series_end, memory_order_release);
+        }
         atomic_store_explicit(&log->next_id, header->first_id + header->count,
                               memory_order_release);
     }
@@ -390,15 +445,33 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
     return ERR_OK;
 }
 
-enum err log_append(struct log *log, struct slice block, const struct block_header *header) {
+/* The definitions' second copy, to be written with the block. */
+static enum err defs_begin(struct log *log, struct slice block, const struct block_header *header) {
+    if (header->def_count == 0) {
+        return ERR_OK;
+    }
+    log->defs = malloc(BLOCK_DEFS_BYTES(header));
+    if (log->defs == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    block_copy_defs(log->defs, block, header);
+    return ERR_OK;
+}
+
+enum err log_append(struct log *log, struct slice block, const struct block_header *header,
+                    u32 series_end) {
     check(header->first_id == log_next_id(log));
+    check((header->def_count > 0) == (series_end > 0));
     pthread_mutex_lock(&log->write);
     struct offer *offer = log->offer;
     pthread_mutex_lock(&log->directory);
     enum err err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
     pthread_mutex_unlock(&log->directory);
     if (err == ERR_OK) {
-        err = commit(log, block, header, offer);
+        err = defs_begin(log, block, header);
+    }
+    if (err == ERR_OK) {
+        err = commit(log, block, header, series_end, offer);
         if (offer != NULL) {
             offer->err = err;
             offer->done = true;
@@ -406,9 +479,12 @@ enum err log_append(struct log *log, struct slice block, const struct block_head
             pthread_cond_signal(&log->offer_done);
         }
         if (err == ERR_NO_SPACE && offer != NULL) {
-            err = commit(log, block, header, NULL); /* the segment was too much, perhaps */
+            /* The segment was too much, perhaps. */
+            err = commit(log, block, header, series_end, NULL);
         }
     }
+    free(log->defs);
+    log->defs = NULL;
     pthread_mutex_unlock(&log->write);
     return err;
 }
@@ -508,7 +584,7 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
     check(header->first_id == run->first_id && header->first_id + header->count == run->end_id);
     struct offer offer = {.run = run, .header = header, .block = block, .index = index};
     pthread_mutex_lock(&log->write);
-    enum err err = offer_wait(log, &offer) ? offer.err : commit(log, block, NULL, &offer);
+    enum err err = offer_wait(log, &offer) ? offer.err : commit(log, block, NULL, 0, &offer);
     pthread_mutex_unlock(&log->write);
     return err;
 }
@@ -541,4 +617,45 @@ enum err log_read_begin(struct log *log, u64 id, struct log_read *read) {
 
 void log_read_end(struct log_read *read) {
     db_abort(&read->txn);
+}
+
+struct defs_read {
+    struct block_reader *reader;
+    enum err (*visit)(void *context, const struct series_def *def, u64 last_id);
+    void *context;
+    u64 to;
+    u32 count;
+    enum err err;
+};
+
+static bool read_copy(void *context, struct slice key, struct slice copy) {
+    struct defs_read *read = context;
+    struct block_view view;
+    const char *what;
+    u64 first_id;
+    u32 rows;
+    bool good = key_read(key, &first_id, &rows);
+    if (good && first_id >= read->to) {
+        return false;
+    }
+    good = good && block_view_defs(&view, copy) == ERR_OK && view.header.first_id == first_id;
+    read->err = good ? block_read_defs(read->reader, &view, read->visit, read->context, &what)
+                     : ERR_CORRUPT;
+    read->count += read->err == ERR_OK ? view.header.def_count : 0;
+    return read->err == ERR_OK;
+}
+
+enum err log_read_defs(struct log *log, u64 from, u64 to, struct block_reader *reader,
+                       enum err (*visit)(void *context, const struct series_def *def, u64 last_id),
+                       void *context, u32 *count) {
+    u8 key[KEY_BYTES];
+    struct db_txn txn;
+    struct defs_read read = {.reader = reader, .visit = visit, .context = context, .to = to};
+    enum err err = db_begin(log->db, false, &txn);
+    if (err == ERR_OK) {
+        err = db_each(&txn, TABLE_DEFS, key_make(key, from, 0), read_copy, &read);
+        db_abort(&txn);
+    }
+    *count = read.count;
+    return err == ERR_OK ? read.err : err;
 }

@@ -3,6 +3,9 @@
  * of them in memory. Keys are the first id and the row count, big-endian, so that order is id order
  * and the extent of a block is known even when the block is damaged.
  *
+ * Definitions of series are kept twice, in their block and in a table of their own, written in one
+ * transaction: whoever loses a block must not lose the meaning of all that follow it.
+ *
  * One thread appends; another may replace runs of small blocks by segments. Both change the
  * directory only after their commit, under one write lock, so the directory follows the commits.
  * Readers look blocks up by id: a block that has been merged in the meantime is found inside its
@@ -40,6 +43,8 @@ struct log_entry {
 
 u64 log_next_id(const struct log *log);
 u64 log_chain(struct log *log);
+/* Rows' series are below it. SERIES_MAX where the definitions' end is not known. */
+u32 log_series_end(const struct log *log);
 /* The entry that covers `id`; false from log_next_id() on. */
 bool log_find(struct log *log, u64 id, struct log_entry *out);
 /* Counts a damaged block once and keeps it from being merged. */
@@ -50,8 +55,11 @@ void log_get_stats(struct log *log, struct store_stats *out);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Appends a block that follows log_next_id() and log_chain(); durable when it returns ERR_OK. */
-enum err log_append(struct log *log, struct slice block, const struct block_header *header);
+/* Appends a block that follows log_next_id() and log_chain(); durable when it returns ERR_OK. Its
+ * definitions are also kept apart. `series_end`: behind the last defined series; 0: defines none.
+ */
+enum err log_append(struct log *log, struct slice block, const struct block_header *header,
+                    u32 series_end);
 
 #define RUN_BLOCKS_MAX 65536
 struct log_run {
@@ -81,5 +89,12 @@ struct log_read {
 /* The block that covers `id`. ERR_NOT_FOUND: missing. On error nothing is left open. */
 enum err log_read_begin(struct log *log, u64 id, struct log_read *read);
 void log_read_end(struct log_read *read);
+
+/* The second copies of the definitions that came with events of ids [from, to), whose blocks may be
+ * damaged or merged; as block_read_defs(). *count: definitions found. ERR_CORRUPT: a copy does not
+ * hold; those before it have been visited. */
+enum err log_read_defs(struct log *log, u64 from, u64 to, struct block_reader *reader,
+                       enum err (*visit)(void *context, const struct series_def *def, u64 last_id),
+                       void *context, u32 *count);
 
 #endif

@@ -159,6 +159,7 @@ static enum err add_block(struct merge *merge, u64 *next_id) {
             err = ERR_CORRUPT;
         }
         if (err == ERR_OK) {
+            view.series_end = log_series_end(merge->log);
             if (id == merge->run.first_id) {
                 merge->run.previous = view.header.previous;
             }

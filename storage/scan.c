@@ -8,6 +8,7 @@
  */
 #include "storage/scan.h"
 
+#include "base/log.h"
 #include "storage/index.h"
 
 #include <stdio.h>
@@ -429,6 +430,53 @@ static enum err take_frames(struct store_scan *scan, const struct block_view *vi
     return ERR_OK;
 }
 
+/* Definitions of the ids [from, to) from their second copies; false if there may have been more. */
+static enum err take_copies(struct store_scan *scan, u64 from, u64 to, u32 expected, bool *all) {
+    u32 before = scan->def_count;
+    u32 count;
+    enum err err = log_read_defs(scan->log, from, to, scan->reader, take_def, scan, &count);
+    *all = err == ERR_OK && count == expected;
+    if (scan->def_count > before) {
+        log_warn("definitions_restored", "from_id=%llu to_id=%llu count=%u from=\"second copy\"",
+                 (unsigned long long)from, (unsigned long long)to, count);
+    }
+    scan->defs_until = MAX(scan->defs_until, to);
+    return err == ERR_CORRUPT ? ERR_OK : err;
+}
+
+/* The definitions of a block whose header and directory hold. If they do not hold themselves, and
+ * their copy does, no event is lost. */
+static enum err take_defs(struct store_scan *scan, const struct block_view *view,
+                          const char **what) {
+    u32 before = scan->def_count;
+    u64 from = view->header.first_id;
+    u64 to = from + view->header.count;
+    enum err err = block_read_defs(scan->reader, view, take_def, scan, what);
+    if (err == ERR_CORRUPT) {
+        bool all;
+        scan->def_count = before;
+        log_note_damage(scan->log, from);
+        err = take_copies(scan, from, to, view->header.def_count, &all);
+        return err == ERR_OK && !all ? ERR_CORRUPT : err;
+    }
+    scan->defs_until = MAX(scan->defs_until, to);
+    return err;
+}
+
+/* A block that says nothing any more; what it defined is needed behind it. */
+static enum err lose_block(struct store_scan *scan, u64 from, u64 to, const char *what) {
+    enum err err = ERR_OK;
+    if (scan->options.want_defs && scan->defs_until < to) {
+        bool all;
+        err = take_copies(scan, from, to, 0, &all);
+    }
+    if (err == ERR_OK) {
+        note_damage(scan, from, to, what);
+        pass(scan, from, to);
+    }
+    return err;
+}
+
 static enum err take_block(struct store_scan *scan, const struct log_read *read) {
     struct block_view view;
     const char *what = "";
@@ -440,19 +488,13 @@ static enum err take_block(struct store_scan *scan, const struct log_read *read)
         err = ERR_CORRUPT;
     }
     if (err == ERR_OK && scan->options.want_defs && scan->defs_until < end_id) {
-        u32 before = scan->def_count;
-        err = block_read_defs(scan->reader, &view, take_def, scan, &what);
-        scan->def_count = err == ERR_OK ? scan->def_count : before;
+        err = take_defs(scan, &view, &what);
     }
     if (err == ERR_CORRUPT || err == ERR_VERSION) {
-        note_damage(scan, read->first_id, end_id, what);
-        pass(scan, read->first_id, end_id);
-        return ERR_OK;
-    }
-    if (err == ERR_OK && scan->options.want_defs) {
-        scan->defs_until = MAX(scan->defs_until, end_id);
+        return lose_block(scan, read->first_id, end_id, what);
     }
     if (err == ERR_OK) {
+        view.series_end = log_series_end(scan->log);
         err = find_rows(scan, read);
     }
     return err == ERR_OK ? take_frames(scan, &view) : err;
@@ -477,9 +519,7 @@ static enum err step(struct store_scan *scan, bool *end) {
     struct log_read read;
     enum err err = log_read_begin(scan->log, id, &read);
     if (err == ERR_NOT_FOUND) {
-        note_damage(scan, entry.first_id, entry_end, "events are missing");
-        pass(scan, entry.first_id, entry_end);
-        return ERR_OK;
+        return lose_block(scan, entry.first_id, entry_end, "events are missing");
     }
     if (err == ERR_OK) {
         err = take_block(scan, &read);

@@ -125,7 +125,9 @@ enum err store_append(struct store *store, const struct store_group *group) {
     enum err err = encode_group(store, group, &block, &header);
     if (err == ERR_OK) {
         check(header.count == group->event_count);
-        err = log_append(store->log, block, &header);
+        u32 defs = group->def_count;
+        u32 series_end = defs > 0 ? group->defs[defs - 1].series + 1 : 0;
+        err = log_append(store->log, block, &header, series_end);
     }
     atomic_fetch_add(&store->append_ns, clock_monotonic_ns() - from_ns);
     return err;

@@ -120,7 +120,7 @@ enum err control_each(struct control *control, enum control_table table,
     if (err != ERR_OK) {
         return err;
     }
-    err = db_each(&txn, table, visit, context);
+    err = db_each(&txn, table, (struct slice){NULL, 0}, visit, context);
     db_abort(&txn);
     return err;
 }

@@ -54,6 +54,20 @@ static enum err verify_frames(struct verify *verify, const struct block_view *vi
     return ERR_OK;
 }
 
+/* The definitions' second copies: as many as the block has. */
+static enum err verify_copies(struct verify *verify, const struct block_header *header) {
+    u32 count;
+    u64 end_id = header->first_id + header->count;
+    enum err err = log_read_defs(verify->log, header->first_id, end_id, verify->reader, accept_def,
+                                 NULL, &count);
+    if (err == ERR_CORRUPT || (err == ERR_OK && count != header->def_count)) {
+        damage(verify, header->first_id, end_id,
+               "second copy of definitions (events are not affected)");
+        err = ERR_OK;
+    }
+    return err;
+}
+
 static enum err verify_block(struct verify *verify, const struct log_read *read, u64 id) {
     struct block_view view;
     const char *what = "";
@@ -73,12 +87,16 @@ static enum err verify_block(struct verify *verify, const struct log_read *read,
     if (verify->chain_known && read->first_id == id && view.header.previous != verify->chain) {
         damage(verify, read->first_id, end_id, "chain: not the successor of the block before it");
     }
+    view.series_end = log_series_end(verify->log);
     verify->chain = block_chain(&view.header);
     verify->chain_known = true;
     err = block_read_defs(verify->reader, &view, accept_def, NULL, &what);
     if (err == ERR_CORRUPT) {
         damage(verify, read->first_id, end_id, what);
         err = ERR_OK;
+    }
+    if (err == ERR_OK) {
+        err = verify_copies(verify, &view.header);
     }
     if (err == ERR_OK && read->index.bytes > 0 && index_verify(read->index) != ERR_OK) {
         damage(verify, read->first_id, end_id, "index checksum (events are not affected)");

@@ -1,6 +1,10 @@
 /* recover_test.c: what a start makes of data directories that something else has changed. */
 #include "tests/support/engine.h"
 
+#include "base/clock.h"
+#include "base/hash.h"
+#include "storage/block.h"
+
 #include <criterion/criterion.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,4 +95,126 @@ Test(recover, an_unreadable_snapshot_costs_time_only) {
     engine_start(&engine);
     cr_assert_eq(engine.recovered.snapshot_id, 1u);
     check_totals(100, 100);
+}
+
+enum part { HEADER, DEFINITIONS, COPY };
+
+/* Turns a bit in that part of the block with this first id, wherever the log's file has it: LMDB
+ * leaves older pages behind. */
+static void damage(u64 first_id, enum part part) {
+    static char data[4 * MIB];
+    char path[128];
+    u32 found = 0;
+    snprintf(path, sizeof path, "%s/log/data.mdb", engine.dir);
+    FILE *file = fopen(path, "r+b");
+    cr_assert(file != NULL);
+    usize bytes = fread(data, 1, sizeof data, file);
+    for (usize at = 0; at + sizeof(struct block_header) < bytes; at += 2) {
+        struct block_header header;
+        memcpy(&header, data + at, sizeof header);
+        if (header.magic != BLOCK_MAGIC || header.first_id != first_id ||
+            at + header.block_bytes > bytes) {
+            continue;
+        }
+        /* A block is followed by its frames, a copy by the definitions. */
+        const char *defs = data + at + header.def_offset;
+        bool is_block = hash64(defs, header.def_bytes, 0) == header.def_hash;
+        usize offset = part == HEADER             ? 20
+                       : is_block && part != COPY ? header.def_offset + 5
+                                                  : sizeof header + 5;
+        if (is_block != (part == COPY)) {
+            data[at + offset] ^= 4;
+            found++;
+        }
+    }
+    cr_assert(found > 0 && fseek(file, 0, SEEK_SET) == 0);
+    cr_assert(fwrite(data, 1, bytes, file) == bytes && fclose(file) == 0);
+}
+
+/* Three commits of ten customers each, then damage in the middle one. */
+static void start_damaged(const enum part *parts, u32 count) {
+    engine_start(&engine);
+    cr_assert_eq(send_range("a", 100, 1), 100u);
+    cr_assert_eq(send_range("b", 100, 1), 100u);
+    cr_assert_eq(send_range("c", 100, 1), 100u);
+    engine_stop(&engine);
+    run("rm -r snapshots");
+    for (u32 i = 0; i < count; i++) {
+        damage(101, parts[i]);
+    }
+}
+
+static void check_recovers(const enum part *parts, u32 count, u64 events, u64 damages) {
+    start_damaged(parts, count);
+    engine_start(&engine);
+    cr_assert_eq(engine.recovered.damaged_blocks, damages);
+    cr_assert_eq(agg_series_count(engine.recovered.agg), 30u);
+    check_totals(events, (i64)events);
+    cr_assert_eq(send_range("c", 100, 1), 0u); /* known, as what follows the damage is */
+    cr_assert_eq(send_range("d", 100, 1), 100u);
+}
+
+Test(recover, damaged_definitions_are_taken_from_their_copy) {
+    check_recovers((const enum part[]){DEFINITIONS}, 1, 300, 0);
+}
+
+Test(recover, a_damaged_block_loses_its_events_only) {
+    check_recovers((const enum part[]){HEADER}, 1, 200, 1);
+}
+
+Test(recover, a_damaged_copy_costs_nothing) {
+    check_recovers((const enum part[]){COPY}, 1, 300, 0);
+}
+
+Test(recover, names_the_damage_where_both_copies_are_lost) {
+    char why[256] = "x";
+    struct recovered recovered;
+    start_damaged((const enum part[]){COPY, DEFINITIONS}, 2);
+    const struct store_options store_options = {.dir = engine.dir, .log_map_bytes = GIB};
+    cr_assert_eq(store_open(&store_options, &engine.store, why, sizeof why), ERR_OK);
+    cr_assert_str_eq(why, "");
+    const struct recover_options options = {.store = engine.store,
+                                            .now_ms = clock_wall_ms(),
+                                            .stop = &engine.stop,
+                                            .agg_place = &engine.agg};
+    cr_assert_eq(recover_run(&options, &recovered), ERR_CORRUPT);
+    store_close(engine.store);
+    run("rm -r log");
+    engine_start(&engine);
+}
+
+/* A block that a broken program wrote: every checksum holds, the rows cannot be. */
+static void append_row(u32 series, i64 time, u32 trace_bytes, bool define) {
+    static struct event_batch batch;
+    static char text[1024];
+    u32 row = 0;
+    batch.count = 1;
+    batch.account = 1;
+    batch.text = text;
+    batch.text_bytes = trace_bytes;
+    batch.present[0] = NUM_BIT(NUM_TIME) | TEXT_BIT(TEXT_TRACE);
+    batch.number[NUM_TIME][0] = time;
+    batch.series[0] = series;
+    batch.ref[TEXT_TRACE][0] = (struct text_ref){0, trace_bytes};
+    const struct series_def def = {.series = series, .account = 1};
+    const struct store_part part = {&batch, &row, 1};
+    const struct store_group group = {&part, 1, 1, &def, define ? 1 : 0};
+    cr_assert_eq(store_append(engine.store, &group), ERR_OK);
+}
+
+Test(recover, impossible_rows_are_damage) {
+    i64 now = clock_wall_ms();
+    engine_start(&engine);
+    pipeline_stop(engine.pipeline);
+    append_row(0, now, EVENT_TRACE_MAX, true);
+    append_row(0, now, EVENT_TRACE_MAX + 1, false);
+    append_row(0, -1, 5, false);
+    append_row(0, (i64)1 << 46, 5, false);
+    append_row(7, now, 5, false);
+    append_row(0, now, 5, false);
+    store_close(engine.store);
+    run("rm -rf snapshots");
+    engine_start(&engine);
+    check_totals(2, 0);
+    cr_assert_eq(engine.recovered.damaged_blocks, 3u);
 }
