@@ -28,7 +28,9 @@
 #define READER_CHECK_NS ((u64)3600 * 1000000000) /* between looks for killed readers */
 #define FORMAT_VERSION 1
 #define FORMAT_PREFIX "margind data "
-#define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
+#define SHORT_BYTES_MAX (128 * KIB) /* pages made and freed by one transaction are never written   \
+                                     */
+#define DISK_FULL_BYTES (64 * MIB)  /* below this a failed write is taken for a full disk */
 
 struct db {
     MDB_env *env;
@@ -134,6 +136,39 @@ static int env_open(const struct db_options *options, struct db *db) {
     return code;
 }
 
+/* A file that ends before its last page was cut, and reading past its end through the map would be
+ * a SIGBUS. It is filled up, so that what is missing is found by its checksum or by LMDB; never by
+ * ftruncate(), which could shorten a file that grew meanwhile. */
+static int env_fill_up(const struct db_options *options, struct db *db) {
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    int fd;
+    int code = mdb_env_info(db->env, &info);
+    code = code != 0 ? code : mdb_env_stat(db->env, &stat);
+    code = code != 0 ? code : mdb_env_get_fd(db->env, &fd);
+    if (code == 0 && fstat(fd, &file) != 0) {
+        code = errno;
+    }
+    if (code != 0) {
+        return code;
+    }
+    u64 bytes = ((u64)info.me_last_pgno + 1) * stat.ms_psize;
+    u64 found = (u64)file.st_size;
+    if (found >= bytes) {
+        return 0;
+    }
+    if (bytes - found > SHORT_BYTES_MAX) {
+        log_warn("file_cut", "file=\"%s/data.mdb\" bytes=%llu missing_bytes=%llu", db->path,
+                 (unsigned long long)found, (unsigned long long)(bytes - found));
+        code = options->read_only ? MDB_CORRUPTED : 0;
+    }
+    if (!options->read_only && fallocate(fd, 0, (off_t)found, (off_t)(bytes - found)) != 0) {
+        code = errno == EOPNOTSUPP ? MDB_CORRUPTED : errno;
+    }
+    return code;
+}
+
 static int tables_open(const struct db_options *options, struct db *db) {
     MDB_txn *txn;
     int dead;
@@ -168,9 +203,8 @@ enum err db_open(const struct db_options *options, struct db **out, char *why, u
         code = errno;
     }
     code = code != 0 ? code : env_open(options, db);
-    if (code == 0) {
-        code = tables_open(options, db);
-    }
+    code = code != 0 ? code : env_fill_up(options, db);
+    code = code != 0 ? code : tables_open(options, db);
     if (code != 0) {
         enum err err = code == ENOENT ? ERR_NOT_FOUND : err_of(code);
         explain(why, why_bytes, err, "cannot open", db->path, code);

@@ -295,6 +295,31 @@ static void fill_store(u32 first_group) {
 }
 
 /* A good block of another log in the place of ours: only the chain shows it. */
+/* The file ends early: what is missing is damage, and nothing crashes. */
+Test(store, survives_a_cut_file) {
+    struct store *store;
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    for (u32 i = 0; i < 400; i++) {
+        cr_assert_eq(append(store, EVENT_BATCH_MAX), ERR_OK);
+    }
+    store_close(store);
+    struct stat file;
+    cr_assert_eq(stat(path_of("log/data.mdb"), &file), 0);
+    cr_assert_geq(file.st_size, 400 * (i64)KIB, "%lld", (long long)file.st_size);
+    cr_assert_eq(truncate(path_of("log/data.mdb"), file.st_size / 2 + 100), 0);
+    cr_assert_eq(open_store(&store, true), ERR_CORRUPT, "a reader cannot fill it up");
+    enum err err = open_store(&store, false);
+    cr_assert(err == ERR_OK || err == ERR_CORRUPT, "%s", why); /* is the tree in what is left? */
+    if (err == ERR_OK) {
+        cr_assert_gt(read_all(store, false).damages, 0u);
+        store_close(store);
+    }
+    cr_assert_eq(truncate(path_of("log/data.mdb"), 3 * 4096), 0);
+    cr_assert_eq(open_store(&store, false), ERR_CORRUPT, "the tree's root is gone");
+    drop_dir();
+}
+
 Test(store, the_chain_shows_a_foreign_block) {
     static struct taken taken;
     struct store *store;
