@@ -53,7 +53,9 @@ def test_snapshots_under_way(context):
     with context.server(arguments=["--snapshot-events", "1000"]) as server:
         book = oracle.Book()
         for round_number in range(4):
-            scenario.send(server.client(), book, scenario.make(40 + round_number, 1500), batch=150)
+            # A snapshot is due after half as many events as the one before has: rounds grow.
+            events = scenario.make(40 + round_number, 1500 * (round_number + 1))
+            scenario.send(server.client(), book, events, batch=150)
             wait_for_snapshot(server.client())
             server.restart(hard=True)
             check(server.client(), book)
