@@ -11,6 +11,23 @@
 #define TOP_LIMIT 20
 #define WATCH_SECONDS 2
 
+enum column {
+    COLUMN_NAME,
+    COLUMN_EVENTS,
+    COLUMN_COST,
+    COLUMN_REVENUE,
+    COLUMN_MARGIN,
+    COLUMN_PERCENT,
+    COLUMN_UNPRICED,
+    COLUMNS
+};
+
+#define CELL_BYTES MAX(CTL_MONEY_BYTES, NAME_COLUMNS_MAX + 1)
+
+struct table_row {
+    char cell[COLUMNS][CELL_BYTES];
+};
+
 struct subject {
     const char *name;
     u8 group[2];
@@ -27,7 +44,7 @@ static const struct subject subjects[] = {
 
 static void format_name(const struct margin_row *row, u32 group_count, char *out, usize bytes) {
     struct slice first = row->group[0];
-    int used = first.data == NULL ? snprintf(out, bytes, "-")
+    int used = first.data == NULL ? snprintf(out, bytes, "(none)")
                                   : snprintf(out, bytes, "%.*s", (int)first.bytes, first.data);
     if (group_count > 1 && row->group[1].data != NULL && used > 0 && (usize)used < bytes) {
         snprintf(out + used, bytes - (usize)used, " (%.*s)", (int)row->group[1].bytes,
@@ -35,20 +52,39 @@ static void format_name(const struct margin_row *row, u32 group_count, char *out
     }
 }
 
-static void print_figures(const char *name, const struct margin_figures *figures) {
-    char events[CTL_MONEY_BYTES];
-    char cost[CTL_MONEY_BYTES];
-    char revenue[CTL_MONEY_BYTES];
-    char margin[CTL_MONEY_BYTES];
-    char percent[CTL_MONEY_BYTES];
-    printf("%-*.*s %14s %18s %18s %18s %8s", NAME_COLUMNS_MAX, NAME_COLUMNS_MAX, name,
-           ctl_count(figures->events, events), ctl_money(figures->cost, cost),
-           ctl_money(figures->revenue, revenue),
-           ctl_money(figures->revenue - figures->cost, margin), ctl_percent(figures, percent));
+static void fill_row(struct table_row *row, const char *name,
+                     const struct margin_figures *figures) {
+    snprintf(row->cell[COLUMN_NAME], CELL_BYTES, "%.*s", NAME_COLUMNS_MAX, name);
+    ctl_count(figures->events, row->cell[COLUMN_EVENTS]);
+    ctl_money(figures->cost, row->cell[COLUMN_COST]);
+    ctl_money(figures->revenue, row->cell[COLUMN_REVENUE]);
+    ctl_money(figures->revenue - figures->cost, row->cell[COLUMN_MARGIN]);
+    ctl_percent(figures, row->cell[COLUMN_PERCENT]);
     if (figures->unpriced > 0) {
-        printf("  %s unpriced", ctl_count(figures->unpriced, events));
+        ctl_count(figures->unpriced, row->cell[COLUMN_UNPRICED]);
     }
-    printf("\n");
+}
+
+/* As wide as what it holds; the last column only if some row has it. */
+static void print_table(const struct table_row *rows, u32 count) {
+    int width[COLUMNS] = {0};
+    for (u32 i = 0; i < count; i++) {
+        for (u32 column = 0; column < COLUMNS; column++) {
+            width[column] = MAX(width[column], (int)strlen(rows[i].cell[column]));
+        }
+    }
+    bool any_unpriced = false;
+    for (u32 i = 1; i < count; i++) {
+        any_unpriced = any_unpriced || rows[i].cell[COLUMN_UNPRICED][0] != '\0';
+    }
+    u32 columns = any_unpriced ? COLUMNS : COLUMN_UNPRICED;
+    for (u32 i = 0; i < count; i++) {
+        printf("%-*s", width[COLUMN_NAME], rows[i].cell[COLUMN_NAME]);
+        for (u32 column = COLUMN_EVENTS; column < columns; column++) {
+            printf("  %*s", width[column], rows[i].cell[column]);
+        }
+        printf("\n");
+    }
 }
 
 static int print_top(struct margin_client *client, const struct ctl_options *options,
@@ -68,20 +104,31 @@ static int print_top(struct margin_client *client, const struct ctl_options *opt
     if (margin_aggregate(client, &query, &rows) != MARGIN_OK) {
         return ctl_fail("%s", margin_error_text(client));
     }
-    if (options->watch) {
-        printf("\033[H\033[2J");
+    struct table_row *table = calloc((usize)rows.count + 2, sizeof *table);
+    if (table == NULL) {
+        return ctl_fail("no memory for %u rows", rows.count);
     }
-    printf("%-*s %14s %18s %18s %18s %8s\n", NAME_COLUMNS_MAX, subject->title, "EVENTS", "COST $",
-           "REVENUE $", "MARGIN $", "MARGIN");
+    static const char *const titles[COLUMNS] = {"",         "EVENTS", "COST $",  "REVENUE $",
+                                                "MARGIN $", "MARGIN", "UNPRICED"};
+    for (u32 column = 0; column < COLUMNS; column++) {
+        const char *title = column == COLUMN_NAME ? subject->title : titles[column];
+        snprintf(table[0].cell[column], CELL_BYTES, "%s", title);
+    }
+    u32 count = 1;
     struct margin_row row;
-    for (u32 i = 0; i < rows.count && margin_rows_next(&rows, &row); i++) {
+    while (count <= rows.count && margin_rows_next(&rows, &row)) {
         char name[600];
         format_name(&row, subject->group_count, name, sizeof name);
-        print_figures(name, &row.figures);
+        fill_row(&table[count++], name, &row.figures);
     }
     char total[64];
     snprintf(total, sizeof total, "all %u", rows.total);
-    print_figures(total, &rows.figures);
+    fill_row(&table[count++], total, &rows.figures);
+    if (options->watch) {
+        printf("\033[H\033[2J");
+    }
+    print_table(table, count);
+    free(table);
     fflush(stdout);
     return 0;
 }
