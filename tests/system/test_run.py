@@ -55,7 +55,7 @@ def test_sample(context):
         with open(os.path.join(directory, "api-key"), encoding="ascii") as file:
             key = file.read().strip()
         for text in ("loading sample events", "tidal-bank", "support-chat", "claude-sonnet-4-5",
-                     "unpriced", key, "curl -s"):
+                     "UNPRICED", key, "curl -s"):
             ensure(text in shown, "%r is missing in\n%s" % (text, shown))
         interrupt(first)
         second = start(context, environment(directory))
