@@ -4,6 +4,7 @@
  */
 #include "account/account.h"
 #include "api/context.h"
+#include "api/error.h"
 #include "api/metrics.h"
 #include "api/routes.h"
 #include "api/wire_service.h"
@@ -247,6 +248,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .routes = routes_table,
         .route_count = routes_count,
         .context = &front->context,
+        .refusal = error_refusal,
         .pool = front_pool(front->context.front),
         .head_ns = HEAD_NS,
         .body_ns = BODY_NS,

@@ -3,9 +3,11 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/reply.h"
 #include "json/write.h"
 
 enum call_outcome error_reply(struct http_call *call, u16 status, const char *code,
@@ -101,4 +103,17 @@ enum call_outcome error_client(struct http_call *call, u16 status, const char *c
     json_object_end(&json);
     json_object_end(&json);
     return CALL_DONE;
+}
+
+void error_refusal(struct http_call *call, const char *text) {
+    static const char prefix[] = "/api/v1/client/";
+    const char *code = http_status_code(call->status);
+    bool client = call->path.bytes >= sizeof prefix - 1 &&
+                  memcmp(call->path.data, prefix, sizeof prefix - 1) == 0;
+    if (client) {
+        error_client(call, call->status, call->status == 400 ? "validation_failed" : code, text,
+                     NULL);
+    } else {
+        error_reply(call, call->status, code, text);
+    }
 }

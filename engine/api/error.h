@@ -25,4 +25,7 @@ enum call_outcome error_of(struct http_call *call, enum err err);
 enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
                                const char *message, const char *detail);
 
+/* What the HTTP layer says no to by itself, in the shape of the path: see http_server. */
+void error_refusal(struct http_call *call, const char *text);
+
 #endif

@@ -155,11 +155,15 @@ static void refuse(struct http_session *session, u16 status, const char *text) {
     call->status = status;
     call->content_type = "application/json";
     buf_clear(&call->reply);
-    buf_put_text(&call->reply, "{\"error\":\"");
-    buf_put_text(&call->reply, text);
-    buf_put_text(&call->reply, "\",\"code\":\"");
-    buf_put_text(&call->reply, http_status_code(status));
-    buf_put_text(&call->reply, "\"}");
+    if (session->server->refusal != NULL) {
+        session->server->refusal(call, text);
+    } else {
+        buf_put_text(&call->reply, "{\"error\":\"");
+        buf_put_text(&call->reply, text);
+        buf_put_text(&call->reply, "\",\"code\":\"");
+        buf_put_text(&call->reply, http_status_code(status));
+        buf_put_text(&call->reply, "\"}");
+    }
     if (status == 503) {
         buf_put_text(&call->headers, "Retry-After: 1\r\n");
     }
@@ -378,6 +382,7 @@ static void begin_request(struct http_session *session) {
 
 static void head_malformed(struct http_session *session) {
     session->call.method = HTTP_GET; /* so that the error has a body */
+    session->call.path = (struct slice){0};
     session->request_id_bytes = 0;
     reset_reply(&session->call);
     refuse_and_close(session, session->head.status, session->head.error);
@@ -397,6 +402,7 @@ static bool reserve_head(struct http_session *session, usize bytes) {
     }
     if (block.data == NULL) {
         session->call.method = HTTP_GET;
+        session->call.path = (struct slice){0};
         reset_reply(&session->call);
         refuse_and_close(session, 503, "no memory for the request, try again");
         return false;

@@ -39,7 +39,10 @@ struct http_io {
 struct http_server {
     const struct http_route *routes;
     u32 route_count;
-    void *context;     /* call->context */
+    void *context; /* call->context */
+    /* Writes the body of an answer that this layer gives; the path is empty if it is not known. The
+     * code of the status is http_status_code(). NULL: {"error", "code"}. */
+    void (*refusal)(struct http_call *call, const char *text);
     struct pool *pool; /* heads, bodies, waiting input */
     u64 head_ns;       /* from a request's first byte to the end of its head */
     u64 body_ns;       /* for every HTTP_PROGRESS_BYTES of a body, or its end */

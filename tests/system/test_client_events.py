@@ -110,3 +110,25 @@ def test_race_for_one_key(context):
             for thread in threads:
                 thread.join()
             equal(sorted(statuses), [201] + [409] * 7, "statuses")
+
+
+def test_envelope_of_refusals(context):
+    """What the HTTP layer refuses by itself has the envelope too: SDKs parse every answer."""
+    with context.server() as server:
+        client = server.client()
+        packed = {"Content-Encoding": "br"}
+        damaged = {"Content-Encoding": "gzip"}
+        for method, path, body, headers, status, code in (
+                ("POST", "/api/v1/client/nothing", {}, {}, 404, "not_found"),
+                ("GET", PATH, None, {}, 405, "method_not_allowed"),
+                ("POST", PATH, b" " * (3 << 20), {}, 413, "too_large"),
+                ("POST", PATH, {"eventName": "e"}, packed, 415, "unsupported"),
+                ("POST", PATH, {"eventName": "e"}, damaged, 400, "validation_failed")):
+            reply = client.send(method, path, body, headers)
+            client = server.client()
+            what = "%s %s" % (method, path)
+            equal((reply.status, reply.json["success"], reply.json["error"]["code"]),
+                  (status, False, code), what)
+            ensure(reply.json["error"]["message"] != "", what)
+        reply = client.get("/api/nothing")
+        equal((reply.status, reply.json["code"]), (404, "not_found"), "a management path")
