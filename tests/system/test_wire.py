@@ -140,6 +140,25 @@ def test_reading_commands(context):
             ensure("example" in help.stdout, command + " has no example")
 
 
+def test_hostile_names(context):
+    """Names that hold commands to the terminal are shown without them, long ones are cut between
+    characters, and columns are as wide as their content."""
+    with context.server() as server:
+        tools = Tools(context, server)
+        names = ["\x1b[2J\x07evil\nline", "\u00e9" * 127, "\x9b31mred", "plain"]
+        server.client().ingest([{"eventName": n[:60], "customerReferenceId": n, "featureKey": "f",
+                                 "model": n[:60], "costAmount": 1, "traceId": "t"} for n in names])
+        for command in (("top", "customers"), ("top", "models"), ("events",), ("trace", "t")):
+            shown = tools.ctl(*command).stdout
+            for character in shown:
+                ensure(character == "\n" or character.isprintable(), "%r: %r" % (command, shown))
+            ensure("?[2J?evil?line" in shown and "?31mred" in shown and "plain" in shown, shown)
+        top = tools.ctl("top", "customers").stdout.splitlines()
+        ensure("\u00e9" * 37 + "... " in "".join(top), "cut: %r" % top)
+        equal(len({len(line) for line in top}), 1, "lines as long as each other: %r" % top)
+        ensure(len(tools.ctl("top", "features").stdout.splitlines()[0]) < 70, "narrow")
+
+
 def test_watch(context):
     """A subscription pushes what changes, and only that."""
     with context.server() as server:
@@ -171,6 +190,8 @@ def test_keys(context):
         writer = tools.ctl(*create, "events.write", "--name", "w").stdout.strip()
         body = '{"eventName":"e","customerReferenceId":"c","featureKey":"f"}'
         tools.ctl("key", "create", "--name", "w", code=1)
+        tools.ctl("key", "create", "--name", "two\nlines", code=2)
+        tools.ctl("key", "create", "--name", "nothing", "--scopes", "", code=2)
         done = tools.ctl("ingest", "-", "--key", reader, code=1, input=body)
         ensure("events.write" in done.stderr, done.stderr)
         tools.ctl("ingest", "-", "--key", writer, input=body)

@@ -119,3 +119,45 @@ const char *ctl_time(i64 ms, char out[CTL_MONEY_BYTES]) {
     out[TIME_TEXT_BYTES] = 0;
     return out;
 }
+
+/* Bytes of the character at `at`; texts are UTF-8 already. */
+static usize char_bytes(struct slice text, usize at) {
+    usize bytes = 1;
+    while (at + bytes < text.bytes && ((u8)text.data[at + bytes] & 0xc0) == 0x80) {
+        bytes++;
+    }
+    return MIN(bytes, (usize)4);
+}
+
+int ctl_text(struct slice text, int columns, char *out) {
+    int used = 0;
+    int cut = 0; /* columns and bytes that fit before "..." */
+    char *cut_to = out;
+    char *to = out;
+    usize at = 0;
+    while (at < text.bytes && used < columns) {
+        usize bytes = char_bytes(text, at);
+        u8 first = (u8)text.data[at];
+        bool control = first < 0x20 || first == 0x7f ||
+                       (first == 0xc2 && bytes == 2 && (u8)text.data[at + 1] < 0xa0);
+        if (control) {
+            *to++ = '?';
+        } else {
+            memcpy(to, text.data + at, bytes);
+            to += bytes;
+        }
+        at += bytes;
+        used++;
+        if (used + 3 <= columns) {
+            cut = used;
+            cut_to = to;
+        }
+    }
+    if (at < text.bytes && columns > 3) {
+        memcpy(cut_to, "...", 3);
+        to = cut_to + 3;
+        used = cut + 3;
+    }
+    *to = 0;
+    return used;
+}

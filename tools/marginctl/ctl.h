@@ -52,6 +52,11 @@ const char *ctl_count(u64 value, char out[CTL_MONEY_BYTES]);
 /* YYYY-MM-DDTHH:MM:SS.mmmZ */
 const char *ctl_time(i64 ms, char out[CTL_MONEY_BYTES]);
 
+/* For the terminal: control characters, which could be commands to it, as '?', and "..." where the
+ * text is longer than `columns`. Returns the columns used; `out` takes CTL_TEXT_BYTES(columns). */
+#define CTL_TEXT_BYTES(columns) (4 * (columns) + 1)
+int ctl_text(struct slice text, int columns, char *out);
+
 struct ctl_command {
     const char *name;
     int (*run)(const struct ctl_options *options, int argc, char **argv);

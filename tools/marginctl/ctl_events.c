@@ -9,6 +9,7 @@
 
 #define EVENTS_LIMIT 20
 #define DEPTH_MAX 32
+#define TEXT_COLUMNS_MAX 24
 
 static struct margin_scan make_scan(const struct ctl_options *options) {
     struct margin_scan scan = margin_scan_all();
@@ -19,11 +20,10 @@ static struct margin_scan make_scan(const struct ctl_options *options) {
     return scan;
 }
 
-static int print_slice(struct slice text, int columns) {
-    if (text.data == NULL) {
-        return printf("%-*s ", columns, "-");
-    }
-    return printf("%-*.*s ", columns, (int)MIN(text.bytes, (usize)columns), text.data);
+static void print_slice(struct slice text, int columns) {
+    char shown[CTL_TEXT_BYTES(TEXT_COLUMNS_MAX)];
+    int used = ctl_text(text.data == NULL ? SLICE("-") : text, columns, shown);
+    printf("%s%*s ", shown, columns - used, "");
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

@@ -22,9 +22,10 @@ enum column {
     COLUMNS
 };
 
-#define CELL_BYTES MAX(CTL_MONEY_BYTES, NAME_COLUMNS_MAX + 1)
+#define CELL_BYTES MAX(CTL_MONEY_BYTES, CTL_TEXT_BYTES(NAME_COLUMNS_MAX))
 
 struct table_row {
+    int name_columns; /* not bytes: names are UTF-8 */
     char cell[COLUMNS][CELL_BYTES];
 };
 
@@ -52,14 +53,20 @@ static void format_name(const struct margin_row *row, u32 group_count, char *out
     }
 }
 
+static void set_name(struct table_row *row, const char *name) {
+    struct slice text = {name, strlen(name)};
+    row->name_columns = ctl_text(text, NAME_COLUMNS_MAX, row->cell[COLUMN_NAME]);
+}
+
 static void fill_row(struct table_row *row, const char *name,
                      const struct margin_figures *figures) {
-    snprintf(row->cell[COLUMN_NAME], CELL_BYTES, "%.*s", NAME_COLUMNS_MAX, name);
+    char percent[CTL_MONEY_BYTES];
+    set_name(row, name);
     ctl_count(figures->events, row->cell[COLUMN_EVENTS]);
     ctl_money(figures->cost, row->cell[COLUMN_COST]);
     ctl_money(figures->revenue, row->cell[COLUMN_REVENUE]);
     ctl_money(figures->revenue - figures->cost, row->cell[COLUMN_MARGIN]);
-    ctl_percent(figures, row->cell[COLUMN_PERCENT]);
+    snprintf(row->cell[COLUMN_PERCENT], CELL_BYTES, "%s", ctl_percent(figures, percent));
     if (figures->unpriced > 0) {
         ctl_count(figures->unpriced, row->cell[COLUMN_UNPRICED]);
     }
@@ -69,7 +76,8 @@ static void fill_row(struct table_row *row, const char *name,
 static void print_table(const struct table_row *rows, u32 count) {
     int width[COLUMNS] = {0};
     for (u32 i = 0; i < count; i++) {
-        for (u32 column = 0; column < COLUMNS; column++) {
+        width[COLUMN_NAME] = MAX(width[COLUMN_NAME], rows[i].name_columns);
+        for (u32 column = COLUMN_EVENTS; column < COLUMNS; column++) {
             width[column] = MAX(width[column], (int)strlen(rows[i].cell[column]));
         }
     }
@@ -79,7 +87,7 @@ static void print_table(const struct table_row *rows, u32 count) {
     }
     u32 columns = any_unpriced ? COLUMNS : COLUMN_UNPRICED;
     for (u32 i = 0; i < count; i++) {
-        printf("%-*s", width[COLUMN_NAME], rows[i].cell[COLUMN_NAME]);
+        printf("%s%*s", rows[i].cell[COLUMN_NAME], width[COLUMN_NAME] - rows[i].name_columns, "");
         for (u32 column = COLUMN_EVENTS; column < columns; column++) {
             printf("  %*s", width[column], rows[i].cell[column]);
         }
@@ -110,9 +118,9 @@ static int print_top(struct margin_client *client, const struct ctl_options *opt
     }
     static const char *const titles[COLUMNS] = {"",         "EVENTS", "COST $",  "REVENUE $",
                                                 "MARGIN $", "MARGIN", "UNPRICED"};
-    for (u32 column = 0; column < COLUMNS; column++) {
-        const char *title = column == COLUMN_NAME ? subject->title : titles[column];
-        snprintf(table[0].cell[column], CELL_BYTES, "%s", title);
+    set_name(&table[0], subject->title);
+    for (u32 column = COLUMN_EVENTS; column < COLUMNS; column++) {
+        snprintf(table[0].cell[column], CELL_BYTES, "%s", titles[column]);
     }
     u32 count = 1;
     struct margin_row row;
