@@ -14,6 +14,10 @@ static bool read_scopes(const char *text, u32 *scopes) {
         *scopes = SCOPE_ALL;
         return true;
     }
+    if (*text == 0) {
+        ctl_usage("--scopes names none; leave it out for a key that may do everything");
+        return false;
+    }
     *scopes = 0;
     while (*text != 0) {
         usize bytes = strcspn(text, ",");
@@ -34,8 +38,13 @@ static int create(struct accounts *accounts, const struct ctl_options *options) 
         return 2;
     }
     const char *name = options->name != NULL ? options->name : "default";
+    char shown[CTL_TEXT_BYTES(KEY_NAME_MAX)];
     if (strlen(name) == 0 || strlen(name) > KEY_NAME_MAX) {
         return ctl_usage("a key's name has 1 to %d bytes", KEY_NAME_MAX);
+    }
+    ctl_text((struct slice){name, strlen(name)}, KEY_NAME_MAX, shown);
+    if (strcmp(shown, name) != 0) {
+        return ctl_usage("a key's name has no control characters");
     }
     i64 now_ms = clock_wall_ms();
     i64 expires_ms = options->expires_days > 0 ? now_ms + (i64)options->expires_days * 86400000 : 0;

@@ -60,7 +60,7 @@ static const u32 *series_dims(void *context, u32 series) {
 
 static void report_damage(void *context, const struct store_damage *damage) {
     fault(context, "events %llu to %llu: %s", (unsigned long long)damage->id_from,
-          (unsigned long long)damage->id_to, damage->what);
+          (unsigned long long)(damage->id_to - 1), damage->what);
 }
 
 static void show(void *context, u64 done, u64 total) {
@@ -338,7 +338,8 @@ static int finish(struct verification *verification, bool live, enum err err) {
     printf(": %llu faults\n", (unsigned long long)verification->faults);
     return live ? ctl_fail("the log and the figures disagree; if events came in meanwhile, stop "
                            "the clients and verify again")
-                : ctl_fail("the log has faults; restore a backup or ask for help");
+                : ctl_fail("the log has faults; what is named is missing from the figures; restore "
+                           "a backup");
 }
 
 int ctl_verify(const struct ctl_options *options, int argc, char **argv) {
