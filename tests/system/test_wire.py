@@ -156,6 +156,7 @@ def test_hostile_names(context):
         top = tools.ctl("top", "customers").stdout.splitlines()
         ensure("\u00e9" * 37 + "... " in "".join(top), "cut: %r" % top)
         equal(len({len(line) for line in top}), 1, "lines as long as each other: %r" % top)
+        ensure(all(line.endswith(" -") for line in top[1:]), "no revenue, no percent: %r" % top)
         ensure(len(tools.ctl("top", "features").stdout.splitlines()[0]) < 70, "narrow")
 
 
