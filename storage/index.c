@@ -66,7 +66,8 @@ struct bytes {
 struct index_builder {
     u64 *pairs[INDEX_DIMS]; /* value << 32 | row */
     u32 pair_count[INDEX_DIMS];
-    u64 *spare; /* for sorting */
+    u32 varies[INDEX_DIMS]; /* bits in which the dimension's values differ from its first one */
+    u64 *spare;             /* for sorting */
     u32 *rows;
     struct bytes directory;
     struct bytes body;
@@ -139,26 +140,31 @@ void index_builder_destroy(struct index_builder *builder) {
 
 void index_begin(struct index_builder *builder) {
     memset(builder->pair_count, 0, sizeof builder->pair_count);
+    memset(builder->varies, 0, sizeof builder->varies);
 }
 
 void index_add(struct index_builder *builder, u32 dim, u32 value, u32 row) {
     check(dim < INDEX_DIMS && row < SEGMENT_ROWS_MAX);
-    check(builder->pair_count[dim] < SEGMENT_ROWS_MAX);
-    builder->pairs[dim][builder->pair_count[dim]++] = (u64)value << 32 | row;
+    u32 count = builder->pair_count[dim];
+    check(count < SEGMENT_ROWS_MAX);
+    u64 *pairs = builder->pairs[dim];
+    pairs[count] = (u64)value << 32 | row;
+    builder->varies[dim] |= value ^ (u32)(pairs[0] >> 32);
+    builder->pair_count[dim] = count + 1;
 }
 
 /* Least significant digit first, a byte at a time; rows ascend already, so only values are sorted.
- * Bytes in which all values agree cost one pass of counting. */
+ * Bytes in which all values agree cost nothing. */
 static void sort_pairs(struct index_builder *builder, u32 dim) {
     u32 count = builder->pair_count[dim];
     for (u32 shift = 32; shift < 64; shift += 8) {
+        if ((builder->varies[dim] >> (shift - 32) & 0xff) == 0) {
+            continue;
+        }
         u32 starts[256] = {0};
         const u64 *from = builder->pairs[dim];
         for (u32 i = 0; i < count; i++) {
             starts[from[i] >> shift & 0xff]++;
-        }
-        if (count == 0 || starts[from[0] >> shift & 0xff] == count) {
-            continue;
         }
         u32 sum = 0;
         for (u32 digit = 0; digit < 256; digit++) {

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#define DIMS_AHEAD 12 /* the dimensions of series lie anywhere: fetched so many rows ahead */
+
 struct merge {
     struct log *log;
     scan_series_dims series_dims;
@@ -79,6 +81,10 @@ static bool wants_index(const struct merge *merge) {
 static void index_rows(struct merge *merge) {
     const struct event_batch *batch = merge->batch;
     for (u32 i = 0; i < batch->count; i++) {
+        if (i + DIMS_AHEAD < batch->count) {
+            const u32 *ahead = merge->series_dims(merge->context, batch->series[i + DIMS_AHEAD]);
+            __builtin_prefetch(ahead);
+        }
         const u32 *dims = merge->series_dims(merge->context, batch->series[i]);
         u32 row = (u32)(batch->id[i] - merge->run.first_id);
         for (u32 dim = 0; dim < STORE_DIMS; dim++) {
