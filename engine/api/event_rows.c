@@ -20,7 +20,8 @@ void event_rows_free(struct event_rows *rows) {
     buf_free(&rows->text);
 }
 
-enum err event_rows_next(struct store_scan *scan, const struct event_batch **batch) {
+static enum err next_batch(struct store_scan *scan, const struct event_batch **batch,
+                           bool *damaged) {
     const struct series_def *defs;
     u32 def_count;
     struct store_damage damage;
@@ -29,9 +30,15 @@ enum err event_rows_next(struct store_scan *scan, const struct event_batch **bat
         if (err != ERR_CORRUPT) {
             return err;
         }
+        *damaged = true;
         log_warn("damaged_block", "id_from=%llu id_to=%llu what=\"%s\"",
                  (unsigned long long)damage.id_from, (unsigned long long)damage.id_to, damage.what);
     }
+}
+
+enum err event_rows_next(struct store_scan *scan, const struct event_batch **batch) {
+    bool damaged;
+    return next_batch(scan, batch, &damaged);
 }
 
 static struct text_ref keep(struct event_rows *rows, struct slice text) {
@@ -75,7 +82,7 @@ static enum err read_range(struct event_rows *rows, struct store *store,
     }
     u32 next = 0;
     const struct event_batch *batch;
-    while ((err = event_rows_next(scan, &batch)) == ERR_OK && batch->count > 0) {
+    while ((err = next_batch(scan, &batch, &rows->damaged)) == ERR_OK && batch->count > 0) {
         for (u32 i = 0; err == ERR_OK && i < batch->count; i++) {
             while (ids != NULL && next < count && ids[next] < batch->id[i]) {
                 next++;

@@ -24,6 +24,7 @@ struct event_rows {
     u32 count;
     u32 capacity;
     struct buf text;
+    bool damaged; /* a damaged block was passed over: events may be missing */
 };
 
 void event_rows_init(struct event_rows *rows);

@@ -144,6 +144,8 @@ static void work_one(struct http_call *call, u32 account) {
     enum err err = event_rows_fetch(&rows, context->store, &object, &filter, &id, 1);
     if (err != ERR_OK) {
         error_of(call, err);
+    } else if (rows.count == 0 && rows.damaged) {
+        error_of(call, ERR_CORRUPT);
     } else if (rows.count == 0) {
         error_not_found(call, "no such event");
     } else {
