@@ -379,6 +379,12 @@ static int run(const struct load_options *options) {
                                                   seconds);
     }
     free(workers);
+    if (exit_code == 0 && total.sent > 0 && total.accepted + total.duplicates == 0) {
+        bool key = total.status[401] + total.status[403] > 0;
+        fprintf(stderr, "margin-load: no event was accepted%s\n",
+                key ? ": the key is unknown or lacks the scope events.write" : "");
+        exit_code = 1;
+    }
     return exit_code;
 }
 

@@ -57,6 +57,14 @@ def test_every_way_in(context):
         server.verify()
 
 
+def test_load_without_a_key(context):
+    with context.server() as server:
+        done = context.tool("margin-load", "--http", "127.0.0.1:%d" % server.port, "--key", "none",
+                            "--events", 5000)
+        equal(done.returncode, 1, "exit code")
+        ensure("the key is unknown" in done.stderr, done.stderr)
+
+
 def test_queries_beside_load(context):
     with context.server() as server:
         tools = Tools(context, server)
