@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "version.h"
 
@@ -287,7 +288,10 @@ static bool load_file(const char *path, struct config *config, struct buf *messa
     ini_allow_multiline = false;
     struct file_reading reading = {.config = config};
     buf_init(&reading.problem, CONFIG_MESSAGE_BYTES_MAX);
-    int line = ini_parse(path, on_file_value, &reading);
+    struct stat file;
+    /* inih takes a directory for an empty file. */
+    bool is_directory = stat(path, &file) == 0 && S_ISDIR(file.st_mode);
+    int line = is_directory ? -1 : ini_parse(path, on_file_value, &reading);
     if (line < 0) {
         buf_put_format(message, "%.200s: the settings file cannot be read", path);
     } else if (line > 0) {

@@ -78,9 +78,13 @@ static void on_signal(int signal_number) {
 
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction hangup;
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { /* no nohup(1) */
+        sigaction(SIGHUP, &action, NULL);
+    }
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
     sigaction(SIGXFSZ, &action, NULL); /* a limit on file sizes is a full disk, not a fault */
@@ -93,6 +97,7 @@ static void mask_signals(int how) {
     sigemptyset(&stopping);
     sigaddset(&stopping, SIGTERM);
     sigaddset(&stopping, SIGINT);
+    sigaddset(&stopping, SIGHUP);
     pthread_sigmask(how, &stopping, NULL);
 }
 

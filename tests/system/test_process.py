@@ -1,6 +1,7 @@
 """The process: flags, exit codes, one server a directory, files it leaves."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -27,7 +28,8 @@ def test_bad_usage(context):
     with tempfile.TemporaryDirectory(prefix="margin-system.") as place:
         for arguments in (["--no-such-flag"], ["--http-listen", "nonsense"],
                           ["--http-listen", "127.0.0.1:99999"], ["--data-dir"], ["stray"],
-                          ["--config", place + "/missing.ini"], ["--front-threads", "none"]):
+                          ["--config", place + "/missing.ini"], ["--config", place],
+                          ["--front-threads", "none"]):
             one_line(run(context, *arguments), 2)
         one_line(run(context, "--data-dir", place, MARGIND_HTTP_LISTEN="x"), 2)
 
@@ -88,3 +90,18 @@ def test_unwritable_directory(context):
         result = run(context, "--data-dir", file.name + "/data", "--http-listen", "127.0.0.1:0",
                      "--wire-listen", "127.0.0.1:0")
         one_line(result, 1)
+
+
+def test_hangup(context):
+    """A closed terminal stops the server in order, unless nohup(1) said otherwise."""
+    with context.server() as server:
+        server.process.send_signal(signal.SIGHUP)
+        equal(server.process.wait(30), 0, "exit code after SIGHUP")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            server.start()
+        finally:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        server.process.send_signal(signal.SIGHUP)
+        equal(server.client().get("/healthz").status, 200, "the one with nohup answers")
+        server.stop()
