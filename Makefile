@@ -44,7 +44,7 @@ STORAGE := $(BUILD)/libstorage.a
 CLIENT  := $(BUILD)/libmargin.a
 SUPPORT := $(BUILD)/libsupport.a
 
-.PHONY: all help run test test-unit test-model test-fuzz-replay asan race fuzz crash system bench tidy install clean deps deps-test
+.PHONY: all help run test test-unit test-model test-fuzz-replay clang asan race fuzz crash system bench tidy install clean deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -127,6 +127,7 @@ deps-test: deps
 test: deps-test tidy  ## build and run every test
 	$(MAKE) all
 	$(MAKE) test-unit test-model test-fuzz-replay
+	$(MAKE) clang
 	$(MAKE) asan
 	$(MAKE) race
 	$(MAKE) system
@@ -141,6 +142,9 @@ test-model: deps-test $(addprefix $(BUILD)/,$(MODELS))  ## random operations aga
 
 test-fuzz-replay: deps-test $(addprefix $(BUILD)/replay-,$(FUZZERS))  ## every input the fuzzers ever kept
 	@set -e; for t in $(FUZZERS); do timeout 600 $(BUILD)/replay-$$t tests/fuzz/corpus/$$t; done
+
+clang: deps-test  ## build everything with the other compiler: its warnings are errors, too
+	$(MAKE) CC=clang BUILD=$(BUILD)/clang all test-programs
 
 asan:  ## unit tests, models and corpora under AddressSanitizer and UBSan
 	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-unit test-model test-fuzz-replay
@@ -159,6 +163,9 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 	@set -e; for t in $(FUZZERS); do mkdir -p $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; \
 	  $(BUILD)/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=tests/fuzz/corpus/$$t/ \
 	  $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; done
+
+.PHONY: test-programs
+test-programs: $(BUILD)/unit $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS))
 
 system: deps-test all  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)

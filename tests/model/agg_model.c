@@ -615,7 +615,7 @@ struct piece {
 /* Copies a snapshot while events go on arriving; returns its pieces. */
 static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
     struct piece *pieces = NULL;
-    usize room = 4096 << fact_below(6);
+    usize room = (usize)4096 << fact_below(6);
     u32 sends = 40;
     require(agg_snapshot_begin(agg) == ERR_OK);
     for (*count = 0;; (*count)++) {
