@@ -54,6 +54,7 @@
 #define EVENT_META_KEYS_MAX 64
 #define EVENT_REFS_MAX (4 * KIB)
 #define EVENT_TOKENS_MAX ((i64)1 << 40)
+#define EVENT_DURATION_MAX ((i64)1 << 40)       /* ms; so the sum of 2^23 events fits 64 bits */
 #define EVENT_TIME_MIN ((i64)946684800000)      /* 2000-01-01T00:00:00Z, ms */
 #define EVENT_TIME_AHEAD_MS ((i64)24 * 3600000) /* how far ahead of now an event may lie */
 
@@ -100,8 +101,10 @@
 /* --- derived state -------------------------------------------------------------------------- */
 
 #define SERIES_MAX ((u32)1 << 28)
-#define DIM_VALUES_MAX ((u32)1 << 26) /* values of one dimension, over all accounts */
+#define DIM_VALUES_MAX ((u32)1 << 26) /* values of one dimension, over all accounts; and agents */
 #define ACCOUNTS_MAX ((u32)1 << 16)
+/* Past so many traces, or agents, events of a new one are stored and counted in all figures, but
+ * the lists of traces and agents do not show it; a metric counts them. */
 #define TRACES_MAX ((u32)1 << 27)
 #define KEYS_MAX 4096 /* API keys an installation */
 

@@ -241,7 +241,7 @@ const char *draft_put(struct draft *draft, const struct field_rule *rule,
     case FIELD_KIND_TOKENS:
         return put_scaled(draft, rule, value, 0, NUMBER_EXACT, 0, EVENT_TOKENS_MAX);
     case FIELD_KIND_DURATION:
-        return put_scaled(draft, rule, value, 0, NUMBER_HALF_UP, 0, INT64_MAX);
+        return put_scaled(draft, rule, value, 0, NUMBER_HALF_UP, 0, EVENT_DURATION_MAX);
     case FIELD_KIND_PROPERTIES:
         return put_object(draft, rule, value, EVENT_PROPERTIES_MAX);
     case FIELD_KIND_META:

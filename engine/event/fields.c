@@ -48,7 +48,7 @@ const struct field_rule field_rules[INGEST_FIELDS] = {
     [FIELD_PARENT] = TEXT_RULE("parentSpanId", FIELD_KIND_TEXT, TEXT_PARENT, EVENT_TRACE_MAX),
     [FIELD_AGENT] = TEXT_RULE("agentId", FIELD_KIND_TEXT, TEXT_AGENT, EVENT_AGENT_MAX),
     [FIELD_DURATION] = {"durationMs", FIELD_KIND_DURATION, NUM_DURATION, 0, false,
-                        "durationMs must be a number of milliseconds from 0 on"},
+                        "durationMs must be a number of milliseconds from 0 to 2^40"},
     [FIELD_COST_TYPE] = TEXT_RULE("costType", FIELD_KIND_TEXT, TEXT_COST_TYPE, EVENT_COST_TYPE_MAX),
 };
 

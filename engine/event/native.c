@@ -49,7 +49,7 @@ static const struct rule rules[] = {
     {TEXT_BIT(TEXT_SPAN), "spanId", "spanId must be 1 to 128 bytes"},
     {TEXT_BIT(TEXT_PARENT), "parentSpanId", "parentSpanId must be 1 to 128 bytes"},
     {TEXT_BIT(TEXT_AGENT), "agentId", "agentId must be 1 to 128 bytes"},
-    {NUM_BIT(NUM_DURATION), "durationMs", "durationMs must not be negative"},
+    {NUM_BIT(NUM_DURATION), "durationMs", "durationMs is out of range"},
     {TEXT_BIT(TEXT_COST_TYPE), "costType", "costType must be 1 to 64 bytes"},
 };
 
@@ -249,7 +249,7 @@ static void read_numbers(struct native *native, i64 now_ms) {
     for (u32 number = NUM_INPUT; number <= NUM_REASONING; number++) {
         read_number(native, number, 0, EVENT_TOKENS_MAX);
     }
-    read_number(native, NUM_DURATION, 0, INT64_MAX);
+    read_number(native, NUM_DURATION, 0, EVENT_DURATION_MAX);
     check_parts(native);
 }
 

@@ -125,7 +125,7 @@ void fact_make(struct fact *fact, bool plain) {
     if (fact_one_in(2)) {
         fact->present |= NUM_BIT(NUM_DURATION);
         fact->number[NUM_DURATION] =
-            fact_one_in(20) ? (i64)1 << fact_below(45) : (i64)fact_below(30000);
+            fact_one_in(20) ? (i64)1 << fact_below(41) : (i64)fact_below(30000);
     }
 }
 

@@ -136,6 +136,7 @@ Test(decode, numbers) {
     expect_number("\"usageUnits\":9.2e12", NUM_USAGE, EVENT_USAGE_MAX);
     expect_number("\"durationMs\":842.5", NUM_DURATION, 843);
     expect_number("\"durationMs\":842.4999", NUM_DURATION, 842);
+    expect_number("\"durationMs\":1099511627776.4", NUM_DURATION, EVENT_DURATION_MAX);
     expect_number("\"inputTokens\":9,\"cachedInputTokens\":4,\"cacheWriteTokens\":5",
                   NUM_CACHE_WRITE, 5);
     expect_number("\"reasoningTokens\":7", NUM_REASONING, 7);
@@ -148,7 +149,10 @@ Test(decode, numbers) {
     expect_rejected("\"outputTokens\":1099511627777",
                     "outputTokens must be a whole number from 0 to 2^40");
     expect_rejected("\"inputTokens\":true", "inputTokens must be a whole number from 0 to 2^40");
-    expect_rejected("\"durationMs\":-0.1", "durationMs must be a number of milliseconds from 0 on");
+    const char *duration = "durationMs must be a number of milliseconds from 0 to 2^40";
+    expect_rejected("\"durationMs\":-0.1", duration);
+    expect_rejected("\"durationMs\":1099511627776.5", duration);
+    expect_rejected("\"durationMs\":9223372036854775807", duration);
     expect_rejected("\"usageUnits\":9.3e12",
                     "usageUnits must be a number of at most 9.2e12 either way");
     const char *parts = "cachedInputTokens and cacheWriteTokens together exceed inputTokens";

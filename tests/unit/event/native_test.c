@@ -195,7 +195,8 @@ Test(native, refuses_single_events_by_rule) {
         {WIRE_NUM_OUTPUT, EVENT_TOKENS_MAX + 1, "outputTokens is out of range"},
         {WIRE_NUM_CACHED, 1, "cachedInputTokens and cacheWriteTokens exceed inputTokens"},
         {WIRE_NUM_REASONING, INT64_MAX, "reasoningTokens is out of range"},
-        {WIRE_NUM_DURATION, -1, "durationMs must not be negative"},
+        {WIRE_NUM_DURATION, -1, "durationMs is out of range"},
+        {WIRE_NUM_DURATION, EVENT_DURATION_MAX + 1, "durationMs is out of range"},
     };
     for (usize i = 0; i < ARRAY_COUNT(numbers); i++) {
         margin_batch_number(made, numbers[i].number, numbers[i].value);
