@@ -22,7 +22,7 @@ static bool row_moved(const struct agg *agg, u32 edge, u32 hour_row) {
     const struct partition *partition = width_find(hours, (u32)(agg->edge[edge] / HOUR_MS));
     check(partition != NULL);
     for (u32 chunk = 0; chunk < partition->chunks.count; chunk++) {
-        if (partition->chunks.at[chunk] == hour_row / PARTITION_CHUNK) {
+        if (list_at(&partition->chunks, chunk) == hour_row / PARTITION_CHUNK) {
             return chunk * PARTITION_CHUNK + hour_row % PARTITION_CHUNK < agg->moved[edge];
         }
     }

@@ -101,6 +101,8 @@ static bool agg_init(struct agg *agg, const struct agg_options *options) {
         options->minutes_kept == 0 ? MINUTES_DEFAULT : MIN(options->minutes_kept, (u32)MINUTES_MAX);
     agg->advance_rows = options->advance_rows == 0 ? ADVANCE_ROWS : options->advance_rows;
     agg->ranked_min = options->ranked_min == 0 ? RANKED_MIN : options->ranked_min;
+    agg->trace_max = options->trace_max == 0 ? TRACES_MAX : options->trace_max;
+    agg->agent_max = options->agent_max == 0 ? DIM_VALUES_MAX : options->agent_max;
     agg->oldest = INT64_MAX;
     agg->newest = INT64_MIN;
     width_init(&agg->width[WIDTH_MINUTE], MINUTE_MS);
@@ -136,7 +138,7 @@ void agg_destroy(struct agg *agg) {
     free(agg->accounts);
     free(agg->changed);
     free(agg->pending);
-    free(agg->pending_values);
+    free(agg->pending_marks);
     free(agg);
 }
 
@@ -155,6 +157,11 @@ void agg_memory_publish(struct agg *agg) {
 
 u64 agg_memory_bytes(const struct agg *agg) {
     return __atomic_load_n(&agg->memory_bytes, __ATOMIC_RELAXED);
+}
+
+struct agg_left_out agg_left_out(const struct agg *agg) {
+    return (struct agg_left_out){__atomic_load_n(&agg->traces_left_out, __ATOMIC_RELAXED),
+                                 __atomic_load_n(&agg->agents_left_out, __ATOMIC_RELAXED)};
 }
 
 u64 agg_version(const struct agg *agg) {

@@ -18,6 +18,8 @@ struct agg_options {
     u32 minutes_kept; /* width of the minute buckets' memory; 0: default 180 */
     u32 advance_rows; /* most rows that one agg_advance() moves; 0: default */
     u32 ranked_min;   /* accounts with so many customers have rankings; 0: default */
+    u32 trace_max;    /* traces and agents known at most; 0: the bounds of limits.h */
+    u32 agent_max;
 };
 enum err agg_create(const struct agg_options *options, struct agg **out);
 void agg_destroy(struct agg *agg);
@@ -61,6 +63,15 @@ void agg_read_unlock(struct agg *agg);
 /* Counts commits; changes whenever any figure changed. [any] */
 u64 agg_version(const struct agg *agg);
 u64 agg_memory_bytes(const struct agg *agg); /* [any] approximately */
+
+/* Events since the start that are in all figures but in no summary of a trace or an agent, because
+ * so many traces or agents are known already (limits.h) that a new one is not. The log has them
+ * whole. [any] */
+struct agg_left_out {
+    u64 traces;
+    u64 agents;
+};
+struct agg_left_out agg_left_out(const struct agg *agg);
 
 /* --- snapshot ------------------------------------------------------------------------------- */
 

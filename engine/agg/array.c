@@ -103,11 +103,12 @@ bool array_snap_begin(struct array *array) {
     return true;
 }
 
-void array_snap_end(struct array *array) {
-    free(array->snap_bits);
+u64 *array_snap_end(struct array *array) {
+    u64 *bits = array->snap_bits;
     array->snap_bits = NULL;
     array->snap_end = 0;
     array->snap_copied = 0;
+    return bits;
 }
 
 void undo_free(struct undo *undo) {

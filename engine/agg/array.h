@@ -83,9 +83,10 @@ static inline void *array_edit(struct array *array, u32 index) {
     return array_at(array, index);
 }
 
-/* Snapshot: begin fixes the count; end forgets. False: no memory. */
+/* Snapshot: begin fixes the count; end forgets, and what it returns is the caller's to free, with
+ * time. False: no memory. */
 bool array_snap_begin(struct array *array);
-void array_snap_end(struct array *array);
+u64 *array_snap_end(struct array *array);
 void undo_free(struct undo *undo);
 
 #endif

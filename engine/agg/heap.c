@@ -113,7 +113,7 @@ void *heap_take(struct heap *heap, usize bytes) {
     void *piece = heap->free[class];
     if (piece != NULL) {
         heap->free[class] = *(void **)piece;
-        memset(piece, 0, piece_bytes);
+        memset(piece, 0, piece_bytes > LARGE_BYTES ? sizeof(void *) : piece_bytes);
         heap->bytes_out += piece_bytes;
         return piece;
     }
@@ -137,8 +137,9 @@ void heap_give(struct heap *heap, void *piece, usize bytes) {
     u32 class = class_of(bytes);
     usize piece_bytes = (usize)64 << class;
     heap->bytes_out -= piece_bytes;
-    if (piece_bytes > LARGE_BYTES) { /* the pages go back, the address space is kept */
-        (void)madvise(piece, piece_bytes, MADV_DONTNEED);
+    if (piece_bytes > LARGE_BYTES && /* the pages go back, the address space is kept */
+        madvise(piece, piece_bytes, MADV_DONTNEED) != 0) {
+        memset(piece, 0, piece_bytes); /* what comes back is zeroed either way */
     }
     *(void **)piece = heap->free[class];
     heap->free[class] = piece;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define SLOTS_MIN 8
+#define MOVED_A_ROW 4 /* slots; two would do */
 
 void width_init(struct width_rows *width, i64 ms) {
     width->ms = ms;
@@ -78,18 +79,26 @@ static struct partition *partition_of(struct agg *agg, enum width kind, u32 buck
     return partition_make(agg, kind, bucket, place);
 }
 
-u32 partition_find(const struct partition *partition, u32 series) {
-    u32 place = (u32)hash_mix(series) & partition->slot_mask;
+static u32 slot_find(const u64 *slots, u32 mask, u32 series) {
+    u32 place = (u32)hash_mix(series) & mask;
     for (;;) {
-        u64 slot = partition->slots[place];
+        u64 slot = slots[place];
         if (slot == 0) {
             return 0;
         }
         if ((u32)(slot >> 32) == series + 1) {
             return (u32)slot;
         }
-        place = (place + 1) & partition->slot_mask;
+        place = (place + 1) & mask;
     }
+}
+
+u32 partition_find(const struct partition *partition, u32 series) {
+    u32 row = slot_find(partition->slots, partition->slot_mask, series);
+    if (row == 0 && unlikely(partition->old_slots != NULL)) {
+        row = slot_find(partition->old_slots, partition->old_mask, series);
+    }
+    return row;
 }
 
 static void slot_put(struct partition *partition, u32 series, u32 row) {
@@ -100,6 +109,29 @@ static void slot_put(struct partition *partition, u32 series, u32 row) {
     partition->slots[place] = (u64)(series + 1) << 32 | row;
 }
 
+static void slots_give(struct agg *agg, u64 *slots, u32 mask) {
+    heap_give(&agg->heap, slots, ((usize)mask + 1) * sizeof *slots);
+}
+
+/* Puts some of the old slots into the new ones; they also stay where they were, until the end. */
+static void slots_move(struct agg *agg, struct partition *partition, u32 count) {
+    if (likely(partition->old_slots == NULL)) {
+        return;
+    }
+    for (; count > 0 && partition->old_next <= partition->old_mask; count--) {
+        u64 slot = partition->old_slots[partition->old_next++];
+        if (slot != 0) {
+            slot_put(partition, (u32)(slot >> 32) - 1, (u32)slot);
+        }
+    }
+    if (partition->old_next > partition->old_mask) {
+        slots_give(agg, partition->old_slots, partition->old_mask);
+        partition->old_slots = NULL;
+    }
+}
+
+/* Makes room for so many rows. Where it has to grow, each row that is added from then on moves some
+ * of the old slots, so that they are all moved long before it has to grow again. */
 static bool slots_grow(struct agg *agg, struct partition *partition, u32 row_count) {
     u32 old_places = partition->slot_mask + 1;
     u32 places = old_places;
@@ -109,25 +141,22 @@ static bool slots_grow(struct agg *agg, struct partition *partition, u32 row_cou
     if (places == old_places) {
         return true;
     }
-    u64 *old = partition->slots;
+    slots_move(agg, partition, UINT32_MAX);
     u64 *slots = heap_take(&agg->heap, (usize)places * sizeof(u64));
     if (slots == NULL) {
         return false;
     }
+    partition->old_slots = partition->slots;
+    partition->old_mask = partition->slot_mask;
+    partition->old_next = 0;
     partition->slots = slots;
     partition->slot_mask = places - 1;
-    for (u32 place = 0; place < old_places; place++) {
-        if (old[place] != 0) {
-            slot_put(partition, (u32)(old[place] >> 32) - 1, (u32)old[place]);
-        }
-    }
-    heap_give(&agg->heap, old, (usize)old_places * sizeof(u64));
     return true;
 }
 
 static u32 chunk_take(struct width_rows *width) {
     if (width->free_chunks.count > 0) {
-        return width->free_chunks.at[--width->free_chunks.count];
+        return list_at(&width->free_chunks, --width->free_chunks.count);
     }
     check(array_reserve(&width->rows, PARTITION_CHUNK));
     u32 chunk = width->rows.count / PARTITION_CHUNK;
@@ -147,6 +176,7 @@ u32 partition_row(struct agg *agg, enum width kind, u32 bucket, u32 series) {
         check(list_push(&partition->chunks, &agg->heap, chunk_take(width)));
     }
     check(slots_grow(agg, partition, place + 1));
+    slots_move(agg, partition, MOVED_A_ROW);
     u32 row = partition_row_at(partition, place);
     struct row *record = array_edit(&width->rows, row);
     *record = (struct row){.series = series, .stamp = (u16)bucket};
@@ -176,10 +206,13 @@ void width_drop_before(struct agg *agg, enum width kind, u32 bucket) {
     for (u32 i = 0; i < count; i++) {
         struct partition *partition = width->list[i];
         for (u32 chunk = 0; chunk < partition->chunks.count; chunk++) {
-            chunk_free(agg, width, partition->chunks.at[chunk]);
+            chunk_free(agg, width, list_at(&partition->chunks, chunk));
         }
-        heap_give(&agg->heap, partition->chunks.at, partition->chunks.capacity * sizeof(u32));
-        heap_give(&agg->heap, partition->slots, (usize)(partition->slot_mask + 1) * sizeof(u64));
+        list_free(&partition->chunks, &agg->heap);
+        slots_give(agg, partition->slots, partition->slot_mask);
+        if (partition->old_slots != NULL) {
+            slots_give(agg, partition->old_slots, partition->old_mask);
+        }
         heap_give(&agg->heap, partition, sizeof *partition);
     }
     memmove(width->list, width->list + count, (width->count - count) * sizeof *width->list);
@@ -211,6 +244,7 @@ static bool partition_rebuild(struct agg *agg, struct width_rows *width,
     if (!slots_grow(agg, partition, partition->row_count)) {
         return false;
     }
+    slots_move(agg, partition, UINT32_MAX);
     for (u32 place = 0; place < partition->row_count; place++) {
         u32 row = partition_row_at(partition, place);
         u32 chunk = row / PARTITION_CHUNK;

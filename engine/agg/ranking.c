@@ -153,7 +153,7 @@ static bool ranking_extend(struct agg *agg, struct ranking *ranking) {
                 ranking->greatest[place / RANKING_GROUP] = RANKING_NONE;
             }
             ranking->keys[place] = RANKING_NONE;
-            key_set(ranking, place, entity_key(agg, &ranking->key, list->at[place]));
+            key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
         }
         if (ranking->count < list->count) {
             agg_read_unlock(agg);

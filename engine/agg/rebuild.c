@@ -31,9 +31,6 @@ static enum err rebuild_values(struct agg *agg, u32 dim) {
     bool agents = dim == STORE_DIMS;
     struct array *values = agents ? &agg->agents : &agg->values[dim];
     struct table *table = agents ? &agg->agent_table : &agg->value_table[dim];
-    if (!table_reserve(table, &agg->heap, values->count)) {
-        return ERR_NO_MEMORY;
-    }
     for (u32 id = 0; id < values->count; id++) {
         struct value *value = array_at(values, id);
         if (value->account >= ACCOUNTS_MAX || !text_holds(agg, value->text, value->text_bytes) ||
@@ -43,7 +40,11 @@ static enum err rebuild_values(struct agg *agg, u32 dim) {
         value->series_head = 0;
         value->series_count = 0;
         struct slice text = agg_text_at(agg, value->text, value->text_bytes);
-        table_put(table, agg_value_hash(agg, value->account, text), id);
+        u64 hash = agg_value_hash(agg, value->account, text);
+        if (!table_reserve(table, &agg->heap, hash)) {
+            return ERR_NO_MEMORY;
+        }
+        table_put(table, hash, id);
         if (agents && (!agg_account_make(agg, value->account) ||
                        !list_push(&account_at(agg, value->account)->agents, &agg->heap, id))) {
             return ERR_NO_MEMORY;
@@ -85,10 +86,11 @@ static enum err rebuild_entities(struct agg *agg) {
             }
         }
         if (entity->kind == KIND_MODEL) {
-            if (!table_reserve(&agg->pair_table, &agg->heap, 1)) {
+            u64 hash = hash_mix((u64)entity->key[0] << 32 | entity->key[1]);
+            if (!table_reserve(&agg->pair_table, &agg->heap, hash)) {
                 return ERR_NO_MEMORY;
             }
-            table_put(&agg->pair_table, hash_mix((u64)entity->key[0] << 32 | entity->key[1]), id);
+            table_put(&agg->pair_table, hash, id);
         } else if (entity->key[0] == DIM_NONE) {
             account->none[entity->kind] = id;
         }
@@ -130,8 +132,7 @@ static enum err rebuild_series(struct agg *agg) {
     if (agg->hashes.count != count || agg->series.count != count) {
         return ERR_CORRUPT;
     }
-    if (!array_reserve(&agg->links, count) ||
-        !table_reserve(&agg->series_table, &agg->heap, count)) {
+    if (!array_reserve(&agg->links, count)) {
         return ERR_NO_MEMORY;
     }
     agg->links.count = count;
@@ -140,6 +141,9 @@ static enum err rebuild_series(struct agg *agg) {
             return ERR_CORRUPT;
         }
         const struct hash128 *hash = array_at(&agg->hashes, id);
+        if (!table_reserve(&agg->series_table, &agg->heap, hash->low)) {
+            return ERR_NO_MEMORY;
+        }
         table_put(&agg->series_table, hash->low, id);
         if (!agg_account_make(agg, dims_of(agg, id)[DIM_ACCOUNT]) || !agg_series_link(agg, id)) {
             return ERR_NO_MEMORY;
@@ -176,9 +180,6 @@ bool agg_directory_restore(struct agg *agg, const u32 *words, u64 count) {
 }
 
 static enum err rebuild_traces(struct agg *agg) {
-    if (!table_reserve(&agg->trace_table, &agg->heap, agg->traces.count)) {
-        return ERR_NO_MEMORY;
-    }
     for (u32 id = 0; id < agg->traces.count; id++) {
         const struct trace *trace = array_at(&agg->traces, id);
         bool good = trace->account < ACCOUNTS_MAX && trace->text_bytes <= EVENT_TRACE_MAX &&
@@ -190,6 +191,9 @@ static enum err rebuild_traces(struct agg *agg) {
         }
         if (!good) {
             return ERR_CORRUPT;
+        }
+        if (!table_reserve(&agg->trace_table, &agg->heap, trace->hash.low)) {
+            return ERR_NO_MEMORY;
         }
         table_put(&agg->trace_table, trace->hash.low, id);
         if (!agg_trace_list(agg, id)) {

@@ -28,7 +28,8 @@ struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes) {
     return (struct slice){array_at(&agg->texts, text), bytes};
 }
 
-u32 agg_text_keep(struct agg *agg, struct slice text) {
+/* A copy of the text that never moves; UINT32_MAX: no memory. */
+static u32 text_keep(struct agg *agg, struct slice text) {
     u32 units = (u32)((text.bytes + TEXT_UNIT_BYTES - 1) / TEXT_UNIT_BYTES);
     u32 chunk_units = (u32)1 << agg->texts.shift;
     u32 left = chunk_units - agg->texts.count % chunk_units;
@@ -42,6 +43,24 @@ u32 agg_text_keep(struct agg *agg, struct slice text) {
         memcpy(array_at(&agg->texts, at), text.data, text.bytes);
     }
     return at;
+}
+
+u32 agg_text_keep_final(struct agg *agg, struct slice text) {
+    u32 units = (u32)((text.bytes + TEXT_UNIT_BYTES - 1) / TEXT_UNIT_BYTES);
+    u32 chunk_units = (u32)1 << agg->texts.shift;
+    u32 left = chunk_units - agg->spare_texts % chunk_units;
+    u32 at = agg->spare_texts + (units > left ? left : 0);
+    if (units == 0 || at + units > agg->spare_texts_end) {
+        return text_keep(agg, text);
+    }
+    agg->spare_texts = at + units;
+    memcpy(array_at(&agg->texts, at), text.data, text.bytes);
+    return at;
+}
+
+bool agg_text_fits(const struct agg *agg) {
+    u64 units = (u64)agg->texts.count + ((u64)2 << agg->texts.shift);
+    return units < (u64)agg->texts.chunk_max << agg->texts.shift;
 }
 
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text) {
@@ -75,10 +94,11 @@ static enum err value_make(struct agg *agg, u32 account, u32 dim, struct slice t
     if (values->count >= DIM_VALUES_MAX) {
         return ERR_LIMIT;
     }
-    if (!array_reserve(values, 1) || !table_reserve(&agg->value_table[dim], &agg->heap, 1)) {
+    u64 hash = agg_value_hash(agg, account, text);
+    if (!array_reserve(values, 1) || !table_reserve(&agg->value_table[dim], &agg->heap, hash)) {
         return ERR_NO_MEMORY;
     }
-    u32 kept = agg_text_keep(agg, text);
+    u32 kept = text_keep(agg, text);
     if (kept == UINT32_MAX) {
         return ERR_NO_MEMORY;
     }
@@ -88,7 +108,7 @@ static enum err value_make(struct agg *agg, u32 account, u32 dim, struct slice t
     *value = (struct value){.text = kept, .account = account, .text_bytes = (u16)text.bytes};
     value->is_revenue = dim == DIM_EVENT_NAME && text.bytes == revenue.bytes &&
                         memcmp(text.data, revenue.data, revenue.bytes) == 0;
-    table_put(&agg->value_table[dim], agg_value_hash(agg, account, text), id);
+    table_put(&agg->value_table[dim], hash, id);
     *out = id;
     return ERR_OK;
 }
@@ -194,30 +214,45 @@ static bool pending_reserve(struct agg *agg) {
         return false;
     }
     agg->pending = pending;
-    u32 *counts = realloc(agg->pending_values, (usize)capacity * VALUE_DIMS * sizeof *counts);
-    if (counts == NULL) {
+    struct pending_mark *marks = realloc(agg->pending_marks, capacity * sizeof *marks);
+    if (marks == NULL) {
         return false;
     }
-    agg->pending_values = counts;
+    agg->pending_marks = marks;
     agg->pending_capacity = capacity;
     return true;
 }
 
-static bool series_reserve(struct agg *agg) {
+static bool series_reserve(struct agg *agg, u64 hash) {
     usize bytes = RESERVED_BYTES_MIN + (agg->pending_count + 1) * SERIES_BYTES_RESERVED +
                   agg->reserved_events * EVENT_BYTES_RESERVED;
     return pending_reserve(agg) && array_reserve(&agg->dims, 1) && array_reserve(&agg->hashes, 1) &&
            array_reserve(&agg->series, 1) && array_reserve(&agg->links, 1) &&
-           table_reserve(&agg->series_table, &agg->heap, 1) && heap_reserve(&agg->heap, bytes);
+           table_reserve(&agg->series_table, &agg->heap, hash) && heap_reserve(&agg->heap, bytes);
 }
 
-/* Values made for a series that could not be finished are taken back by the caller: they are the
- * newest ones, marked by the counts before. */
-static void values_unmake(struct agg *agg, const u32 *counts) {
+static void mark_now(const struct agg *agg, struct pending_mark *mark) {
     for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
-        while (agg->values[dim].count > counts[dim]) {
+        mark->values[dim] = agg->values[dim].count;
+    }
+    mark->texts_before = agg->texts.count;
+}
+
+/* Takes back the values made since the mark, which are the newest ones, and their texts. Traces
+ * may have come behind those meanwhile; then texts of other traces will take their place. */
+static void values_unmake(struct agg *agg, const struct pending_mark *mark) {
+    for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
+        while (agg->values[dim].count > mark->values[dim]) {
             value_unmake(agg, dim);
         }
+    }
+    if (agg->texts.count == mark->texts_after) {
+        agg->texts.count = mark->texts_before;
+    } else if (mark->texts_after == agg->spare_texts) { /* before the one just taken back */
+        agg->spare_texts = mark->texts_before;
+    } else if (mark->texts_after > mark->texts_before) {
+        agg->spare_texts = mark->texts_before;
+        agg->spare_texts_end = mark->texts_after;
     }
 }
 
@@ -225,14 +260,12 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
     if (agg->dims.count >= SERIES_MAX) {
         return ERR_LIMIT;
     }
-    if (!series_reserve(agg) || !agg_account_make(agg, key->account)) {
+    if (!series_reserve(agg, key->hash.low) || !agg_account_make(agg, key->account)) {
         return ERR_NO_MEMORY;
     }
-    u32 counts[VALUE_DIMS];
+    struct pending_mark mark;
     u32 values[STORE_DIMS];
-    for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
-        counts[dim] = agg->values[dim].count;
-    }
+    mark_now(agg, &mark);
     for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
         values[dim] = DIM_NONE;
         if (key->text[dim].bytes == 0) {
@@ -242,7 +275,8 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
         if (values[dim] == DIM_NONE) {
             enum err err = value_make(agg, key->account, dim, key->text[dim], &values[dim]);
             if (err != ERR_OK) {
-                values_unmake(agg, counts);
+                mark.texts_after = agg->texts.count;
+                values_unmake(agg, &mark);
                 return err;
             }
         }
@@ -255,7 +289,8 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
           array_push(&agg->links) == id);
     *(struct hash128 *)array_at(&agg->hashes, id) = key->hash;
     table_put(&agg->series_table, key->hash.low, id);
-    memcpy(agg->pending_values + (usize)agg->pending_count * VALUE_DIMS, counts, sizeof counts);
+    mark.texts_after = agg->texts.count;
+    agg->pending_marks[agg->pending_count] = mark;
     struct series_def *def = &agg->pending[agg->pending_count++];
     *def = (struct series_def){.series = id, .account = key->account, .source = key->source};
     for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
@@ -275,7 +310,7 @@ static void pending_unmake(struct agg *agg, u32 count) {
         array_pop(&agg->hashes);
         array_pop(&agg->series);
         array_pop(&agg->links);
-        values_unmake(agg, agg->pending_values + (usize)agg->pending_count * VALUE_DIMS);
+        values_unmake(agg, &agg->pending_marks[agg->pending_count]);
     }
 }
 
@@ -325,10 +360,6 @@ static enum err resolve_rows(struct agg *agg, struct event_batch *batch, const u
 enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count) {
     u32 pending_before = agg->pending_count;
     u32 first_new = agg->dims.count;
-    if (agg->traces.count + (u64)agg->reserved_events + count > TRACES_MAX ||
-        agg->agents.count + (u64)agg->reserved_events + count > DIM_VALUES_MAX) {
-        return ERR_LIMIT;
-    }
     usize bytes = RESERVED_BYTES_MIN + (agg->reserved_events + count) * EVENT_BYTES_RESERVED +
                   agg->pending_count * SERIES_BYTES_RESERVED;
     if (!heap_reserve(&agg->heap, bytes)) {
@@ -408,8 +439,9 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
         u32 id = pair_find(agg, account, value, provider);
         if (id == 0) {
             id = entity_make(agg, kind, account, value, provider);
-            check(table_reserve(&agg->pair_table, &agg->heap, 1));
-            table_put(&agg->pair_table, hash_mix((u64)value << 32 | provider), id);
+            u64 hash = hash_mix((u64)value << 32 | provider);
+            check(table_reserve(&agg->pair_table, &agg->heap, hash));
+            table_put(&agg->pair_table, hash, id);
         }
         return id;
     }

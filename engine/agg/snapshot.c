@@ -82,8 +82,9 @@ static bool directory_make(const struct agg *agg, struct snapshot *snapshot) {
             *out++ = partition->bucket;
             *out++ = partition->row_count;
             *out++ = partition->chunks.count;
-            memcpy(out, partition->chunks.at, partition->chunks.count * sizeof(u32));
-            out += partition->chunks.count;
+            for (u32 chunk = 0; chunk < partition->chunks.count; chunk++) {
+                *out++ = list_at(&partition->chunks, chunk);
+            }
         }
     }
     return true;
@@ -116,10 +117,10 @@ enum err agg_snapshot_begin(struct agg *agg) {
     if (snapshot == NULL) {
         return ERR_NO_MEMORY;
     }
+    head_make(agg, &snapshot->head); /* all of this changes in this thread only */
+    bool good = directory_make(agg, snapshot);
     pthread_rwlock_wrlock(&agg->lock);
     agg->snapshot = snapshot;
-    head_make(agg, &snapshot->head);
-    bool good = directory_make(agg, snapshot);
     for (u32 id = 0; id < ARRAYS && good; id++) {
         good = array_snap_begin(agg_array(agg, id));
     }
@@ -135,15 +136,22 @@ void agg_snapshot_end(struct agg *agg) {
     if (agg->snapshot == NULL) {
         return;
     }
+    struct snapshot *snapshot = agg->snapshot;
+    u64 *bits[ARRAYS];
     pthread_rwlock_wrlock(&agg->lock);
     for (u32 id = 0; id < ARRAYS; id++) {
-        array_snap_end(agg_array(agg, id));
+        bits[id] = array_snap_end(agg_array(agg, id));
     }
-    undo_free(&agg->undo);
-    free(agg->snapshot->directory);
-    free(agg->snapshot);
+    struct undo undo = agg->undo;
+    agg->undo = (struct undo){0};
     agg->snapshot = NULL;
     pthread_rwlock_unlock(&agg->lock);
+    undo_free(&undo); /* gigabytes, it may be: nobody waits for that */
+    for (u32 id = 0; id < ARRAYS; id++) {
+        free(bits[id]);
+    }
+    free(snapshot->directory);
+    free(snapshot);
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */

@@ -124,12 +124,19 @@ struct trace {
     u32 pad[3];
 };
 
-/* Growable vector of numbers in heap memory. */
+/* Growable vector of numbers in heap memory. Long ones grow by chunks, so that nothing that takes
+ * long happens while the figures are locked. */
 struct list {
-    u32 *at;
+    u32 **chunks;
     u32 count;
     u32 capacity;
 };
+#define LIST_SHIFT 14
+#define LIST_CHUNK ((u32)1 << LIST_SHIFT)
+
+static inline u32 list_at(const struct list *list, u32 place) {
+    return list->chunks[place >> LIST_SHIFT][place & (LIST_CHUNK - 1)];
+}
 
 struct account {
     u32 series_head;
@@ -144,10 +151,16 @@ struct account {
 };
 #define TRACE_CHUNK 64
 
-/* Open addressing, linear probing; a slot is fingerprint << 32 | index + 1, 0 is empty. */
-struct table {
+/* Open addressing, linear probing; a slot is fingerprint << 32 | index + 1, 0 is empty. The parts,
+ * chosen by the first bits of the fingerprint, grow one by one: see LIST_SHIFT. */
+#define TABLE_PARTS_SHIFT 10
+struct table_part {
     u64 *slots;
     u32 mask;
+    u32 count;
+};
+struct table {
+    struct table_part part[1 << TABLE_PARTS_SHIFT];
     u32 count;
 };
 
@@ -156,9 +169,19 @@ struct partition {
     u32 row_count;
     struct list chunks; /* of PARTITION_CHUNK rows in the width's array */
     u64 *slots;         /* series + 1 << 32 | row */
+    u64 *old_slots;     /* while it grows: what slots has not yet from old_next on; or NULL */
     u32 slot_mask;
+    u32 old_mask;
+    u32 old_next;
 };
 #define PARTITION_CHUNK 64
+
+/* How far values and their texts went before a pending series was made, and the texts after. */
+struct pending_mark {
+    u32 values[VALUE_DIMS];
+    u32 texts_before;
+    u32 texts_after;
+};
 
 struct width_rows {
     struct array rows;
@@ -176,6 +199,8 @@ struct agg {
     u32 minutes_kept;
     u32 advance_rows;
     u32 ranked_min;
+    u32 trace_max;
+    u32 agent_max;
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;
@@ -216,9 +241,15 @@ struct agg {
     u64 layout;       /* changes when partitions are dropped or edges move; under the lock */
     u64 memory_bytes; /* atomic */
     struct series_def *pending;
-    u32 *pending_values; /* VALUE_DIMS counts of values before each pending series was made */
+    struct pending_mark *pending_marks; /* of each */
     u32 pending_count;
     u32 pending_capacity;
+
+    u32 spare_texts; /* units from here to the end are free for texts that are never taken back */
+    u32 spare_texts_end;
+
+    u64 traces_left_out; /* events; atomic, as the next */
+    u64 agents_left_out;
 
     struct snapshot *snapshot;
 
@@ -287,8 +318,10 @@ static inline enum store_dim kind_dim(enum kind kind) {
 
 /* The value's id, or DIM_NONE. Caller holds the lock or is the writer. */
 u32 value_find(const struct agg *agg, u32 account, u32 dim, struct slice text);
-/* A copy of the text that never moves; UINT32_MAX: no memory. */
-u32 agg_text_keep(struct agg *agg, struct slice text);
+/* A copy of a text that will not be taken back, and never moves; UINT32_MAX: no memory. It may fill
+ * what texts taken back have left. */
+u32 agg_text_keep_final(struct agg *agg, struct slice text);
+bool agg_text_fits(const struct agg *agg); /* one more, as far as bounds go */
 struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes);
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
 bool agg_account_make(struct agg *agg, u32 account);
@@ -302,13 +335,14 @@ u32 agg_band_row(struct agg *agg, u32 *slot);
 
 /* --- table.c ---------------------------------------------------------------------------------- */
 
-/* Makes room for `count` more. The hash of a slot's index is asked for when it grows. */
-bool table_reserve(struct table *table, struct heap *heap, u32 count);
+/* Makes room for one more with this hash. */
+bool table_reserve(struct table *table, struct heap *heap, u64 hash);
 void table_put(struct table *table, u64 hash, u32 index);
 void table_remove(struct table *table, u64 hash, u32 index);
 /* Walks the candidates of a hash: *cursor starts at 0; UINT32_MAX at the end. */
 u32 table_next(const struct table *table, u64 hash, u32 *cursor);
 bool list_push(struct list *list, struct heap *heap, u32 number);
+void list_free(struct list *list, struct heap *heap);
 
 /* --- partition.c ------------------------------------------------------------------------------ */
 
@@ -321,7 +355,7 @@ struct partition *width_find(const struct width_rows *width, u32 bucket);
 /* Index of the first partition whose bucket is not below. */
 u32 width_lower_bound(const struct width_rows *width, u32 bucket);
 static inline u32 partition_row_at(const struct partition *partition, u32 place) {
-    return partition->chunks.at[place / PARTITION_CHUNK] * PARTITION_CHUNK +
+    return list_at(&partition->chunks, place / PARTITION_CHUNK) * PARTITION_CHUNK +
            place % PARTITION_CHUNK;
 }
 void width_drop_before(struct agg *agg, enum width width, u32 bucket);

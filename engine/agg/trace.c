@@ -17,15 +17,16 @@
 
 static u32 agent_make(struct agg *agg, u32 account, struct slice text) {
     check(text.bytes <= UINT16_MAX);
-    u32 kept = agg_text_keep(agg, text);
-    check(kept != UINT32_MAX && table_reserve(&agg->agent_table, &agg->heap, 1));
+    u32 kept = agg_text_keep_final(agg, text);
+    u64 hash = agg_value_hash(agg, account, text);
+    check(kept != UINT32_MAX && table_reserve(&agg->agent_table, &agg->heap, hash));
     u32 id = array_add(&agg->agents);
     u32 cell = array_add(&agg->cells);
     *(struct cell *)array_at(&agg->cells, cell) =
         (struct cell){.first = INT64_MAX, .last = INT64_MIN};
     *(struct value *)array_at(&agg->agents, id) = (struct value){
         .text = kept, .account = account, .text_bytes = (u16)text.bytes, .entity = cell};
-    table_put(&agg->agent_table, agg_value_hash(agg, account, text), id);
+    table_put(&agg->agent_table, hash, id);
     check(list_push(&account_at(agg, account)->agents, &agg->heap, id));
     return id;
 }
@@ -35,6 +36,10 @@ void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
     struct slice text = event_text_of(batch, index, TEXT_AGENT);
     u32 account = dims_of(agg, batch->series[index])[DIM_ACCOUNT];
     u32 agent = value_find(agg, account, STORE_DIMS, text);
+    if (agent == DIM_NONE && (agg->agents.count >= agg->agent_max || !agg_text_fits(agg))) {
+        __atomic_add_fetch(&agg->agents_left_out, 1, __ATOMIC_RELAXED);
+        return;
+    }
     if (agent == DIM_NONE) {
         agent = agent_make(agg, account, text);
     }
@@ -96,8 +101,8 @@ static u32 trace_find(const struct agg *agg, struct hash128 hash) {
 static u32 trace_make(struct agg *agg, u32 account, struct slice id, struct hash128 hash,
                       i64 start) {
     check(id.bytes <= EVENT_TRACE_MAX);
-    u32 kept = agg_text_keep(agg, id);
-    check(kept != UINT32_MAX && table_reserve(&agg->trace_table, &agg->heap, 1));
+    u32 kept = agg_text_keep_final(agg, id);
+    check(kept != UINT32_MAX && table_reserve(&agg->trace_table, &agg->heap, hash.low));
     u32 index = array_add(&agg->traces);
     struct trace *trace = array_at(&agg->traces, index);
     *trace = (struct trace){.hash = hash,
@@ -148,6 +153,10 @@ void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, 
     struct hash128 hash = trace_hash(agg, dims[DIM_ACCOUNT], id);
     i64 time = batch->number[NUM_TIME][index];
     u32 found = trace_find(agg, hash);
+    if (found == UINT32_MAX && (agg->traces.count >= agg->trace_max || !agg_text_fits(agg))) {
+        __atomic_add_fetch(&agg->traces_left_out, 1, __ATOMIC_RELAXED);
+        return;
+    }
     if (found == UINT32_MAX) {
         found = trace_make(agg, dims[DIM_ACCOUNT], id, hash, time);
     }

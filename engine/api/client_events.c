@@ -89,7 +89,8 @@ static void on_done(struct ingest *ingest) {
     struct request *request = ingest->context;
     struct http_call *call = request->call;
     if (ingest->err != ERR_OK) {
-        fail(call, ingest->err);
+        fail(call,
+             ingest->err == ERR_LIMIT ? ERR_BUSY : ingest->err); /* of the server, not of it */
     } else if (ingest->duplicates > 0) {
         error_client(call, 409, "conflict", "an event with this key exists", "duplicate_event");
     } else if (ingest->reject_count > 0) {

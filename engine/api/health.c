@@ -123,6 +123,13 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
                     agg_series_count(context->agg));
         metrics_put(out, METRICS_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
                     agg_memory_bytes(context->agg));
+        struct agg_left_out left_out = agg_left_out(context->agg);
+        metrics_put(out, METRICS_COUNTER, "margind_traces_left_out_total",
+                    "Stored events whose new trace is past the bound on traces listed.",
+                    left_out.traces);
+        metrics_put(out, METRICS_COUNTER, "margind_agents_left_out_total",
+                    "Stored events whose new agent is past the bound on agents listed.",
+                    left_out.agents);
     }
     return CALL_DONE;
 }

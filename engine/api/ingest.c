@@ -52,6 +52,8 @@ static void on_done(struct ingest *ingest) {
     struct http_call *call = request->call;
     if (ingest->err == ERR_OK) {
         write_answer(call, ingest);
+    } else if (ingest->err == ERR_LIMIT) { /* of the server, not of the request: never a 400 */
+        error_overloaded(call, "a bound of the server is reached; nothing was stored");
     } else {
         error_of(call, ingest->err);
     }

@@ -44,8 +44,9 @@ static void done(struct ingest *ingest) {
     struct wire_ingest *wire = ingest->context;
     if (ingest->err == ERR_OK) {
         reply(wire->session, wire->type, wire->request, ingest);
-    } else {
-        wire_service_error(wire->session, wire->request, ingest->err);
+    } else { /* a bound of the server is not the request's fault */
+        enum err err = ingest->err == ERR_LIMIT ? ERR_BUSY : ingest->err;
+        wire_service_error(wire->session, wire->request, err);
     }
     ingest_free(ingest);
     wire_session_end(wire->session);

@@ -37,7 +37,7 @@ static bool total_of(const struct plan *plan, struct figures *total) {
     struct query_row row;
     figures_clear(total);
     for (u32 i = 0; i < list->count; i++) {
-        if (walk_entity_row(plan, list->at[i], &row)) {
+        if (walk_entity_row(plan, list_at(list, i), &row)) {
             figures_add(total, &row.figures);
         }
     }
@@ -76,7 +76,7 @@ static enum err offer_best(const struct plan *plan, const struct ranking *rankin
     }
     for (u32 i = 0; err == ERR_OK && i < count; i++) {
         struct query_row row;
-        check(walk_entity_row(plan, list->at[places[i]], &row));
+        check(walk_entity_row(plan, list_at(list, places[i]), &row));
         err = groups_offer(groups, &row);
     }
     free(places);

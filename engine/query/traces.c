@@ -83,7 +83,7 @@ static u32 search_chunk(struct finder *finder, const struct account *account, u3
     u32 end = MIN(first + TRACE_CHUNK, account->traces.count);
     u32 inside = 0;
     for (u32 i = first; i < end; i++) {
-        u32 index = account->traces.at[i];
+        u32 index = list_at(&account->traces, i);
         const struct trace *trace = array_at(&finder->agg->traces, index);
         if (trace->start >= finder->from && trace->start < finder->to) {
             inside++;

@@ -120,7 +120,7 @@ static enum err walk_entities(struct walk *walk) {
         if (i >= list->count) {
             break;
         }
-        err = add_entity(walk, list->at[i]);
+        err = add_entity(walk, list_at(list, i));
         if (err == ERR_OK) {
             err = walk_breathe(walk);
         }
@@ -135,9 +135,10 @@ static enum err walk_agents(struct walk *walk) {
         if (i >= list->count) {
             break;
         }
-        struct query_row row = {.value = {list->at[i]}};
+        struct query_row row = {.value = {list_at(list, i)}};
         figures_clear(&row.figures);
-        add_cell(walk->plan, value_at(walk->agg, STORE_DIMS, list->at[i])->entity, 1, &row.figures);
+        add_cell(walk->plan, value_at(walk->agg, STORE_DIMS, list_at(list, i))->entity, 1,
+                 &row.figures);
         err = groups_offer(walk->groups, &row);
         if (err == ERR_OK) {
             err = walk_breathe(walk);

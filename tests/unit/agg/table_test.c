@@ -34,7 +34,7 @@ Test(table, removal_keeps_chains) {
             table_remove(&table, hash_of(index), index);
             count--;
         } else {
-            cr_assert(table_reserve(&table, &heap, 1));
+            cr_assert(table_reserve(&table, &heap, hash_of(index)));
             table_put(&table, hash_of(index), index);
             count++;
         }

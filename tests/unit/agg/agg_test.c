@@ -1,0 +1,194 @@
+/*
+ * agg_test.c: what the model does not reach: bounds on traces and agents, texts of values that are
+ * taken back, and how the tables of many rows grow.
+ */
+#include "agg/agg.h"
+
+#include "agg/state.h"
+#include "query/query.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW ((i64)1780000000000)
+
+static struct agg *agg;
+static struct event_batch *batch;
+static u32 rows[EVENT_BATCH_MAX];
+
+static void open_with(const struct agg_options *options) {
+    cr_assert_eq(agg_create(options, &agg), ERR_OK);
+    agg_advance(agg, NOW);
+    batch = calloc(1, sizeof *batch);
+    cr_assert_not_null(batch);
+    batch->text_bytes_max = 4 * MIB;
+    batch->text = malloc(batch->text_bytes_max);
+    cr_assert_not_null(batch->text);
+    batch->account = 1;
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        rows[i] = i;
+    }
+}
+
+static void close_all(void) {
+    agg_destroy(agg);
+    free(batch->text);
+    free(batch);
+}
+
+static void clear(void) {
+    batch->count = 0;
+    batch->text_bytes = 0;
+}
+
+static void put_text(enum event_text text, const char *format, u32 number) {
+    u32 row = batch->count - 1;
+    char *at = batch->text + batch->text_bytes;
+    u32 bytes = (u32)snprintf(at, 64, format, number);
+    batch->ref[text][row] = (struct text_ref){batch->text_bytes, bytes};
+    batch->present[row] |= TEXT_BIT(text);
+    batch->text_bytes += bytes;
+}
+
+/* An event of the customer, at a minute of its own. */
+static void put_event(u32 customer) {
+    u32 row = batch->count++;
+    batch->present[row] = NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_USAGE);
+    batch->number[NUM_TIME][row] = NOW;
+    batch->number[NUM_COST][row] = 1;
+    batch->number[NUM_USAGE][row] = 0;
+    batch->series[row] = SERIES_UNRESOLVED;
+    put_text(TEXT_EVENT_NAME, "event", 0);
+    put_text(TEXT_CUSTOMER, "a customer with a name of %u", customer);
+}
+
+static void resolve(void) {
+    cr_assert_eq(agg_resolve(agg, batch, rows, batch->count), ERR_OK);
+}
+
+static void commit(void) {
+    resolve();
+    agg_settle(agg);
+    agg_apply(agg, batch, rows, batch->count);
+}
+
+static u64 events_of_all(void) {
+    struct query query = {.account = 1, .from = INT64_MIN, .to = INT64_MAX, .limit = 1};
+    struct query_result result;
+    const char *why;
+    cr_assert_eq(query_run(agg, NULL, &query, &result, &why), ERR_OK);
+    u64 events = result.total.events;
+    query_result_free(&result);
+    return events;
+}
+
+Test(agg, new_traces_and_agents_past_the_bound_are_only_left_out_of_their_lists) {
+    const struct agg_options options = {.seed = 5, .trace_max = 10, .agent_max = 3};
+    open_with(&options);
+    for (u32 round = 0; round < 3; round++) {
+        clear();
+        for (u32 i = 0; i < 20; i++) {
+            put_event(round);
+            put_text(TEXT_TRACE, "trace %u", i);
+            put_text(TEXT_AGENT, "agent %u", i);
+        }
+        put_event(round);
+        commit();
+    }
+    struct trace_summary traces[20];
+    u32 count;
+    u32 total;
+    cr_assert_eq(query_traces(agg, 1, INT64_MIN, INT64_MAX, 0, 20, traces, &count, &total), ERR_OK);
+    cr_expect_eq(count, 10);
+    cr_expect_eq(traces[0].spans, 3, "known ones go on");
+    cr_expect_eq(agg_left_out(agg).traces, 30);
+    cr_expect_eq(agg_left_out(agg).agents, 51);
+    cr_expect_eq(events_of_all(), 63);
+    close_all();
+}
+
+Test(agg, texts_of_values_taken_back_are_free_again) {
+    const struct agg_options options = {.seed = 5};
+    open_with(&options);
+    clear();
+    put_event(0);
+    commit();
+    u32 before = agg->texts.count;
+    for (u32 round = 0; round < 50; round++) {
+        clear();
+        for (u32 i = 0; i < 100; i++) {
+            put_event(1 + round * 100 + i);
+        }
+        resolve();
+        agg_undo(agg);
+    }
+    cr_expect_eq(agg->texts.count, before);
+    struct event_batch *refused = batch;
+    agg_destroy(agg);
+    open_with(&options); /* and where traces of the group before come behind them */
+    struct event_batch *before_it = batch;
+    for (u32 round = 0; round < 200; round++) {
+        batch = before_it;
+        clear();
+        put_event(0);
+        put_text(TEXT_TRACE, "the trace with a number of %u", round);
+        resolve();
+        agg_settle(agg);
+        batch = refused;
+        for (u32 i = 0; i < batch->count; i++) {
+            batch->series[i] = SERIES_UNRESOLVED;
+        }
+        resolve();
+        agg_apply(agg, before_it, rows, before_it->count);
+        agg_undo(agg);
+    }
+    cr_expect_lt(agg->texts.count, 16 + 3 * 100 + 3 * 200, "%u units", agg->texts.count);
+    struct trace_summary traces[200];
+    u32 count;
+    u32 total;
+    cr_assert_eq(query_traces(agg, 1, INT64_MIN, INT64_MAX, 0, 200, traces, &count, &total),
+                 ERR_OK);
+    cr_expect_eq(count, 200);
+    for (u32 i = 0; i < count; i++) {
+        cr_expect(memcmp(traces[i].id, "the trace with a number of ", 27) == 0);
+    }
+    batch = before_it;
+    close_all();
+    free(refused->text);
+    free(refused);
+}
+
+/* No event of many may make a table double at once. */
+Test(agg, tables_grow_piece_by_piece) {
+    const struct agg_options options = {.seed = 5};
+    open_with(&options);
+    u32 largest = 0;
+    for (u32 round = 0; round < 50; round++) {
+        clear();
+        for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+            put_event(round * EVENT_BATCH_MAX + i);
+            put_text(TEXT_TRACE, "%u", round * EVENT_BATCH_MAX + i);
+        }
+        commit();
+    }
+    for (u32 i = 0; i < ARRAY_COUNT(agg->trace_table.part); i++) {
+        largest = MAX(largest, agg->trace_table.part[i].mask + 1);
+    }
+    cr_expect_leq(largest, 512, "of 204800 entries in 1024 parts");
+    const struct width_rows *hours = &agg->width[WIDTH_HOUR];
+    cr_assert_eq(hours->count, 1);
+    cr_expect_eq(hours->list[0]->row_count, 50 * EVENT_BATCH_MAX);
+    cr_expect_not_null(hours->list[0]->old_slots, "in the middle of growing");
+    for (u32 series = 0; series < agg_series_count(agg); series++) {
+        u32 row = partition_find(hours->list[0], series);
+        cr_assert(row != 0 && row_at(&hours->rows, row)->series == series);
+    }
+    const struct account *account = account_at(agg, 1);
+    cr_assert_eq(account->traces.count, 50 * EVENT_BATCH_MAX);
+    for (u32 i = 0; i < account->traces.count; i++) {
+        cr_assert_eq(list_at(&account->traces, i), i);
+    }
+    close_all();
+}
