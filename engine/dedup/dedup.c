@@ -2,7 +2,7 @@
  * dedup.c: claims, their taking back, and snapshots, over two sets of set.h. Nearly always there is
  * one, `main`. While a snapshot is copied, main is frozen: the copying thread reads it without any
  * lock, new claims go to `delta`, and a key is known if either has it. After the snapshot, settling
- * moves delta back into main, some partitions at a time. Nothing is copied twice and no claim waits
+ * moves delta back into main, a little at a time. Nothing is copied twice and no claim waits
  * for a page.
  */
 #include "dedup/dedup.h"
@@ -16,7 +16,7 @@
 
 #define GROUP 32 /* claims whose cache lines are asked for together */
 #define UNDO_FIRST COMMIT_GROUP_EVENTS_MAX
-#define MERGE_ENTRIES 8192 /* moved from delta to main in one settle, about */
+#define MERGE_LOOKS 16384 /* places of delta looked at in one call: less than a millisecond */
 
 struct claim { /* a hash as the set keeps it */
     u64 high;
@@ -28,7 +28,8 @@ struct dedup {
     struct set delta;
     u64 delta_count; /* entries in delta */
     u32 merge_part;  /* where moving delta goes on */
-    bool grown;      /* a partition grew in this call: buckets looked up before it are others */
+    usize merge_entry;
+    bool grown; /* a partition grew in this call: buckets looked up before it are others */
 
     struct claim *undo; /* claims since the last settle */
     u32 undo_count;
@@ -277,46 +278,45 @@ void dedup_undo(struct dedup *dedup) {
 
 /* --- delta back into main -------------------------------------------------------------------- */
 
-/* Moves one partition. Without memory it stays where it is, which is slower but right. */
-static enum err merge_part(struct dedup *dedup, u32 index) {
-    struct set_part *from = &dedup->delta.part[index];
-    struct set_part *to = &dedup->main.part[index];
-    enum err err = set_part_reserve(&dedup->main, to, (u64)to->count + from->count);
-    if (err != ERR_OK) {
-        return err;
-    }
-    const struct set_entry *end = from->entries + (usize)from->last * BUCKET_ENTRIES;
-    for (const struct set_entry *entry = from->entries; entry < end; entry++) {
-        if (entry->high == 0) {
-            continue;
-        }
-        bool found;
-        struct set_entry *at = set_seek(to, entry->high, entry->low, &found);
-        if (found) {
-            continue; /* moved by an attempt that ran out of memory */
-        }
-        if (!set_has_room(to, at)) {
+/* Moves entries of one partition, looking at `*looks` places at most. Those that are moved stay in
+ * delta too, until all are: nothing is added to delta or taken out meanwhile. Without memory the
+ * rest stays where it is, which is slower but right. */
+static enum err merge_part(struct dedup *dedup, u64 *looks) {
+    struct set_part *from = &dedup->delta.part[dedup->merge_part];
+    struct set_part *to = &dedup->main.part[dedup->merge_part];
+    usize end = (usize)from->last * BUCKET_ENTRIES;
+    enum err err = dedup->merge_entry > 0
+                       ? ERR_OK
+                       : set_part_reserve(&dedup->main, to, (u64)to->count + from->count);
+    for (; dedup->merge_entry<end && * looks> 0 && err == ERR_OK; --*looks) {
+        const struct set_entry *entry = &from->entries[dedup->merge_entry];
+        bool found = true;
+        struct set_entry *at =
+            entry->high == 0 ? NULL : set_seek(to, entry->high, entry->low, &found);
+        if (!found && !set_has_room(to, at)) {
             err = grow(dedup, &dedup->main, (struct claim){entry->high, entry->low}, &at);
         }
-        if (err != ERR_OK) {
-            return err;
+        if (!found && err == ERR_OK) {
+            *at = *entry;
+            to->count++;
         }
-        *at = *entry;
-        to->count++;
+        dedup->merge_entry += err == ERR_OK;
     }
-    dedup->delta_count -= from->count;
-    set_part_clear(&dedup->delta, from);
-    return ERR_OK;
+    if (err == ERR_OK && dedup->merge_entry >= end) {
+        dedup->delta_count -= from->count;
+        set_part_clear(&dedup->delta, from);
+        dedup->merge_part = (dedup->merge_part + 1) % SET_PARTS;
+        dedup->merge_entry = 0;
+    }
+    return err;
 }
 
-/* Moves partitions until about `entries_max` are moved, or all. */
-static enum err merge(struct dedup *dedup, u64 entries_max) {
+/* Moves some more of delta into main. */
+static enum err merge(struct dedup *dedup) {
     enum err err = ERR_OK;
-    u64 moved = 0;
-    while (dedup->delta_count > 0 && moved < entries_max && err == ERR_OK) {
-        moved += dedup->delta.part[dedup->merge_part].count;
-        err = merge_part(dedup, dedup->merge_part);
-        dedup->merge_part = (dedup->merge_part + 1) % SET_PARTS;
+    u64 looks = MERGE_LOOKS;
+    while (dedup->delta_count > 0 && looks > 0 && err == ERR_OK) {
+        err = merge_part(dedup, &looks);
     }
     publish_bytes(dedup);
     return err;
@@ -326,7 +326,7 @@ void dedup_settle(struct dedup *dedup) {
     dedup->undo_count = 0;
     bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
     if (dedup->delta_count > 0 && !frozen) {
-        merge(dedup, MERGE_ENTRIES);
+        merge(dedup);
     }
 }
 
@@ -349,9 +349,9 @@ static struct set_entry header_of(u32 part, u32 count) {
 
 enum err dedup_snapshot_begin(struct dedup *dedup) {
     check(dedup->undo_count == 0 && !atomic_load(&dedup->frozen));
-    enum err err = merge(dedup, UINT64_MAX);
-    if (err != ERR_OK) {
-        return err;
+    enum err err = merge(dedup);
+    if (err != ERR_OK || dedup->delta_count > 0) {
+        return err == ERR_OK ? ERR_BUSY : err;
     }
     dedup->copy_part = 0;
     dedup->copy_entry = 0;

@@ -38,10 +38,11 @@ u64 dedup_count(const struct dedup *dedup);
 u64 dedup_memory_bytes(const struct dedup *dedup);
 
 /* Snapshot while claims go on. begin(), on the writer thread or while it rests, fixes the content
- * as of now (nothing unsettled); ERR_NO_MEMORY: not now. copy() gives the next piece in `out` (at
- * most out_bytes, a multiple of 16) until 0; the writer thread calls claim/settle in between, from
- * another thread. A piece is an array of opaque 16-byte entries; restore() takes pieces in any
- * order, fastest in theirs. end() also ends an unfinished one. */
+ * as of now (nothing unsettled); ERR_NO_MEMORY: not now; ERR_BUSY: keys of the last snapshot's
+ * time are still to be moved, of which each begin() and settle() does a bounded part. copy() gives
+ * the next piece in `out` (at most out_bytes, a multiple of 16) until 0; the writer thread calls
+ * claim/settle in between, from another thread. A piece is an array of opaque 16-byte entries;
+ * restore() takes pieces in any order, fastest in theirs. end() also ends an unfinished one. */
 enum err dedup_snapshot_begin(struct dedup *dedup);
 usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes);
 void dedup_snapshot_end(struct dedup *dedup);

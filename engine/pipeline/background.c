@@ -122,7 +122,10 @@ enum err background_snapshot_final(struct pipeline *pipeline) {
     if (next_id == pipeline->snapshot_last_id || atomic_load(&pipeline->failed)) {
         return ERR_OK;
     }
-    enum err err = dedup_snapshot_begin(pipeline->dedup);
+    enum err err;
+    do {
+        err = dedup_snapshot_begin(pipeline->dedup);
+    } while (err == ERR_BUSY);
     if (err != ERR_OK) {
         return err;
     }

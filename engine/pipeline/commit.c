@@ -35,14 +35,19 @@ static bool snapshot_wanted(struct pipeline *pipeline) {
     return wanted;
 }
 
-/* Nothing is under way, so the state belongs to one log position. */
+/* Nothing is under way, so the state belongs to one log position. It may take some calls: see
+ * dedup_snapshot_begin(). */
 static void fix_snapshot(struct pipeline *pipeline) {
     if (pipeline->snapshot != SNAPSHOT_WANTED) {
         return;
     }
+    enum err err = dedup_snapshot_begin(pipeline->dedup);
+    if (err == ERR_BUSY) {
+        return;
+    }
     pipeline->snapshot = SNAPSHOT_IDLE;
     pipeline->snapshot_id = store_next_id(pipeline->options.store);
-    if (dedup_snapshot_begin(pipeline->dedup) == ERR_OK) {
+    if (err == ERR_OK) {
         if (agg_snapshot_begin(pipeline->agg) == ERR_OK) {
             pipeline->snapshot = SNAPSHOT_FIXED;
         } else {
@@ -55,7 +60,8 @@ static void fix_snapshot(struct pipeline *pipeline) {
 /* Nothing is under way: a snapshot may begin, and work is waited for. */
 static void wait_for_work(struct pipeline *pipeline) {
     fix_snapshot(pipeline);
-    if (pipeline->waiting.head == NULL && !pipeline->stopping) {
+    if (pipeline->waiting.head == NULL && !pipeline->stopping &&
+        pipeline->snapshot != SNAPSHOT_WANTED) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += IDLE_SECONDS;

@@ -117,7 +117,11 @@ static void end_claims(struct model *model, bool keep) {
 }
 
 static int begin_snapshot(struct model *model) {
-    if (dedup_snapshot_begin(model->dedup) != ERR_OK) {
+    enum err err = dedup_snapshot_begin(model->dedup);
+    if (err == ERR_BUSY) { /* claims go on meanwhile */
+        return 0;
+    }
+    if (err != ERR_OK) {
         return fail("a snapshot did not begin", 0);
     }
     memcpy(model->fixed_state, model->state, sizeof model->state);

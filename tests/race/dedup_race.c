@@ -45,8 +45,11 @@ static void *write_keys(void *argument) {
         }
         if (phase == PHASE_WANTED) {
             race->fixed = race->settled;
-            check(dedup_snapshot_begin(race->dedup) == ERR_OK);
-            atomic_store(&race->phase, PHASE_FIXED);
+            enum err err = dedup_snapshot_begin(race->dedup);
+            check(err == ERR_OK || err == ERR_BUSY);
+            if (err == ERR_OK) {
+                atomic_store(&race->phase, PHASE_FIXED);
+            }
         }
         fill(batch, race->settled);
         check(dedup_claim(race->dedup, batch, 0, BATCH, verdict) == ERR_OK);

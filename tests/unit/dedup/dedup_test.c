@@ -158,3 +158,34 @@ Test(dedup, memory_per_key) {
     }
     cr_assert(most < 32, "%.1f bytes a key", most);
 }
+
+/* What came in during a snapshot moves back in bounded parts; meanwhile every key is known. */
+Test(dedup, the_next_snapshot_waits_for_the_keys_of_the_last) {
+    const u32 batches = 20;
+    cr_assert_eq(dedup_snapshot_begin(dedup), ERR_OK);
+    for (u32 i = 0; i < batches; i++) {
+        fill((u64)i * EVENT_BATCH_MAX, EVENT_BATCH_MAX);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, batch->count, verdict), ERR_OK);
+        dedup_settle(dedup);
+    }
+    dedup_snapshot_end(dedup);
+    u32 waits = 0;
+    while (dedup_snapshot_begin(dedup) == ERR_BUSY) {
+        fill((u64)(waits % batches) * EVENT_BATCH_MAX, EVENT_BATCH_MAX);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, batch->count, verdict), ERR_OK);
+        cr_assert_eq(count_of(DEDUP_DUPLICATE), EVENT_BATCH_MAX);
+        waits++;
+    }
+    cr_expect_geq(waits, batches * EVENT_BATCH_MAX / 16384, "%u waits", waits);
+    cr_expect_eq(dedup_count(dedup), batches * EVENT_BATCH_MAX);
+    static struct { u64 words[2]; } piece[4096];
+    u64 copied = 0;
+    usize bytes;
+    while ((bytes = dedup_snapshot_copy(dedup, piece, sizeof piece)) > 0) {
+        for (usize i = 0; i < bytes / sizeof piece[0]; i++) {
+            copied += piece[i].words[0] != 0;
+        }
+    }
+    dedup_snapshot_end(dedup);
+    cr_expect_eq(copied, batches * EVENT_BATCH_MAX);
+}
