@@ -110,10 +110,10 @@
 
 #define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
 #define PAGE_EVENTS_MAX 200
-#define PAGE_DEPTH_MAX 1000000 /* offset + limit of an event list */
-#define TRACE_SPANS_MAX 10000  /* spans one trace answer may hold */
-#define DIRECT_SERIES_MAX 4096 /* more series: aggregates leave the front thread */
-#define KEY_CACHE_SLOTS 64     /* identities a front thread remembers */
+#define PAGE_DEPTH_MAX 1000000  /* offset + limit of an event list */
+#define TRACE_SPANS_MAX 10000   /* spans one trace answer may hold */
+#define DIRECT_RECORDS_MAX 4096 /* more to look at: queries leave the front thread */
+#define KEY_CACHE_SLOTS 64      /* identities a front thread remembers */
 
 _Static_assert(INGEST_EVENTS_MAX <= EVENT_BATCH_MAX, "a request fits a batch");
 _Static_assert(WIRE_EVENTS_MAX <= EVENT_BATCH_MAX, "a native batch fits a batch");

@@ -254,6 +254,23 @@ enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ran
     return good ? ERR_BUSY : ERR_NO_MEMORY;
 }
 
+bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {
+    struct rankings *rankings = agg->rankings;
+    if (pthread_mutex_trylock(&rankings->mutex) != 0) {
+        return false;
+    }
+    bool ready = false;
+    for (u32 i = 0; i < RANKINGS_MAX; i++) {
+        const struct ranking *ranking = &rankings->slot[i];
+        if (ranking->used != 0 && memcmp(&ranking->key, key, sizeof *key) == 0) {
+            bool moved = ranking->layout != agg->layout && key->band_mask != (1u << BANDS) - 1;
+            ready = !moved && agg->changed_count - ranking->changed_seen <= catch_up_max(ranking);
+        }
+    }
+    pthread_mutex_unlock(&rankings->mutex);
+    return ready;
+}
+
 void ranking_give(struct agg *agg) {
     agg_read_unlock(agg);
     pthread_mutex_unlock(&agg->rankings->mutex);

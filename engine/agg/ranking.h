@@ -51,6 +51,9 @@ struct ranking {
  * ranking_give(). ERR_NO_MEMORY: nothing is held. Any thread. */
 enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ranking **out);
 void ranking_give(struct agg *agg);
+/* Would the ranking be taken without looking at everybody, and at once? Caller holds the read lock.
+ */
+bool ranking_is_ready(struct agg *agg, const struct ranking_key *key);
 
 /* The places of at least the best `k` (with all that tie with the last), in no order; at most
  * *count of them fit `places`. False: more tie than fit. */

@@ -206,8 +206,7 @@ static enum call_outcome handle(struct http_call *call, const struct by *by) {
     if (by == &by_agent && (query.from != INT64_MIN || query.to != INT64_MAX)) {
         return slow_reply(call, identity.account, answer_agents);
     }
-    if (agg_series_count(context->agg) > DIRECT_SERIES_MAX ||
-        query_needs_log(context->agg, &query)) {
+    if (!query_is_short(context->agg, &query)) {
         return slow_reply(call, identity.account, answer);
     }
     answer(call, identity.account);

@@ -48,26 +48,20 @@ static void write_trace(struct json_writer *json, const struct agg *agg,
     json_object_end(json);
 }
 
-enum call_outcome traces_handle_list(struct http_call *call) {
-    struct identity identity;
-    if (!auth_require(call, &identity)) {
-        return CALL_DONE;
-    }
+static void answer_list(struct http_call *call, u32 account) {
     struct context *context = call->context;
     struct page page = params_page(call, TRACES_LIMIT, TRACES_LIMIT_MAX);
     struct window window;
-    const char *why = params_window(call, WINDOW_ALL, &window);
-    if (why != NULL) {
-        return error_invalid(call, why);
-    }
+    check(params_window(call, WINDOW_ALL, &window) == NULL);
     struct trace_summary *traces = calloc(page.limit, sizeof *traces);
     if (traces == NULL) {
-        return error_of(call, ERR_NO_MEMORY);
+        error_of(call, ERR_NO_MEMORY);
+        return;
     }
     u32 count = 0;
     u32 total = 0;
     enum err err =
-        query_traces(context->agg, identity.account, window.from, window.to,
+        query_traces(context->agg, account, window.from, window.to,
                      (u32)MIN(page.offset, (u64)UINT32_MAX), page.limit, traces, &count, &total);
     if (err != ERR_OK) {
         error_of(call, err);
@@ -83,6 +77,23 @@ enum call_outcome traces_handle_list(struct http_call *call) {
         json_object_end(&json);
     }
     free(traces);
+}
+
+enum call_outcome traces_handle_list(struct http_call *call) {
+    struct identity identity;
+    if (!auth_require(call, &identity)) {
+        return CALL_DONE;
+    }
+    struct context *context = call->context;
+    struct window window;
+    const char *why = params_window(call, WINDOW_ALL, &window);
+    if (why != NULL) {
+        return error_invalid(call, why);
+    }
+    if (query_trace_count(context->agg, identity.account) > DIRECT_RECORDS_MAX) {
+        return slow_reply(call, identity.account, answer_list);
+    }
+    answer_list(call, identity.account);
     return CALL_DONE;
 }
 

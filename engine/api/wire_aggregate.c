@@ -199,7 +199,7 @@ void wire_aggregate_rows(struct wire_call *call) {
         wire_reply_error(call->session, call->request, WIRE_INVALID, why);
         return;
     }
-    if (query.limit > ROWS_AT_ONCE_MAX || query_needs_log(context->agg, &query)) {
+    if (query.limit > ROWS_AT_ONCE_MAX || !query_is_short(context->agg, &query)) {
         run_aside(call, &query);
         return;
     }

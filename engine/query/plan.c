@@ -188,11 +188,13 @@ static bool choose_bands(struct plan *plan) {
     }
     if (plan->whole_from) {
         plan->band_mask = (1u << BANDS) - 1;
+        plan->edge = EDGES;
         return true;
     }
     for (u32 edge = 0; edge < EDGES; edge++) {
         if (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0) {
             plan->band_mask = (1u << (edge + 1)) - 1;
+            plan->edge = edge;
             return true;
         }
     }
@@ -219,7 +221,7 @@ static void choose_ranges(struct plan *plan) {
 }
 
 void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
-    *plan = (struct plan){.agg = agg, .query = query, .layout = agg->layout};
+    *plan = (struct plan){.agg = agg, .query = query};
     for (u32 class = 0; class < CLASSES; class ++) {
         bool out = (query->live && (class & CLASS_STRIPE) != 0) ||
                    (query->without_revenue && (class & CLASS_REVENUE) != 0);
@@ -240,8 +242,27 @@ void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
     }
 }
 
+/* Does what the plan assumed of time still hold? Rows that move from one band to the next change no
+ * sum over both, nor any row; so bands depend only on the edge where the window begins, and ranges
+ * only on their buckets being kept. */
+static bool time_holds(const struct plan *plan) {
+    const struct agg *agg = plan->agg;
+    if (plan->by_bands) {
+        u32 edge = plan->edge;
+        return edge == EDGES || (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0);
+    }
+    for (u32 i = 0; i < plan->range_count; i++) {
+        const struct plan_range *range = &plan->ranges[i];
+        const struct width_rows *rows = &agg->width[range->width];
+        if ((i64)range->first * rows->ms < rows->edge) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool plan_holds(const struct plan *plan) {
     const struct agg *agg = plan->agg;
-    return plan->layout == agg->layout && plan->whole_from == (plan->query->from <= agg->oldest) &&
+    return time_holds(plan) && plan->whole_from == (plan->query->from <= agg->oldest) &&
            plan->whole_to == (plan->query->to > agg->newest);
 }

@@ -39,7 +39,7 @@ struct plan {
     u32 range_count;
     struct plan_log logs[PLAN_LOGS_MAX];
     u32 log_count;
-    u64 layout;
+    u32 edge; /* by_bands: where the window begins; EDGES: it has no beginning */
 };
 
 /* NULL, or why the query cannot be answered. Needs no lock. */
@@ -87,6 +87,8 @@ void figures_add(struct figures *figures, const struct figures *more);
 
 /* Can a ranking answer it? Caller holds the read lock. */
 bool ranked_fits(const struct plan *plan, const struct groups *groups);
+/* And would it be found made, and not far behind? Caller holds the read lock. */
+bool ranked_is_ready(const struct plan *plan, const struct groups *groups);
 /* Offers the best customers and sets the totals. Gives up the read lock meanwhile. ERR_BUSY: the
  * plan no longer holds; ERR_NOT_FOUND: it has to be done without a ranking. */
 enum err ranked_run(const struct plan *plan, struct groups *groups);
@@ -95,9 +97,12 @@ enum err ranked_run(const struct plan *plan, struct groups *groups);
 
 /* The row of a customer, feature, model or cost type; false without events in the window. */
 bool walk_entity_row(const struct plan *plan, u32 entity, struct query_row *row);
-/* Adds all that memory knows. Takes and gives the read lock, which the caller holds, unless
- * `hold`. ERR_BUSY: the plan no longer holds. */
-enum err walk_memory(const struct plan *plan, struct groups *groups, bool hold);
+/* Records that walk_memory() would look at, without a ranking; counting stops past `max`. Caller
+ * holds the read lock. */
+u64 walk_count(const struct plan *plan, u64 max);
+/* Adds all that memory knows, by a ranking where one fits. Gives the read lock, which the caller
+ * holds, and takes it again, every few thousand records. ERR_BUSY: the plan no longer holds. */
+enum err walk_memory(const struct plan *plan, struct groups *groups, bool ranked);
 /* Adds the events of the log; without lock. */
 enum err walk_log(const struct plan *plan, struct groups *groups, struct store *store);
 

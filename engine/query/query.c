@@ -1,7 +1,8 @@
 /*
- * query.c: running aggregate queries. A plan is made and carried out in slices; when time moves an
- * edge or a late event changes what the plan assumed, the query begins again, the last time without
- * letting go of the lock.
+ * query.c: running aggregate queries. A plan is made and carried out in slices; when time moves the
+ * edge or drops the rows that the plan relied on, or an event is the first to be outside what it
+ * took for all time, the query begins again. The next plan relies on less: a moving edge is left
+ * for rows, and dropped rows for the log; so a few tries are enough, and no try keeps the lock.
  */
 #include "query/query.h"
 
@@ -9,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define TRIES 4
+#define TRIES 8
+#define RANKED_TRIES 3 /* a ranking that events outrun is left for looking at everybody */
 
 i64 query_window_start(i64 now_ms, i64 window_ms) {
     i64 start = now_ms - window_ms;
@@ -39,8 +41,26 @@ static bool plan_streams(const struct plan *plan) {
     return plan->source == PLAN_AGENTS || (plan->source == PLAN_ENTITIES && dims == 0);
 }
 
+bool query_is_short(const struct agg *agg, const struct query *query) {
+    if (plan_check(query) != NULL) {
+        return true;
+    }
+    struct agg *locked = (struct agg *)(usize)agg; /* only the lock in it changes */
+    struct plan plan;
+    agg_read_lock(locked);
+    plan_make(&plan, locked, query);
+    const struct groups groups = {.streaming = plan_streams(&plan),
+                                  .keep = MIN(query->offset, (u32)1 << 30) + query->limit};
+    bool is_short = plan.log_count == 0;
+    if (is_short && walk_count(&plan, DIRECT_RECORDS_MAX) > DIRECT_RECORDS_MAX) {
+        is_short = plan.source == PLAN_ENTITIES && ranked_is_ready(&plan, &groups);
+    }
+    agg_read_unlock(locked);
+    return is_short;
+}
+
 static enum err run_once(struct agg *agg, struct store *store, const struct query *query,
-                         struct query_result *result, const char **why, bool hold) {
+                         struct query_result *result, const char **why, bool ranked) {
     struct plan plan;
     struct groups groups;
     agg_read_lock(agg);
@@ -51,7 +71,7 @@ static enum err run_once(struct agg *agg, struct store *store, const struct quer
         err = ERR_INVALID;
     }
     if (err == ERR_OK) {
-        err = walk_memory(&plan, &groups, hold);
+        err = walk_memory(&plan, &groups, ranked);
     }
     agg_read_unlock(agg);
     if (err == ERR_OK) {
@@ -73,7 +93,7 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
     }
     enum err err = ERR_BUSY;
     for (u32 try = 1; try <= TRIES && err == ERR_BUSY; try++) {
-        err = run_once(agg, store, query, result, why, try == TRIES);
+        err = run_once(agg, store, query, result, why, try <= RANKED_TRIES);
     }
     return err;
 }

@@ -81,9 +81,13 @@ struct query_result {
 
 /* True if the answer needs events from the log (and so must not run on a front thread). */
 bool query_needs_log(const struct agg *agg, const struct query *query);
+/* True if the answer comes from few enough records in memory or from a ranking, for a front thread
+ * to give it at once. */
+bool query_is_short(const struct agg *agg, const struct query *query);
 
 /* ERR_INVALID with *why (static) for a plan that cannot be; ERR_LIMIT too many rows; ERR_NO_MEMORY,
- * ERR_CORRUPT. `store` may be NULL if query_needs_log() is false. Any thread. */
+ * ERR_CORRUPT; ERR_BUSY: time outran the query again and again. `store` may be NULL if
+ * query_needs_log() is false. Any thread. */
 enum err query_run(struct agg *agg, struct store *store, const struct query *query,
                    struct query_result *result, const char **why);
 void query_result_free(struct query_result *result);
@@ -106,6 +110,7 @@ struct trace_summary {
     u32 cost_type_count;
     u32 cost_type[TRACE_COST_TYPES_MAX]; /* value ids */
 };
+u32 query_trace_count(struct agg *agg, u32 account);
 /* Traces by start, newest first; window on start [from, to). Sets *count and *total. */
 enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset, u32 limit,
                       struct trace_summary *out, u32 *count, u32 *total);

@@ -87,7 +87,7 @@ static enum err offer_best(const struct plan *plan, const struct ranking *rankin
     return err;
 }
 
-enum err ranked_run(const struct plan *plan, struct groups *groups) {
+static struct ranking_key key_of(const struct plan *plan) {
     const struct query *query = plan->query;
     struct ranking_key key = {.account = query->account,
                               .class_mask = plan->class_mask,
@@ -95,6 +95,16 @@ enum err ranked_run(const struct plan *plan, struct groups *groups) {
                               .ascending = query->ascending,
                               .present_only = query->present_only};
     measure_for(query->order, &key.measure);
+    return key;
+}
+
+bool ranked_is_ready(const struct plan *plan, const struct groups *groups) {
+    struct ranking_key key = key_of(plan);
+    return ranked_fits(plan, groups) && ranking_is_ready(plan->agg, &key);
+}
+
+enum err ranked_run(const struct plan *plan, struct groups *groups) {
+    struct ranking_key key = key_of(plan);
     struct ranking *ranking;
     agg_read_unlock(plan->agg);
     enum err err = ranking_take(plan->agg, &key, &ranking);

@@ -1,7 +1,8 @@
 /*
  * traces.c: the list of traces, newest first. The account's list of traces comes in chunks that
  * know their latest start; chunks are taken in the order of that bound, and as soon as enough
- * traces are later than all chunks that are left, the rest need not be looked at.
+ * traces are later than all chunks that are left, the rest need not be looked at. Everything is
+ * done in slices: traces may begin meanwhile, which are not in the answer, or grow.
  */
 #include "agg/state.h"
 #include "query/query.h"
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #define TRACES_PAGE_MAX ((u32)1 << 20) /* offset + limit */
+#define SLICE_CHUNKS 64                /* looked at while the writer waits */
+#define SLICE_BOUNDS 16384
 
 struct found {
     i64 start;
@@ -18,7 +21,7 @@ struct found {
 
 struct finder {
     struct agg *agg;
-    u32 account;
+    u32 known; /* traces when it began; later ones are not in the answer */
     i64 from;
     i64 to;
     struct found *found; /* a heap: the root is the last in order */
@@ -77,10 +80,16 @@ static void offer(struct finder *finder, u32 trace, i64 start) {
     }
 }
 
+/* Lets the writer in. */
+static void breathe(const struct finder *finder) {
+    agg_read_unlock(finder->agg);
+    agg_read_lock(finder->agg);
+}
+
 /* Looks at one chunk; returns how many of its traces are in the window. */
 static u32 search_chunk(struct finder *finder, const struct account *account, u32 chunk) {
     u32 first = chunk * TRACE_CHUNK;
-    u32 end = MIN(first + TRACE_CHUNK, account->traces.count);
+    u32 end = MIN(first + TRACE_CHUNK, finder->known);
     u32 inside = 0;
     for (u32 i = first; i < end; i++) {
         u32 index = list_at(&account->traces, i);
@@ -106,8 +115,8 @@ static int bound_descending(const void *left, const void *right) {
 
 /* With the window open at both ends the total is known beforehand, and the search may stop early;
  * else every chunk that reaches into the window is looked at, for the total. */
-static u32 search(struct finder *finder, const struct account *account, struct chunk_bound *bounds,
-                  u32 count) {
+static u32 search(struct finder *finder, const struct account *account,
+                  const struct chunk_bound *bounds, u32 count) {
     bool all = finder->from == INT64_MIN && finder->to == INT64_MAX;
     u32 total = 0;
     for (u32 i = 0; i < count && bounds[i].newest >= finder->from; i++) {
@@ -115,17 +124,21 @@ static u32 search(struct finder *finder, const struct account *account, struct c
         if (all && full && (finder->keep == 0 || bounds[i].newest < finder->found[0].start)) {
             break;
         }
+        if (i > 0 && i % SLICE_CHUNKS == 0) {
+            breathe(finder);
+        }
         total += search_chunk(finder, account, bounds[i].chunk);
     }
-    return all ? account->traces.count : total;
+    return all ? finder->known : total;
 }
 
-static void summarize(const struct agg *agg, u32 index, struct trace_summary *out) {
-    const struct trace *trace = array_at(&agg->traces, index);
-    struct slice id = id_of(agg, index);
+/* The start is the one it was found with, so that starts descend. */
+static void summarize(const struct agg *agg, const struct found *found, struct trace_summary *out) {
+    const struct trace *trace = array_at(&agg->traces, found->trace);
+    struct slice id = id_of(agg, found->trace);
     *out = (struct trace_summary){
         .id_bytes = (u32)id.bytes,
-        .start_ms = trace->start,
+        .start_ms = found->start,
         .spans = trace->spans,
         .cost = trace->cost,
         .revenue = trace->revenue,
@@ -137,23 +150,43 @@ static void summarize(const struct agg *agg, u32 index, struct trace_summary *ou
     memcpy(out->cost_type, trace->cost_type, sizeof out->cost_type);
 }
 
-static enum err search_account(struct finder *finder, const struct account *account, u32 *total) {
-    u32 chunks = (account->traces.count + TRACE_CHUNK - 1) / TRACE_CHUNK;
-    struct chunk_bound *bounds = malloc((chunks + 1) * sizeof *bounds);
-    if (bounds == NULL) {
-        return ERR_NO_MEMORY;
-    }
+/* The bounds of all chunks, newest first. */
+static void read_bounds(const struct finder *finder, const struct account *account,
+                        struct chunk_bound *bounds, u32 count) {
     bool sorted = true;
-    for (u32 i = 0; i < chunks; i++) {
-        bounds[i] = (struct chunk_bound){account->trace_newest[chunks - 1 - i], chunks - 1 - i};
+    for (u32 i = 0; i < count; i++) {
+        if (i > 0 && i % SLICE_BOUNDS == 0) {
+            breathe(finder);
+        }
+        u32 chunk = count - 1 - i;
+        bounds[i] = (struct chunk_bound){account->trace_newest[chunk], chunk};
         sorted = sorted && (i == 0 || bounds[i - 1].newest >= bounds[i].newest);
     }
     if (!sorted) {
-        qsort(bounds, chunks, sizeof *bounds, bound_descending);
+        agg_read_unlock(finder->agg);
+        qsort(bounds, count, sizeof *bounds, bound_descending);
+        agg_read_lock(finder->agg);
     }
-    *total = search(finder, account, bounds, chunks);
-    free(bounds);
-    return ERR_OK;
+}
+
+/* Takes the page off the heap, the last in order first. */
+static u32 take_page(struct finder *finder, u32 offset, struct trace_summary *out) {
+    u32 got = finder->count;
+    for (u32 left = got; left > offset; left--) {
+        struct found last = finder->found[0];
+        finder->found[0] = finder->found[left - 1];
+        sink(finder, 0, left - 1);
+        summarize(finder->agg, &last, &out[left - 1 - offset]);
+    }
+    return got > offset ? got - offset : 0;
+}
+
+u32 query_trace_count(struct agg *agg, u32 account) {
+    agg_read_lock(agg);
+    const struct account *record = account_at(agg, account);
+    u32 count = record == NULL ? 0 : record->traces.count;
+    agg_read_unlock(agg);
+    return count;
 }
 
 enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset, u32 limit,
@@ -161,35 +194,28 @@ enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset
     *count = 0;
     *total = 0;
     u64 keep = (u64)offset + limit;
-    struct finder finder = {.agg = agg, .account = account, .from = from, .to = to};
-    agg_read_lock(agg);
-    const struct account *record = account_at(agg, account);
-    if (record == NULL || record->traces.count == 0) {
-        agg_read_unlock(agg);
+    struct finder finder = {.agg = agg, .from = from, .to = to};
+    finder.known = query_trace_count(agg, account);
+    finder.keep = offset >= finder.known ? 0 : (u32)MIN(keep, finder.known);
+    if (finder.known == 0) {
         return ERR_OK;
     }
-    finder.keep = offset >= record->traces.count ? 0 : (u32)MIN(keep, record->traces.count);
-    enum err err = finder.keep > TRACES_PAGE_MAX ? ERR_LIMIT : ERR_OK;
-    finder.found = malloc((MIN(finder.keep, TRACES_PAGE_MAX) + 1) * sizeof *finder.found);
-    if (err == ERR_OK && finder.found == NULL) {
-        err = ERR_NO_MEMORY;
+    if (finder.keep > TRACES_PAGE_MAX) {
+        return ERR_LIMIT;
     }
+    u32 chunks = (u32)(((u64)finder.known + TRACE_CHUNK - 1) / TRACE_CHUNK);
+    struct chunk_bound *bounds = malloc(chunks * sizeof *bounds);
+    finder.found = malloc((finder.keep + 1) * sizeof *finder.found);
+    enum err err = bounds == NULL || finder.found == NULL ? ERR_NO_MEMORY : ERR_OK;
     if (err == ERR_OK) {
-        err = search_account(&finder, record, total);
+        agg_read_lock(agg);
+        const struct account *record = account_at(agg, account);
+        read_bounds(&finder, record, bounds, chunks);
+        *total = search(&finder, record, bounds, chunks);
+        *count = take_page(&finder, offset, out);
+        agg_read_unlock(agg);
     }
-    if (err == ERR_OK) {
-        u32 got = finder.count;
-        for (u32 left = got; left > 0; left--) { /* takes the last in order off the heap */
-            struct found last = finder.found[0];
-            finder.found[0] = finder.found[left - 1];
-            sink(&finder, 0, left - 1);
-            if (left - 1 >= offset) {
-                summarize(agg, last.trace, &out[left - 1 - offset]);
-            }
-        }
-        *count = got > offset ? got - offset : 0;
-    }
-    agg_read_unlock(agg);
+    free(bounds);
     free(finder.found);
     return err;
 }

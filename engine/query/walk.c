@@ -13,12 +13,12 @@ struct walk {
     struct agg *agg;
     struct groups *groups;
     u32 steps_left;
-    bool hold;
+    bool ranked;
 };
 
 /* Lets the writer in from time to time. ERR_BUSY: the plan no longer holds. */
 static enum err walk_breathe(struct walk *walk) {
-    if (walk->steps_left-- > 0 || walk->hold) {
+    if (walk->steps_left-- > 0) {
         return ERR_OK;
     }
     walk->steps_left = STEP_RECORDS;
@@ -107,7 +107,7 @@ static enum err walk_entities(struct walk *walk) {
         return only == 0 ? ERR_OK : add_entity(walk, only);
     }
     enum err err = ERR_OK;
-    if (!walk->hold && ranked_fits(plan, walk->groups)) {
+    if (walk->ranked && ranked_fits(plan, walk->groups)) {
         err = ranked_run(plan, walk->groups);
         if (err != ERR_NOT_FOUND) {
             return err;
@@ -339,8 +339,45 @@ static enum err walk_ranges(struct walk *walk) {
     return err;
 }
 
-enum err walk_memory(const struct plan *plan, struct groups *groups, bool hold) {
-    struct walk walk = {plan, plan->agg, groups, STEP_RECORDS, hold};
+static u64 count_ranges(const struct plan *plan, u64 series_count, u64 max) {
+    u64 count = 0;
+    for (u32 i = 0; i < plan->range_count; i++) {
+        const struct plan_range *range = &plan->ranges[i];
+        const struct width_rows *width = &plan->agg->width[range->width];
+        u32 place = width_lower_bound(width, range->first);
+        for (; place < width->count && width->list[place]->bucket < range->end; place++) {
+            count += 1 + MIN(series_count, (u64)width->list[place]->row_count);
+            if (count > max) {
+                return count;
+            }
+        }
+    }
+    return count;
+}
+
+u64 walk_count(const struct plan *plan, u64 max) {
+    const struct walk walk = {.plan = plan, .agg = plan->agg};
+    const struct account *account = account_at(plan->agg, plan->query->account);
+    switch (plan->source) {
+    case PLAN_AGENTS:
+        return account->agents.count;
+    case PLAN_ENTITIES:
+        return plan->kind != KIND_MODEL &&
+                       (plan->query->filter_mask >> kind_dim(plan->kind) & 1) != 0
+                   ? 1
+                   : account->entities[plan->kind].count;
+    case PLAN_SERIES: {
+        u64 count = rarest_list(&walk).count;
+        return plan->by_bands ? count : count_ranges(plan, count, max);
+    }
+    case PLAN_NOTHING:
+        break;
+    }
+    return 0;
+}
+
+enum err walk_memory(const struct plan *plan, struct groups *groups, bool ranked) {
+    struct walk walk = {plan, plan->agg, groups, STEP_RECORDS, ranked};
     switch (plan->source) {
     case PLAN_AGENTS:
         return walk_agents(&walk);

@@ -192,3 +192,55 @@ Test(agg, tables_grow_piece_by_piece) {
     }
     close_all();
 }
+
+#define MANY (20 * EVENT_BATCH_MAX)
+
+static i64 start_of(u32 number) {
+    return NOW - (i64)(number * (u64)7919 % 1000003);
+}
+
+static int newest_first(const void *left, const void *right) {
+    u32 a = *(const u32 *)left;
+    u32 b = *(const u32 *)right;
+    return (start_of(a) < start_of(b)) - (start_of(a) > start_of(b));
+}
+
+/* More traces than one slice looks at, not in the order of their starts. */
+Test(agg, a_list_of_many_traces_is_that_of_a_sort) {
+    const struct agg_options options = {.seed = 5};
+    open_with(&options);
+    u32 *order = malloc(MANY * sizeof *order);
+    cr_assert_not_null(order);
+    for (u32 number = 0; number < MANY; number++) {
+        if (number % EVENT_BATCH_MAX == 0) {
+            clear();
+        }
+        put_event(0);
+        batch->number[NUM_TIME][batch->count - 1] = start_of(number);
+        put_text(TEXT_TRACE, "%u", number);
+        order[number] = number;
+        if (batch->count == EVENT_BATCH_MAX) {
+            commit();
+        }
+    }
+    qsort(order, MANY, sizeof *order, newest_first);
+    cr_expect_eq(query_trace_count(agg, 1), MANY);
+    static struct trace_summary traces[200];
+    static const u32 offsets[] = {0, 1, 5000, MANY - 100};
+    for (u32 i = 0; i < 2 * ARRAY_COUNT(offsets); i++) {
+        u32 skipped = i < ARRAY_COUNT(offsets) ? 0 : 777; /* later than the window */
+        u32 offset = offsets[i % ARRAY_COUNT(offsets)];
+        i64 to = skipped == 0 ? INT64_MAX : start_of(order[skipped]) + 1;
+        u32 count;
+        u32 total;
+        cr_assert_eq(query_traces(agg, 1, INT64_MIN, to, offset, 200, traces, &count, &total),
+                     ERR_OK);
+        cr_expect_eq(total, MANY - skipped);
+        cr_expect_eq(count, MIN(total > offset ? total - offset : 0, 200u));
+        for (u32 k = 0; k < count; k++) {
+            cr_assert_eq(traces[k].start_ms, start_of(order[skipped + offset + k]));
+        }
+    }
+    free(order);
+    close_all();
+}
