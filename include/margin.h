@@ -187,7 +187,7 @@ enum margin_status margin_aggregate(struct margin_client *client, const struct m
                                     struct margin_rows *out);
 bool margin_rows_next(struct margin_rows *rows, struct margin_row *out);
 
-/* margin(C, R) in percent, floor(x + 0.5); false where revenue <= 0. */
+/* margin(C, R) in percent, floor(x + 0.5), no further than 64 bits go; false where revenue <= 0. */
 bool margin_figures_percent(const struct margin_figures *figures, i64 *percent);
 
 /* --- events ---------------------------------------------------------------------------------- */

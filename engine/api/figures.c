@@ -16,10 +16,10 @@ void figures_write_usage(struct json_writer *json, const struct figures *figures
 }
 
 void figures_write_margin(struct json_writer *json, const struct figures *figures) {
-    i64 percent;
+    i128 percent;
     json_key(json, "margin_pct");
     if (margin_percent(figures->cost, figures->revenue, &percent)) {
-        json_i64(json, percent);
+        json_decimal(json, percent, 0);
     } else {
         json_null(json);
     }

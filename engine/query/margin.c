@@ -6,7 +6,7 @@ static i128 floor_divide(i128 dividend, i128 divisor) {
     return dividend % divisor < 0 ? quotient - 1 : quotient;
 }
 
-bool margin_percent(i128 cost, i128 revenue, i64 *percent) {
+bool margin_percent(i128 cost, i128 revenue, i128 *percent) {
     if (revenue <= 0) {
         return false;
     }
@@ -15,7 +15,6 @@ bool margin_percent(i128 cost, i128 revenue, i64 *percent) {
     i128 difference = revenue - cost;
     i128 whole = floor_divide(difference, revenue);
     i128 rest = difference - whole * revenue;
-    i128 result = whole * 100 + (rest * 200 + revenue) / (2 * revenue);
-    *percent = (i64)MAX(MIN(result, (i128)INT64_MAX), (i128)INT64_MIN);
+    *percent = whole * 100 + (rest * 200 + revenue) / (2 * revenue);
     return true;
 }

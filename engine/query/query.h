@@ -93,7 +93,7 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
 void query_result_free(struct query_result *result);
 
 /* margin(C, R) of the API: false for null, else an integer percent R0((R - C) / R * 100). */
-bool margin_percent(i128 cost, i128 revenue, i64 *percent);
+bool margin_percent(i128 cost, i128 revenue, i128 *percent);
 
 /* --- traces ---------------------------------------------------------------------------------- */
 

@@ -174,7 +174,8 @@ bool margin_figures_percent(const struct margin_figures *figures, i64 *percent) 
     i128 above = 200 * (revenue - figures->cost) + revenue;
     i128 below = 2 * revenue;
     i128 quotient = above / below;
-    *percent = (i64)(quotient - (above % below < 0));
+    quotient -= above % below < 0;
+    *percent = (i64)MAX(MIN(quotient, (i128)INT64_MAX), (i128)INT64_MIN);
     return true;
 }
 

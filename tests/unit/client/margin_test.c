@@ -179,10 +179,18 @@ Test(margin, percent_of_margin) {
         i128 revenue;
         bool given;
         i64 percent;
-    } cases[] = {{0, 0, false, 0},      {5, -1, false, 0},    {0, 10, true, 100},
-                 {10, 10, true, 0},     {20, 10, true, -100}, {1995, 2000, true, 0},
-                 {1990, 2000, true, 1}, {-10, 10, true, 200}, {2010, 2000, true, 0},
-                 {2011, 2000, true, -1}};
+    } cases[] = {{0, 0, false, 0},
+                 {5, -1, false, 0},
+                 {0, 10, true, 100},
+                 {10, 10, true, 0},
+                 {20, 10, true, -100},
+                 {1995, 2000, true, 0},
+                 {1990, 2000, true, 1},
+                 {-10, 10, true, 200},
+                 {2010, 2000, true, 0},
+                 {2011, 2000, true, -1},
+                 {9000000 * (i128)PICO_PER_USD, 1, true, INT64_MIN},
+                 {-9000000 * (i128)PICO_PER_USD, 1, true, INT64_MAX}};
     for (usize i = 0; i < ARRAY_COUNT(cases); i++) {
         struct margin_figures figures = {.cost = cases[i].cost, .revenue = cases[i].revenue};
         i64 percent = 0;
