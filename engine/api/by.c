@@ -161,6 +161,9 @@ static void answer(struct http_call *call, u32 account) {
         error_of(call, err);
     } else {
         put_bounds(call, result.from, result.to);
+        if (result.row_total > result.row_count) { /* or nobody would know that it is not all */
+            buf_put_format(&call->headers, "X-Total-Rows: %u\r\n", result.row_total);
+        }
         write_rows(call, by, &query, &result);
         query_result_free(&result);
     }

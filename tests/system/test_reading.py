@@ -7,7 +7,7 @@ import figures
 import oracle
 import scenario
 from figures import DAY, HOUR
-from harness import Failure, ensure, equal
+from harness import Failure, ensure, equal, once
 
 
 def check_object(client, book, event, bodies=False):
@@ -233,3 +233,25 @@ def test_odd_requests(context):
             ensure(reply.status in (200, 400, 404), "%d for %s" % (reply.status, path))
             ensure(isinstance(reply.json, (dict, list)), "no JSON for " + path)
         equal(client.get("/healthz").status, 200, "alive")
+
+
+@once
+def test_more_rows_than_an_answer_holds(context):
+    with context.server() as server:
+        client = server.client()
+        for first in range(0, 100002, 1000):
+            client.ingest([{"eventName": "e", "customerReferenceId": "c%d" % n, "featureKey": "f",
+                            "costAmount": 1} for n in range(first, min(first + 1000, 100002))])
+        reply = client.get("/api/events/by-customer")
+        equal((reply.status, len(reply.json), reply.headers["X-Total-Rows"]),
+              (200, 100000, "100002"), "by-customer")
+        equal(client.get("/api/events/by-feature").headers["X-Total-Rows"], None, "by-feature")
+
+
+def test_margins_far_from_revenue(context):
+    """A margin is exact however small the revenue: nothing is cut to 64 bits."""
+    with context.server() as server:
+        client = server.client()
+        client.ingest([{"eventName": "e", "customerReferenceId": "c", "featureKey": "f",
+                        "costAmount": 9000000, "revenueAmount": 1e-12}])
+        equal(client.good("/api/events/by-customer")[0]["margin_pct"], -899999999999999999900, "%")
