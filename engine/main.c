@@ -3,6 +3,7 @@
  * front thread, signals, and an orderly end. Exit codes: 0 ok, 1 failure at run time, 2 bad usage.
  */
 #include "account/account.h"
+#include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
 #include "api/metrics.h"
@@ -254,6 +255,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .route_count = routes_count,
         .context = &front->context,
         .refusal = error_refusal,
+        .admit = auth_admit,
         .pool = front_pool(front->context.front),
         .head_ns = HEAD_NS,
         .body_ns = BODY_NS,

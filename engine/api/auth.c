@@ -85,7 +85,8 @@ static enum auth_outcome authorize(struct http_call *call, bool found, struct sl
     return outcome;
 }
 
-const char *auth_text(enum auth_outcome outcome) {
+/* The words of a refusal. */
+static const char *text_of(enum auth_outcome outcome) {
     switch (outcome) {
     case AUTH_STARTING:
         return "the server is starting: recovery is not done";
@@ -106,13 +107,13 @@ bool auth_require(struct http_call *call, struct identity *identity) {
     case AUTH_OK:
         return true;
     case AUTH_STARTING:
-        error_overloaded(call, auth_text(outcome));
+        error_overloaded(call, text_of(outcome));
         return false;
     case AUTH_FORBIDDEN:
-        error_reply(call, 403, "forbidden", auth_text(outcome));
+        error_reply(call, 403, "forbidden", text_of(outcome));
         return false;
     default:
-        error_reply(call, 401, "unauthorized", auth_text(outcome));
+        error_reply(call, 401, "unauthorized", text_of(outcome));
         return false;
     }
 }
@@ -122,4 +123,31 @@ enum auth_outcome auth_client(struct http_call *call, struct identity *identity)
     bool found =
         bearer(call, &key) || http_call_header(call, "x-api-key", &key) || key_header(call, &key);
     return authorize(call, found, key, identity);
+}
+
+enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome) {
+    switch (outcome) {
+    case AUTH_STARTING:
+        buf_put_text(&call->headers, "Retry-After: 1\r\n");
+        return error_client(call, 503, "overloaded", text_of(outcome), NULL);
+    case AUTH_FORBIDDEN:
+        return error_client(call, 403, "forbidden", text_of(outcome), NULL);
+    default:
+        return error_client(call, 401, "unauthorized", text_of(outcome), NULL);
+    }
+}
+
+bool auth_admit(struct http_call *call) {
+    struct identity identity;
+    if (call->route->scope == ROUTE_PUBLIC) {
+        return true;
+    }
+    if (!error_is_client(call)) {
+        return auth_require(call, &identity);
+    }
+    enum auth_outcome outcome = auth_client(call, &identity);
+    if (outcome != AUTH_OK) {
+        auth_refuse_client(call, outcome);
+    }
+    return outcome == AUTH_OK;
 }

@@ -26,7 +26,10 @@ bool auth_require(struct http_call *call, struct identity *identity);
  * because their error body differs. */
 enum auth_outcome auth_client(struct http_call *call, struct identity *identity);
 
-/* The words of a refusal. */
-const char *auth_text(enum auth_outcome outcome);
+/* Fills in the client endpoints' reply to any outcome but AUTH_OK. */
+enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome);
+
+/* Whether the call may send its body at all; on false the reply is complete: see http_server. */
+bool auth_admit(struct http_call *call);
 
 #endif

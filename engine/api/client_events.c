@@ -23,18 +23,6 @@ struct request {
     u64 start_ns;
 };
 
-static enum call_outcome refuse(struct http_call *call, enum auth_outcome outcome) {
-    switch (outcome) {
-    case AUTH_STARTING:
-        buf_put_text(&call->headers, "Retry-After: 1\r\n");
-        return error_client(call, 503, "overloaded", auth_text(outcome), NULL);
-    case AUTH_FORBIDDEN:
-        return error_client(call, 403, "forbidden", auth_text(outcome), NULL);
-    default:
-        return error_client(call, 401, "unauthorized", auth_text(outcome), NULL);
-    }
-}
-
 static enum call_outcome fail(struct http_call *call, enum err err) {
     switch (err) {
     case ERR_BUSY:
@@ -159,7 +147,7 @@ enum call_outcome client_events_handle(struct http_call *call) {
     struct identity identity;
     enum auth_outcome outcome = auth_client(call, &identity);
     if (outcome != AUTH_OK) {
-        return refuse(call, outcome);
+        return auth_refuse_client(call, outcome);
     }
     if (call->body.bytes == 0) {
         return error_client(call, 400, "validation_failed", "the body is empty", NULL);

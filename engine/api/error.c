@@ -105,12 +105,15 @@ enum call_outcome error_client(struct http_call *call, u16 status, const char *c
     return CALL_DONE;
 }
 
-void error_refusal(struct http_call *call, const char *text) {
+bool error_is_client(const struct http_call *call) {
     static const char prefix[] = "/api/v1/client/";
+    return call->path.bytes >= sizeof prefix - 1 &&
+           memcmp(call->path.data, prefix, sizeof prefix - 1) == 0;
+}
+
+void error_refusal(struct http_call *call, const char *text) {
     const char *code = http_status_code(call->status);
-    bool client = call->path.bytes >= sizeof prefix - 1 &&
-                  memcmp(call->path.data, prefix, sizeof prefix - 1) == 0;
-    if (client) {
+    if (error_is_client(call)) {
         error_client(call, call->status, call->status == 400 ? "validation_failed" : code, text,
                      NULL);
     } else {

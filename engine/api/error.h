@@ -25,6 +25,9 @@ enum call_outcome error_of(struct http_call *call, enum err err);
 enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
                                const char *message, const char *detail);
 
+/* The path is one of the client endpoints'. */
+bool error_is_client(const struct http_call *call);
+
 /* What the HTTP layer says no to by itself, in the shape of the path: see http_server. */
 void error_refusal(struct http_call *call, const char *text);
 

@@ -158,11 +158,8 @@ static void refuse(struct http_session *session, u16 status, const char *text) {
     if (session->server->refusal != NULL) {
         session->server->refusal(call, text);
     } else {
-        buf_put_text(&call->reply, "{\"error\":\"");
-        buf_put_text(&call->reply, text);
-        buf_put_text(&call->reply, "\",\"code\":\"");
-        buf_put_text(&call->reply, http_status_code(status));
-        buf_put_text(&call->reply, "\"}");
+        buf_put_format(&call->reply, "{\"error\":\"%s\",\"code\":\"%s\"}", text,
+                       http_status_code(status));
     }
     if (status == 503) {
         buf_put_text(&call->headers, "Retry-After: 1\r\n");
@@ -171,13 +168,17 @@ static void refuse(struct http_session *session, u16 status, const char *text) {
     finish_request(session);
 }
 
-/* The same before the body has come. */
-static void refuse_early(struct http_session *session, u16 status, const char *text) {
+/* Before an answer that does not wait for the body. Returns how much of it is still to come. */
+static usize decide_close(struct http_session *session) {
     const struct http_head *head = &session->head;
     usize left = head->has_length ? (usize)MIN(head->content_bytes, (u64)SIZE_MAX / 2) : 0;
     bool skip = !head->is_chunked && left <= HTTP_DISCARD_BYTES_MAX && !head->expects_continue;
     session->close = session->close || (!skip && (left > 0 || head->is_chunked));
-    refuse(session, status, text);
+    return left;
+}
+
+/* And after it. */
+static void discard_body(struct http_session *session, usize left) {
     if (session->state == HTTP_READ_HEAD && left > 0) {
         session->state = HTTP_DISCARD_BODY;
         session->body_bytes = 0;
@@ -185,6 +186,13 @@ static void refuse_early(struct http_session *session, u16 status, const char *t
         session->io->set_deadline(session->conn,
                                   session->io->monotonic_ns() + session->server->body_ns);
     }
+}
+
+/* Refuses before the body has come. */
+static void refuse_early(struct http_session *session, u16 status, const char *text) {
+    usize left = decide_close(session);
+    refuse(session, status, text);
+    discard_body(session, left);
 }
 
 /* Nothing can be said about where the next request begins. */
@@ -319,19 +327,42 @@ static bool find_route(struct http_session *session) {
     return true;
 }
 
-/* Memory for the body. Small ones follow the head and the text decoded from it. */
+/* Small bodies follow the head and the text decoded from it. */
+static bool fits_head(const struct http_session *session, usize used) {
+    const struct http_head *head = &session->head;
+    return !head->is_chunked &&
+           used + (usize)head->content_bytes + EVENT_TEXT_PADDING <= session->head_block.capacity;
+}
+
+/* Strangers could otherwise take all the memory there is for bodies by announcing some. */
+static bool is_admitted(struct http_session *session) {
+    struct http_call *call = &session->call;
+    call->route = session->route;
+    call->now_ms = session->io->wall_ms();
+    return session->server->admit == NULL || session->server->admit(call);
+}
+
+/* Memory for the body; false: it has been answered. */
 static bool place_body(struct http_session *session) {
     const struct http_head *head = &session->head;
     usize used = session->head_bytes + head->path.bytes + head->query.bytes;
     usize bytes = head->is_chunked ? HEAD_BLOCK_BYTES : (usize)head->content_bytes;
-    session->body_in_head =
-        !head->is_chunked && used + bytes + EVENT_TEXT_PADDING <= session->head_block.capacity;
+    session->body_in_head = fits_head(session, used);
     if (session->body_in_head) {
         session->body = session->head_block.data + used;
         return true;
     }
+    if (!is_admitted(session)) {
+        usize left = decide_close(session);
+        finish_request(session);
+        discard_body(session, left);
+        return false;
+    }
     session->body_block = pool_take(session->server->pool, bytes + HTTP_BODY_SLACK);
     session->body = session->body_block.data;
+    if (session->body == NULL) {
+        refuse_early(session, 503, "no memory for the request, try again");
+    }
     return session->body != NULL;
 }
 
@@ -353,7 +384,6 @@ static void begin_body(struct http_session *session) {
         return;
     }
     if (!place_body(session)) {
-        refuse_early(session, 503, "no memory for the request, try again");
         return;
     }
     session->state = head->is_chunked ? HTTP_READ_CHUNKS : HTTP_READ_BODY;

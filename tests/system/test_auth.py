@@ -1,6 +1,7 @@
 """Credentials and scopes."""
 
 import re
+import socket
 
 from harness import ensure, equal
 
@@ -88,3 +89,28 @@ def test_revoked_key(context):
         equal(done.returncode, 0, "marginctl key revoke (%s)" % done.stderr)
         equal(client.get("/api/events").status, 401, "after")
         equal(server.client().get("/api/events").status, 200, "the other key")
+
+
+def test_strangers_take_no_memory(context):
+    """A large body is not waited for before its key is known: strangers who announce many cannot
+    keep others from sending theirs."""
+    with context.server() as server:
+        strangers = []
+        try:
+            for path in ["/api/events/ingest"] * 150 + ["/api/v1/client/events"]:
+                stranger = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+                strangers.append(stranger)
+                bytes = (1 if "client" in path else 16) << 20
+                stranger.sendall(("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{"
+                                  % (path, bytes)).encode())
+            body = {"pad": "x" * (14 << 20),
+                    "events": [{"eventName": "e", "customerReferenceId": "c", "featureKey": "f"}]}
+            reply = server.client().send("POST", "/api/events/ingest", body)
+            equal((reply.status, reply.json["accepted"]), (200, 1), "a large body beside them")
+            for number, stranger in enumerate(strangers):
+                answer = stranger.recv(4096)
+                ensure(answer.startswith(b"HTTP/1.1 401 "), "%d: %r" % (number, answer))
+            ensure(b'"success":false' in answer, "the client endpoint's envelope: %r" % answer)
+        finally:
+            for stranger in strangers:
+                stranger.close()
