@@ -353,6 +353,45 @@ enum err db_each(struct db_txn *txn, u32 table, struct slice from,
     return code == MDB_NOTFOUND ? ERR_OK : err_of(code);
 }
 
+/* Copies the pair's value and takes the pair away. */
+static int cut(MDB_cursor *cursor, u64 place, char **out, usize *bytes) {
+    MDB_val key;
+    MDB_val value;
+    int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    for (u64 i = 0; i < place && code == 0; i++) {
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (code != 0) {
+        return code;
+    }
+    char *copy = malloc(MAX(value.mv_size, (usize)1));
+    if (copy == NULL) {
+        return ENOMEM;
+    }
+    memcpy(copy, value.mv_data, value.mv_size);
+    *out = copy;
+    *bytes = value.mv_size;
+    return mdb_cursor_del(cursor, 0);
+}
+
+enum err db_move(struct db_txn *txn, u32 table, u64 place, struct slice key) {
+    MDB_cursor *cursor;
+    char *copy = NULL;
+    usize bytes = 0;
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
+    if (code == 0) {
+        code = cut(cursor, place, &copy, &bytes);
+        mdb_cursor_close(cursor);
+    }
+    txn->err = err_of(code);
+    db_put(txn, table, key, (struct slice){copy, bytes}, DB_ADD);
+    free(copy);
+    return txn->err;
+}
+
 u64 db_version(struct db *db) {
     MDB_envinfo info;
     check(mdb_env_info(db->env, &info) == 0);

@@ -59,6 +59,10 @@ enum err db_delete(struct db_txn *txn, u32 table, struct slice key);
 enum err db_each(struct db_txn *txn, u32 table, struct slice from,
                  bool (*visit)(void *context, struct slice key, struct slice value), void *context);
 
+/* Gives the pair at this place (as db_each() counts them) another key: for keys that are not in the
+ * order they should be in, which no search finds. */
+enum err db_move(struct db_txn *txn, u32 table, u64 place, struct slice key);
+
 u64 db_version(struct db *db);         /* id of the last commit of any process */
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);

@@ -5,6 +5,7 @@
 #include "storage/log.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 enum table { TABLE_BLOCKS, TABLE_INDEX, TABLE_DEFS, TABLES };
 
 #define KEY_BYTES 12
+#define REPAIRS_MAX 64         /* wrong keys put right at a start */
 #define OFFER_WAIT_NS 10000000 /* how long a segment waits for an append */
 
 struct log {
@@ -28,7 +30,8 @@ struct log {
     usize capacity;
     usize small_from; /* entries before it are segments */
     u64 damaged;
-    u64 version; /* of the environment when the directory was read */
+    bool disordered; /* some key is not where it should be */
+    u64 version;     /* of the environment when the directory was read */
     u64 append_count;
     u64 sync_ns;
     _Atomic u64 next_id;
@@ -93,7 +96,7 @@ static struct log_entry entry_of(const struct block_header *header) {
 }
 
 /* What is known of a block that cannot be trusted. It matches every time. */
-static struct log_entry entry_damaged(u64 first_id, u32 count, struct slice block) {
+static struct log_entry entry_damaged(u64 first_id, u64 count, struct slice block) {
     struct block_header header = {0};
     memcpy(&header, block.data != NULL ? block.data : (const char *)&header,
            MIN(block.bytes, sizeof header));
@@ -114,51 +117,65 @@ struct load {
     struct log *log;
     enum err err;
     u64 next_id;
+    u64 place;     /* of the pair being looked at */
+    bool is_wrong; /* a key was found that its header contradicts: */
+    u64 wrong_place;
+    u64 wrong_id; /* what the header says */
+    u32 wrong_count;
 };
+
+static bool load_entry(struct load *load, struct log_entry entry) {
+    if (!entries_reserve(load->log, 1)) {
+        load->err = ERR_NO_MEMORY;
+        return false;
+    }
+    load->log->entries[load->log->count++] = entry;
+    load->log->damaged += entry.damaged;
+    load->next_id = entry.first_id + entry.count;
+    return true;
+}
 
 /* Ids that no block holds are a damaged block, too: readers report them. */
 static bool load_gap(struct load *load, u64 until) {
-    while (load->next_id < until) {
-        u32 count = (u32)MIN(until - load->next_id, (u64)UINT32_MAX);
-        if (!entries_reserve(load->log, 1)) {
-            load->err = ERR_NO_MEMORY;
-            return false;
-        }
-        load->log->entries[load->log->count++] =
-            entry_damaged(load->next_id, count, (struct slice){NULL, 0});
-        load->log->damaged++;
-        load->next_id += count;
-    }
+    return until == load->next_id ||
+           load_entry(load,
+                      entry_damaged(load->next_id, until - load->next_id, (struct slice){NULL, 0}));
+}
+
+/* A block whose ids are known to be others', or not known at all: it stays where it is. */
+static bool pass_over(struct load *load, u64 first_id, u32 count) {
+    log_warn("block_out_of_order", "first_id=%llu count=%u expected_id=%llu",
+             (unsigned long long)first_id, count, (unsigned long long)load->next_id);
+    load->log->damaged++;
+    load->log->disordered = true;
     return true;
 }
 
 static bool load_block(void *context, struct slice key, struct slice value) {
     struct load *load = context;
-    u64 first_id;
-    u32 count;
+    u64 first_id = 0;
+    u32 count = 0;
+    u64 place = load->place++;
     struct block_header header;
-    if (!key_read(key, &first_id, &count) || first_id < load->next_id) {
-        load->err = ERR_CORRUPT;
-        return false;
-    }
-    if (!load_gap(load, first_id)) {
-        return false;
-    }
-    if (!entries_reserve(load->log, 1)) {
-        load->err = ERR_NO_MEMORY;
-        return false;
-    }
+    bool keyed = key_read(key, &first_id, &count);
     enum err err = block_read_header(value.data, value.bytes, &header);
     if (err == ERR_VERSION) {
         load->err = err;
         return false;
     }
     bool good = err == ERR_OK && header.first_id == first_id && header.count == count;
-    load->log->entries[load->log->count++] =
-        good ? entry_of(&header) : entry_damaged(first_id, count, value);
-    load->log->damaged += !good;
-    load->next_id = first_id + count;
-    return true;
+    /* The one of the two that goes on where the block before it ends is right. */
+    if (!good && err == ERR_OK && header.first_id == load->next_id) {
+        load->is_wrong = true;
+        load->wrong_place = place;
+        load->wrong_id = first_id = header.first_id;
+        load->wrong_count = count = header.count;
+        load->log->disordered = true;
+    } else if (!keyed || first_id < load->next_id) {
+        return pass_over(load, first_id, count);
+    }
+    return load_gap(load, first_id) &&
+           load_entry(load, good ? entry_of(&header) : entry_damaged(first_id, count, value));
 }
 
 static enum err note_series(void *context, const struct series_def *def, u64 last_id) {
@@ -198,9 +215,25 @@ static enum err series_end_load(struct log *log) {
     return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? ERR_OK : err;
 }
 
-static enum err directory_load(struct log *log) {
+/* Puts a wrong key right. */
+static enum err key_repair(struct log *log, const struct load *load) {
+    u8 key[KEY_BYTES];
     struct db_txn txn;
-    struct load load = {.log = log, .next_id = 1};
+    enum err err = db_begin(log->db, true, &txn);
+    if (err == ERR_OK) {
+        db_move(&txn, TABLE_BLOCKS, load->wrong_place,
+                key_make(key, load->wrong_id, load->wrong_count));
+        err = db_commit(&txn);
+    }
+    log_warn("key_repaired", "first_id=%llu count=%u result=\"%s\"",
+             (unsigned long long)load->wrong_id, load->wrong_count, err_text(err));
+    return err;
+}
+
+static enum err directory_read(struct log *log, struct load *load) {
+    struct db_txn txn;
+    *load = (struct load){.log = log, .next_id = 1};
+    log->disordered = false;
     log->count = 0;
     log->small_from = 0;
     log->damaged = 0;
@@ -209,13 +242,22 @@ static enum err directory_load(struct log *log) {
     if (err != ERR_OK) {
         return err;
     }
-    err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, &load);
+    err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
     db_abort(&txn);
-    if (err == ERR_OK) {
-        err = series_end_load(log);
+    atomic_store_explicit(&log->next_id, load->next_id, memory_order_release);
+    return err != ERR_OK ? err : load->err;
+}
+
+static enum err directory_load(struct log *log, bool repair) {
+    struct load load;
+    enum err err = directory_read(log, &load);
+    for (u32 i = 0; i < REPAIRS_MAX && repair && err == ERR_OK && load.is_wrong; i++) {
+        if (key_repair(log, &load) != ERR_OK) {
+            break;
+        }
+        err = directory_read(log, &load);
     }
-    atomic_store_explicit(&log->next_id, load.next_id, memory_order_release);
-    return err != ERR_OK ? err : load.err;
+    return err == ERR_OK ? series_end_load(log) : err;
 }
 
 enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
@@ -244,7 +286,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     atomic_init(&log->next_id, 1);
     enum err err = db_open(&db_options, &log->db, why, why_bytes);
     if (err == ERR_OK) {
-        err = directory_load(log);
+        err = directory_load(log, !options->read_only);
         if (err != ERR_OK) {
             const char *hint = err == ERR_VERSION ? ": written by a newer version, update" : "";
             snprintf(why, why_bytes, "cannot read the log in %s: %s%s", options->dir, err_text(err),
@@ -323,7 +365,7 @@ void log_note_damage(struct log *log, u64 id) {
 
 enum err log_refresh(struct log *log) {
     pthread_mutex_lock(&log->directory);
-    enum err err = log->version != db_version(log->db) ? directory_load(log) : ERR_OK;
+    enum err err = log->version != db_version(log->db) ? directory_load(log, false) : ERR_OK;
     pthread_mutex_unlock(&log->directory);
     return err;
 }
@@ -380,7 +422,7 @@ static void offer_put(struct log *log, struct db_txn *txn, const struct offer *o
     const struct block_header *header = offer->header;
     for (usize i = from; i < from + count; i++) {
         const struct log_entry *entry = &log->entries[i];
-        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, entry->count));
+        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, (u32)entry->count));
     }
     db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), offer->block,
            DB_REPLACE);
@@ -412,7 +454,7 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
     }
     if (header != NULL) {
         struct slice at = key_make(key, header->first_id, header->count);
-        db_put(&txn, TABLE_BLOCKS, at, block, DB_APPEND);
+        db_put(&txn, TABLE_BLOCKS, at, block, log->disordered ? DB_REPLACE : DB_APPEND);
         if (log->defs != NULL) {
             struct slice copy = {(const char *)log->defs, BLOCK_DEFS_BYTES(header)};
             db_put(&txn, TABLE_DEFS, at, copy, DB_REPLACE);

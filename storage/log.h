@@ -1,7 +1,8 @@
 /*
  * log.h: the blocks of all events, in order, in an LMDB environment of their own, and a directory
  * of them in memory. Keys are the first id and the row count, big-endian, so that order is id order
- * and the extent of a block is known even when the block is damaged.
+ * and the extent of a block is known even when the block is damaged. LMDB keeps no checksums: a key
+ * that a sound header contradicts is put right when the log is opened.
  *
  * Definitions of series are kept twice, in their block and in a table of their own, written in one
  * transaction: whoever loses a block must not lose the meaning of all that follow it.
@@ -34,7 +35,7 @@ struct log_entry {
     u64 chain; /* what the next block's `previous` must be */
     i64 time_min;
     i64 time_max;
-    u32 count;
+    u64 count;
     u32 bytes;
     u8 kind;      /* enum block_kind */
     bool damaged; /* its header does not hold, or it is missing */

@@ -77,12 +77,14 @@ static int print_blocks(struct log *log) {
            "time_min..time_max (ms)");
     for (u64 id = 1; log_find(log, id, &entry); id = entry.first_id + entry.count) {
         if (entry.damaged) {
-            printf("%14" PRIu64 " %8u damaged  %10u\n", entry.first_id, entry.count, entry.bytes);
+            printf("%14" PRIu64 " %8" PRIu64 " damaged  %10u\n", entry.first_id, entry.count,
+                   entry.bytes);
             damaged = true;
             continue;
         }
         u64 tenths = (u64)entry.bytes * 10 / entry.count;
-        printf("%14" PRIu64 " %8u %-8s %10u %5" PRIu64 ".%" PRIu64 "  %" PRId64 "..%" PRId64 "\n",
+        printf("%14" PRIu64 " %8" PRIu64 " %-8s %10u %5" PRIu64 ".%" PRIu64 "  %" PRId64
+               "..%" PRId64 "\n",
                entry.first_id, entry.count, kind_names[entry.kind], entry.bytes, tenths / 10,
                tenths % 10, entry.time_min, entry.time_max);
     }
