@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define OUT_BYTES_FIRST (64 * KIB)
+#define KEPT_BYTES_MAX (64 * MIB) /* memory kept for the next block */
 #define STORED_TEXTS (TEXT_COUNT - SERIES_TEXTS)
 
 struct bytes {
@@ -70,6 +71,13 @@ static void bytes_put(struct bytes *bytes, const void *data, usize count) {
     bytes->bytes += count;
 }
 
+static void bytes_shrink(struct bytes *bytes) {
+    if (bytes->capacity > KEPT_BYTES_MAX) {
+        free(bytes->data);
+        *bytes = (struct bytes){0};
+    }
+}
+
 enum err block_builder_create(enum text_effort effort, struct block_builder **out) {
     struct block_builder *builder = calloc(1, sizeof *builder);
     if (builder == NULL || !bytes_reserve(&builder->out, OUT_BYTES_FIRST) ||
@@ -91,6 +99,13 @@ void block_builder_destroy(struct block_builder *builder) {
         free(builder->defs.data);
         free(builder);
     }
+}
+
+void block_shrink(struct block_builder *builder) {
+    bytes_shrink(&builder->out);
+    bytes_shrink(&builder->directory);
+    bytes_shrink(&builder->defs);
+    text_packer_shrink(builder->packer, KEPT_BYTES_MAX);
 }
 
 void block_begin(struct block_builder *builder, enum block_kind kind, u64 first_id) {

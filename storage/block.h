@@ -100,7 +100,8 @@ static inline u64 block_chain(const struct block_header *header) {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* One block at a time; one thread at a time. Memory grows to the largest block and stays. */
+/* One block at a time; one thread at a time. Memory grows to the largest block and stays, up to
+ * what block_shrink() leaves. */
 struct block_builder;
 enum err block_builder_create(enum text_effort effort, struct block_builder **out);
 void block_builder_destroy(struct block_builder *builder);
@@ -118,6 +119,8 @@ enum err block_add_def(struct block_builder *builder, const struct series_def *d
 /* `chain` as in the header. The bytes last until the next call. */
 enum err block_finish(struct block_builder *builder, u64 previous, u64 chain, struct slice *out,
                       struct block_header *header);
+/* Gives back the memory of a very large block, and with it the bytes block_finish() gave. */
+void block_shrink(struct block_builder *builder);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -207,6 +207,7 @@ enum err merge_step(struct merge *merge, bool *did) {
         err = add_block(merge, &id);
     }
     if (err == ERR_CORRUPT) {
+        block_shrink(merge->builder);
         *did = true; /* the next run goes round it */
         return ERR_OK;
     }
@@ -219,6 +220,7 @@ enum err merge_step(struct merge *merge, bool *did) {
     if (err == ERR_OK) {
         err = log_replace(merge->log, &merge->run, block, &header, index);
     }
+    block_shrink(merge->builder);
     merge->full_next_id = err == ERR_NO_SPACE ? next_id : 0;
     *did = err == ERR_OK;
     return err;

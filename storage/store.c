@@ -129,6 +129,7 @@ enum err store_append(struct store *store, const struct store_group *group) {
         u32 series_end = defs > 0 ? group->defs[defs - 1].series + 1 : 0;
         err = log_append(store->log, block, &header, series_end);
     }
+    block_shrink(store->builder);
     atomic_fetch_add(&store->append_ns, clock_monotonic_ns() - from_ns);
     return err;
 }

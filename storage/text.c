@@ -61,6 +61,14 @@ enum err text_packer_create(enum text_effort effort, struct text_packer **out) {
     return ERR_OK;
 }
 
+void text_packer_shrink(struct text_packer *packer, usize bytes_max) {
+    if (packer->joined_bytes_max > bytes_max) {
+        free(packer->joined);
+        packer->joined = NULL;
+        packer->joined_bytes_max = 0;
+    }
+}
+
 void text_packer_destroy(struct text_packer *packer) {
     if (packer != NULL) {
         ZSTD_freeCCtx(packer->zstd);

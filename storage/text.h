@@ -25,6 +25,8 @@ enum text_effort {
 struct text_packer;
 enum err text_packer_create(enum text_effort effort, struct text_packer **out);
 void text_packer_destroy(struct text_packer *packer);
+/* Gives back working memory above this size. */
+void text_packer_shrink(struct text_packer *packer, usize bytes_max);
 
 /* Bytes text_pack() may write for texts of `total` bytes together, working room included. */
 usize text_pack_bytes_max(u32 count, usize total);
