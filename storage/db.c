@@ -90,6 +90,19 @@ static enum err commit_err(const struct db *db, int code) {
     return err == ERR_SYSTEM ? ERR_IO : err;
 }
 
+enum err db_dir_sync(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    /* Some file systems have nothing to sync there; a parent that only lets pass is not ours. */
+    if (code == 0 || code == EINVAL || code == EACCES) {
+        return ERR_OK;
+    }
+    return err_of(code) == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err explain(char *why, usize why_bytes, enum err err, const char *what,
@@ -210,6 +223,15 @@ enum err db_open(const struct db_options *options, struct db **out, char *why, u
         explain(why, why_bytes, err, "cannot open", db->path, code);
         db_close(db);
         return err;
+    }
+    if (options->create && !options->skip_sync) {
+        enum err err = db_dir_sync(db->path);
+        err = err == ERR_OK ? db_dir_sync(options->dir) : err;
+        if (err != ERR_OK) {
+            explain(why, why_bytes, err, "cannot sync", db->path, errno);
+            db_close(db);
+            return err;
+        }
     }
     *out = db;
     return ERR_OK;
@@ -454,6 +476,9 @@ static enum err format_write(const char *dir, const char *path, char *why, usize
         return explain(why, why_bytes, code == ENOSPC ? ERR_NO_SPACE : ERR_SYSTEM, "cannot write",
                        path, code);
     }
+    if (db_dir_sync(dir) != ERR_OK) {
+        return explain(why, why_bytes, ERR_IO, "cannot sync", dir, errno);
+    }
     return ERR_OK;
 }
 
@@ -473,13 +498,18 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
     if (strlen(dir) + sizeof "/FORMAT.0123456789" >= sizeof path) {
         return explain(why, why_bytes, ERR_SYSTEM, "cannot use", dir, ENAMETOOLONG);
     }
-    if (create && mkdir(dir, 0700) != 0 && errno != EEXIST) {
+    bool made = create && mkdir(dir, 0700) == 0;
+    if (create && !made && errno != EEXIST) {
         return explain(why, why_bytes, ERR_SYSTEM, "cannot make directory", dir, errno);
     }
     if (access(dir, create ? R_OK | W_OK | X_OK : R_OK | X_OK) != 0) {
         int code = errno;
         return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
                        "cannot use directory", dir, code);
+    }
+    snprintf(path, sizeof path, "%s/..", dir);
+    if (made && db_dir_sync(path) != ERR_OK) {
+        return explain(why, why_bytes, ERR_IO, "cannot sync", path, errno);
     }
     if (is_network_file_system(dir)) {
         snprintf(why, why_bytes, "%s is on a network file system: use a local disk", dir);

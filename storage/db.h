@@ -71,6 +71,9 @@ u64 db_map_bytes(struct db *db);
 
 /* Makes the directory (if `create`), checks or writes the format version. */
 enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes);
+/* Makes what was created, renamed or removed in the directory last: a synced file whose name is
+ * lost with the power is lost, too. ERR_NO_SPACE, ERR_IO. */
+enum err db_dir_sync(const char *dir);
 /* One server a directory: ERR_LOCKED if another process holds the lock. Released by close(). */
 enum err db_dir_lock(const char *dir, int *fd, char *why, usize why_bytes);
 

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "limits.h"
+#include "storage/db.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -158,19 +159,6 @@ void snapshot_files_drop_past(const char *data_dir, u64 next_id) {
     }
 }
 
-static enum err dir_sync(const char *dir) {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        int code = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return errno_err(code);
-    }
-    close(fd);
-    return ERR_OK;
-}
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 enum err snapshot_file_begin(const char *data_dir, struct snapshot_position position,
@@ -251,7 +239,7 @@ enum err snapshot_finish(struct snapshot_writer *writer) {
     }
     enum err err = writer->err;
     if (err == ERR_OK) {
-        err = dir_sync(writer->dir);
+        err = db_dir_sync(writer->dir);
         drop_old(writer->dir);
         close(writer->fd);
         free(writer);

@@ -3,11 +3,13 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -568,6 +570,76 @@ Test(store, verifies_while_blocks_merge) {
     cr_assert_eq(store_verify(merging, count_damage, merge_once, &reports), ERR_OK);
     cr_assert_eq(reports, 0u);
     store_close(merging);
+    drop_dir();
+}
+
+static char synced[1024]; /* directories, each followed by a line feed */
+
+/* In the place of the C library's: notes which directories are synced. */
+int fsync(int fd) {
+    char link[32];
+    char path[128];
+    struct stat stat;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link, path, sizeof path - 1);
+    usize used = strlen(synced);
+    if (bytes > 0 && fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
+        snprintf(synced + used, sizeof synced - used, "%.*s\n", (int)bytes, path);
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* A synced file under a name that is not: gone with the power. */
+Test(store, syncs_the_names_of_what_it_makes) {
+    struct store *store;
+    char line[128];
+    static const char *const dirs[] = {"", "/log", "/snapshots"};
+    make_dir();
+    drop_dir();
+    struct store_options options = {.dir = dir, .log_map_bytes = 64 * MIB};
+    synced[0] = '\0';
+    cr_assert_eq(store_open(&options, &store, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert(strncmp(synced, "/tmp\n", 5) == 0, "%s", synced);
+    write_snapshot(store, 1);
+    for (u32 i = 0; i < ARRAY_COUNT(dirs); i++) {
+        snprintf(line, sizeof line, "\n%s%s\n", dir, dirs[i]);
+        cr_assert(strstr(synced, line) != NULL, "%s: %s", dirs[i], synced);
+    }
+    store_close(store);
+    drop_dir();
+}
+
+/* One very large group does not cost its memory for good. */
+Test(store, gives_memory_back_after_a_large_group) {
+    enum { TEXT = 2500, PARTS = 8 };
+    struct store *store;
+    struct store_part parts[PARTS];
+    usize bytes = (usize)EVENT_BATCH_MAX * TEXT;
+    char *text = malloc(bytes);
+    cr_assert(text != NULL);
+    u64 state = 1;
+    for (usize i = 0; i < bytes; i++) { /* does not compress */
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        text[i] = (char)(state >> 56);
+    }
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    cr_assert_eq(append(store, EVENT_BATCH_MAX), ERR_OK);
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        batch.present[i] = TEXT_BIT(TEXT_PROPERTIES) | NUM_BIT(NUM_TIME);
+        batch.ref[TEXT_PROPERTIES][i] = (struct text_ref){i * TEXT, TEXT};
+    }
+    batch.text = text;
+    for (u32 i = 0; i < PARTS; i++) {
+        parts[i] = (struct store_part){&batch, rows, EVENT_BATCH_MAX};
+    }
+    struct store_group group = {parts, PARTS, PARTS * EVENT_BATCH_MAX, NULL, 0};
+    usize before = mallinfo2().hblkhd;
+    cr_assert_eq(store_append(store, &group), ERR_OK);
+    usize after = mallinfo2().hblkhd;
+    cr_assert(after < before + 16 * MIB, "%zu bytes more", after - before);
+    free(text);
+    store_close(store);
     drop_dir();
 }
 
