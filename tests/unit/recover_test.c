@@ -205,14 +205,13 @@ static void append_row(u32 series, i64 time, u32 trace_bytes, bool define) {
 Test(recover, impossible_rows_are_damage) {
     i64 now = clock_wall_ms();
     engine_start(&engine);
-    pipeline_stop(engine.pipeline);
     append_row(0, now, EVENT_TRACE_MAX, true);
     append_row(0, now, EVENT_TRACE_MAX + 1, false);
     append_row(0, -1, 5, false);
     append_row(0, (i64)1 << 46, 5, false);
     append_row(7, now, 5, false);
     append_row(0, now, 5, false);
-    store_close(engine.store);
+    engine_stop(&engine);
     run("rm -rf snapshots");
     engine_start(&engine);
     check_totals(2, 0);
