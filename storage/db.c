@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <lmdb.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +29,10 @@
 #define READER_CHECK_NS ((u64)3600 * 1000000000) /* between looks for killed readers */
 #define FORMAT_VERSION 1
 #define FORMAT_PREFIX "margind data "
-#define SHORT_BYTES_MAX (128 * KIB) /* pages made and freed by one transaction are never written   \
-                                     */
-#define DISK_FULL_BYTES (64 * MIB)  /* below this a failed write is taken for a full disk */
+#define SHORT_BYTES_MAX                                                                            \
+    (128 * KIB)                    /* pages made and freed by one transaction are never written    \
+                                    */
+#define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
 
 struct db {
     MDB_env *env;
@@ -103,6 +105,19 @@ enum err db_dir_sync(const char *dir) {
     return err_of(code) == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
 }
 
+/* LMDB takes pages for what their parents say, and aborts where one is not (a torn page, or zeros
+ * in a file that was cut). While reading, nothing is locked or half done, so we jump out of it
+ * instead: damage is an answer. What the jump leaves of a cursor is lost memory. */
+static _Thread_local jmp_buf *on_assert;
+
+static void note_assert(MDB_env *env, const char *what) {
+    (void)env;
+    log_error("database_damaged", "what=\"%s\"", what);
+    if (on_assert != NULL) {
+        longjmp(*on_assert, 1);
+    }
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err explain(char *why, usize why_bytes, enum err err, const char *what,
@@ -121,7 +136,8 @@ static int env_try(const struct db_options *options, struct db *db, usize map_by
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
     flags |= options->read_only ? MDB_RDONLY : 0u;
     flags |= options->skip_sync ? MDB_NOSYNC : 0u;
-    code = mdb_env_set_mapsize(env, map_bytes);
+    code = mdb_env_set_assert(env, note_assert);
+    code = code != 0 ? code : mdb_env_set_mapsize(env, map_bytes);
     code = code != 0 ? code : mdb_env_set_maxreaders(env, DB_READERS_MAX);
     code = code != 0 ? code : mdb_env_set_maxdbs(env, DB_TABLES_MAX);
     code = code != 0 ? code : mdb_env_open(env, db->path, flags, 0600);
@@ -301,7 +317,7 @@ static MDB_dbi table_of(const struct db_txn *txn, u32 table) {
     return txn->db->tables[table];
 }
 
-enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
+static enum err get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
     MDB_val mdb_key = val_of(key);
     MDB_val found;
     int code = mdb_get(txn->handle, table_of(txn, table), &mdb_key, &found);
@@ -311,8 +327,8 @@ enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *v
     return err_of(code);
 }
 
-enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
-                       struct slice *value) {
+static enum err get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
+                           struct slice *value) {
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
     if (code != 0) {
@@ -332,6 +348,31 @@ enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct s
     }
     mdb_cursor_close(cursor);
     return err_of(code);
+}
+
+enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
+    jmp_buf jump;
+    if (setjmp(jump) != 0) {
+        on_assert = NULL;
+        return ERR_CORRUPT;
+    }
+    on_assert = &jump;
+    enum err err = get(txn, table, key, value);
+    on_assert = NULL;
+    return err;
+}
+
+enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
+                       struct slice *value) {
+    jmp_buf jump;
+    if (setjmp(jump) != 0) {
+        on_assert = NULL;
+        return ERR_CORRUPT;
+    }
+    on_assert = &jump;
+    enum err err = get_before(txn, table, key, found, value);
+    on_assert = NULL;
+    return err;
 }
 
 enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,
@@ -357,9 +398,9 @@ enum err db_delete(struct db_txn *txn, u32 table, struct slice key) {
     return txn->err;
 }
 
-enum err db_each(struct db_txn *txn, u32 table, struct slice from,
-                 bool (*visit)(void *context, struct slice key, struct slice value),
-                 void *context) {
+static enum err each(struct db_txn *txn, u32 table, struct slice from,
+                     bool (*visit)(void *context, struct slice key, struct slice value),
+                     void *context) {
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
     if (code != 0) {
@@ -373,6 +414,20 @@ enum err db_each(struct db_txn *txn, u32 table, struct slice from,
     }
     mdb_cursor_close(cursor);
     return code == MDB_NOTFOUND ? ERR_OK : err_of(code);
+}
+
+enum err db_each(struct db_txn *txn, u32 table, struct slice from,
+                 bool (*visit)(void *context, struct slice key, struct slice value),
+                 void *context) {
+    jmp_buf jump;
+    if (setjmp(jump) != 0) {
+        on_assert = NULL;
+        return ERR_CORRUPT;
+    }
+    on_assert = &jump;
+    enum err err = each(txn, table, from, visit, context);
+    on_assert = NULL;
+    return err;
 }
 
 /* Copies the pair's value and takes the pair away. */
