@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define SLOTS_MIN 8
-#define MOVED_A_ROW 4 /* slots; two would do */
+/* Slots; two would do, but until all are moved a new row is looked for twice. */
+#define MOVED_A_ROW 16
 
 void width_init(struct width_rows *width, i64 ms) {
     width->ms = ms;
@@ -117,6 +118,11 @@ static void slots_give(struct agg *agg, u64 *slots, u32 mask) {
 static void slots_move(struct agg *agg, struct partition *partition, u32 count) {
     if (likely(partition->old_slots == NULL)) {
         return;
+    }
+    for (u32 ahead = 0; ahead < 2 * MOVED_A_ROW; ahead++) { /* theirs and the next call's */
+        u64 slot = partition->old_slots[(partition->old_next + ahead) & partition->old_mask];
+        u32 place = (u32)hash_mix((slot >> 32) - 1) & partition->slot_mask;
+        __builtin_prefetch(&partition->slots[place], 1);
     }
     for (; count > 0 && partition->old_next <= partition->old_mask; count--) {
         u64 slot = partition->old_slots[partition->old_next++];
