@@ -101,6 +101,7 @@ static bool agg_init(struct agg *agg, const struct agg_options *options) {
         options->minutes_kept == 0 ? MINUTES_DEFAULT : MIN(options->minutes_kept, (u32)MINUTES_MAX);
     agg->advance_rows = options->advance_rows == 0 ? ADVANCE_ROWS : options->advance_rows;
     agg->ranked_min = options->ranked_min == 0 ? RANKED_MIN : options->ranked_min;
+    agg->series_max = options->series_max == 0 ? SERIES_MAX : options->series_max;
     agg->trace_max = options->trace_max == 0 ? TRACES_MAX : options->trace_max;
     agg->agent_max = options->agent_max == 0 ? DIM_VALUES_MAX : options->agent_max;
     agg->oldest = INT64_MAX;

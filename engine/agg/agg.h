@@ -18,7 +18,8 @@ struct agg_options {
     u32 minutes_kept; /* width of the minute buckets' memory; 0: default 180 */
     u32 advance_rows; /* most rows that one agg_advance() moves; 0: default */
     u32 ranked_min;   /* accounts with so many customers have rankings; 0: default */
-    u32 trace_max;    /* traces and agents known at most; 0: the bounds of limits.h */
+    u32 series_max;   /* series, traces and agents at most; 0: the bounds of limits.h */
+    u32 trace_max;
     u32 agent_max;
 };
 enum err agg_create(const struct agg_options *options, struct agg **out);

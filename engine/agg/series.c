@@ -257,7 +257,7 @@ static void values_unmake(struct agg *agg, const struct pending_mark *mark) {
 }
 
 static enum err series_make(struct agg *agg, const struct series_key *key, u32 *out) {
-    if (agg->dims.count >= SERIES_MAX) {
+    if (agg->dims.count >= agg->series_max) {
         return ERR_LIMIT;
     }
     if (!series_reserve(agg, key->hash.low) || !agg_account_make(agg, key->account)) {

@@ -199,6 +199,7 @@ struct agg {
     u32 minutes_kept;
     u32 advance_rows;
     u32 ranked_min;
+    u32 series_max;
     u32 trace_max;
     u32 agent_max;
     pthread_rwlock_t lock;

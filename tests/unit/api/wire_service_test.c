@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agg/state.h"
 #include "base/clock.h"
 #include "tests/support/engine.h"
 #include "tests/support/wire_peer.h"
@@ -110,6 +111,20 @@ static struct margin_figures point(enum wire_dimension dimension, const char *te
     "\"costAmount\":0.5,\"revenueAmount\":2,\"idempotencyKey\":\"k1\",\"traceId\":\"t\"},"         \
     "{\"eventName\":\"e\",\"customerReferenceId\":\"other\",\"featureKey\":\"f\","                 \
     "\"costAmount\":1},{\"eventName\":\"e\",\"featureKey\":\"f\"}]}"
+
+/* A client would drop the events if it were told that they are at fault. */
+Test(wire_service, a_bound_of_the_server_is_not_the_fault_of_a_request) {
+    open_all(SCOPE_ALL);
+    cr_expect_eq(ingest_json(TWO_EVENTS).accepted, 2);
+    engine.recovered.agg->series_max = agg_series_count(engine.recovered.agg);
+    const char *other = "{\"events\":[{\"eventName\":\"e\",\"customerReferenceId\":\"new\","
+                        "\"featureKey\":\"f\",\"idempotencyKey\":\"n\"}]}";
+    cr_expect_eq(ask_error(WIRE_INGEST_JSON, (struct slice){other, strlen(other)}), WIRE_BUSY);
+    cr_expect_eq(ingest_json(TWO_EVENTS).duplicates, 1, "what is known goes on");
+    engine.recovered.agg->series_max = SERIES_MAX;
+    cr_expect_eq(ingest_json(other).accepted, 1, "the key was not claimed");
+    close_all();
+}
 
 Test(wire_service, what_goes_in_comes_out) {
     open_all(SCOPE_ALL);
