@@ -327,14 +327,8 @@ static bool find_route(struct http_session *session) {
     return true;
 }
 
-/* Small bodies follow the head and the text decoded from it. */
-static bool fits_head(const struct http_session *session, usize used) {
-    const struct http_head *head = &session->head;
-    return !head->is_chunked &&
-           used + (usize)head->content_bytes + EVENT_TEXT_PADDING <= session->head_block.capacity;
-}
-
-/* Strangers could otherwise take all the memory there is for bodies by announcing some. */
+/* Strangers could otherwise take all the memory there is for bodies by announcing some, and have
+ * bombs expanded. */
 static bool is_admitted(struct http_session *session) {
     struct http_call *call = &session->call;
     call->route = session->route;
@@ -342,21 +336,23 @@ static bool is_admitted(struct http_session *session) {
     return session->server->admit == NULL || session->server->admit(call);
 }
 
-/* Memory for the body; false: it has been answered. */
+/* Memory for the body: small ones follow the head and the text decoded from it. False: answered. */
 static bool place_body(struct http_session *session) {
     const struct http_head *head = &session->head;
     usize used = session->head_bytes + head->path.bytes + head->query.bytes;
     usize bytes = head->is_chunked ? HEAD_BLOCK_BYTES : (usize)head->content_bytes;
-    session->body_in_head = fits_head(session, used);
-    if (session->body_in_head) {
-        session->body = session->head_block.data + used;
-        return true;
-    }
-    if (!is_admitted(session)) {
+    session->body_in_head =
+        !head->is_chunked && used + bytes + EVENT_TEXT_PADDING <= session->head_block.capacity;
+    bool may_grow = !session->body_in_head || head->coding != CODING_NONE;
+    if (may_grow && !is_admitted(session)) {
         usize left = decide_close(session);
         finish_request(session);
         discard_body(session, left);
         return false;
+    }
+    if (session->body_in_head) {
+        session->body = session->head_block.data + used;
+        return true;
     }
     session->body_block = pool_take(session->server->pool, bytes + HTTP_BODY_SLACK);
     session->body = session->body_block.data;

@@ -43,7 +43,7 @@ struct http_server {
     /* Writes the body of an answer that this layer gives; the path is empty if it is not known. The
      * code of the status is http_status_code(). NULL: {"error", "code"}. */
     void (*refusal)(struct http_call *call, const char *text);
-    /* Asked before memory is taken for a large body, with the head alone: may this caller send one?
+    /* Asked before memory is taken for a large or a compressed body: may this caller send one?
      * On false the reply is complete. NULL: everybody may. */
     bool (*admit)(struct http_call *call);
     struct pool *pool; /* heads, bodies, waiting input */

@@ -114,3 +114,7 @@ def test_strangers_take_no_memory(context):
         finally:
             for stranger in strangers:
                 stranger.close()
+        for path in ("/api/events/ingest", "/api/v1/client/events"):
+            reply = server.client().send("POST", path, b"a bomb", {"Content-Encoding": "gzip"},
+                                         key=False)
+            equal(reply.status, 401, "a compressed body without a key is not expanded")
