@@ -154,6 +154,10 @@ int ctl_trace(const struct ctl_options *options, int argc, char **argv) {
             count++;
         }
         print_trace(found, count);
+        if (events.more) {
+            code = ctl_fail("the trace has more than %d spans; see `marginctl export --trace`",
+                            WIRE_SCAN_EVENTS_MAX);
+        }
     }
     free(found);
     margin_close(client);
