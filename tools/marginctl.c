@@ -60,7 +60,9 @@ static const struct ctl_command commands[] = {
      "\nexample:\n  marginctl trace 4bf92f3577b34da6\n"},
     {"export", ctl_export, "all events as NDJSON or CSV, oldest first",
      "usage: marginctl export [--format ndjson|csv] [options] > FILE\n\n"
-     "NDJSON has the words of the ingest API, so that it can be ingested again.\n\n"
+     "NDJSON has the words of the ingest API, so that it can be ingested by another server: with\n"
+     "the costs and revenues that were in force here. The exit code is 1 if events are missing\n"
+     "because the log is damaged.\n\n"
      "  --format F         ndjson or csv (default ndjson)\n"
      "  --trace ID, --agent ID  only events of a trace, of an agent\n" FILTERS_HELP GLOBAL_HELP
      "\nexample:\n  marginctl export --format csv --from 2026-05-01 --to 2026-06-01 > may.csv\n"},

@@ -104,9 +104,13 @@ def test_ingest_export_ingest(context):
         ensure(done.stdout.startswith("3 accepted, 1 duplicates, 5 rejected"), done.stdout)
         equal(sorted(int(line.split(":")[0][5:]) for line in done.stderr.splitlines()
                      if line.startswith("line ")), [4, 5, 6, 9, 11], "lines with mistakes")
+        event = '{"eventName":"e","customerReferenceId":"marked","featureKey":"f"}'
+        tools.ctl("ingest", "-", input="\ufeff" + event)
+        equal(len(tools.ctl("export", "--customer", "marked").stdout.splitlines()), 1, "marked")
         exported = tools.ctl("export").stdout
         rows = [json.loads(line) for line in exported.splitlines()]
-        equal([r["customerReferenceId"] for r in rows], ["acme, inc", "acme, inc", "b"], "export")
+        equal([r["customerReferenceId"] for r in rows], ["acme, inc", "acme, inc", "b", "marked"],
+              "export")
         equal(rows[0]["costAmount"], 0.0000705, "cost")
         equal(rows[0]["properties"], {"x": [1, "\u00e9"]}, "properties")
         equal(rows[0]["meta"], {"n": "5"}, "meta")
@@ -114,7 +118,7 @@ def test_ingest_export_ingest(context):
         equal(len(csv.strip().splitlines()), 3, "CSV lines")
         ensure('"acme, inc"' in csv, "quoted in CSV")
         done = Tools(context, second).ctl("ingest", "-", input=exported)
-        ensure(done.stdout.startswith("3 accepted"), done.stdout)
+        ensure(done.stdout.startswith("4 accepted"), done.stdout)
         for path in ("by-customer?days=all", "by-feature?days=all", "by-model?days=all"):
             left, right = (s.client().good("/api/events/" + path) for s in (server, second))
             for row in left + right:

@@ -303,6 +303,16 @@ static void take_values(struct ingestion *ingestion) {
     memmove(ingestion->in.data, at, ingestion->in.bytes);
 }
 
+/* Some editors begin a file with a byte order mark. */
+static void skip_mark(struct ingestion *ingestion) {
+    bool at_start = ingestion->read_bytes == ingestion->in.bytes;
+    if (at_start && ingestion->in.bytes >= 3 &&
+        memcmp(ingestion->in.data, "\xef\xbb\xbf", 3) == 0) {
+        ingestion->in.bytes -= 3;
+        memmove(ingestion->in.data, ingestion->in.data + 3, ingestion->in.bytes);
+    }
+}
+
 static void read_all(struct ingestion *ingestion) {
     while (!ingestion->ended && !ingestion->failed) {
         usize chunk = MAX(CHUNK_BYTES, ingestion->in.bytes); /* a long value is scanned few times */
@@ -324,6 +334,7 @@ static void read_all(struct ingestion *ingestion) {
         ingestion->ended = got == 0;
         ingestion->in.bytes += (usize)got;
         ingestion->read_bytes += (u64)got;
+        skip_mark(ingestion);
         if (ingestion->in.bytes > 0) {
             take_values(ingestion);
         }
