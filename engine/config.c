@@ -56,7 +56,7 @@ static const struct setting settings[] = {
     {"connections-max", "net", "connections-max", KIND_COUNT, AT(connections_max), "N", "16384", 1,
      CONNECTIONS_SETTING_MAX, NULL, "connections a front thread holds open"},
     {"idle-seconds", "net", "idle-seconds", KIND_COUNT, AT(idle_seconds), "N", "120", 1, 86400,
-     NULL, "a connection silent for longer is closed"},
+     NULL, "a connection that is silent, or does not read its answers, is closed after this"},
     {"log-map-bytes", "storage", "log-map-bytes", KIND_BYTES, AT(log_map_bytes), "SIZE", "1T", MIB,
      64 * 1024 * GIB, NULL, "the most the log may grow to; address space, not disk, is reserved"},
     {"snapshot-events", "storage", "snapshot-events", KIND_COUNT, AT(snapshot_events), "N",
