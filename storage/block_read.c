@@ -74,6 +74,7 @@ enum err block_view_defs(struct block_view *view, struct slice copy) {
     memcpy(header, copy.data, sizeof *header);
     if (header->magic != BLOCK_MAGIC ||
         hash64(header, offsetof(struct block_header, header_hash), 0) != header->header_hash ||
+        header->count > SEGMENT_ROWS_MAX || header->first_id > UINT64_MAX - header->count ||
         copy.bytes != BLOCK_DEFS_BYTES(header)) {
         return ERR_CORRUPT;
     }

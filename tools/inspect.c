@@ -118,6 +118,26 @@ static void print_column(const struct block_view *view, u32 column) {
            column_names[column], bytes, hundredths / 100, hundredths % 100, codings);
 }
 
+static enum err count_def(void *context, const struct series_def *def, u64 last_id) {
+    (void)def;
+    (void)last_id;
+    *(u32 *)context += 1;
+    return ERR_OK;
+}
+
+/* Definitions of these events that are there a second time. */
+static u32 count_copies(struct log *log, const struct block_header *header) {
+    struct block_reader *reader;
+    u32 seen = 0;
+    u32 count;
+    if (block_reader_create(&reader) == ERR_OK) {
+        log_read_defs(log, header->first_id, header->first_id + header->count, reader, count_def,
+                      &seen, &count);
+        block_reader_destroy(reader);
+    }
+    return seen;
+}
+
 static int print_block(struct log *log, u64 id) {
     struct log_read read;
     struct block_view view;
@@ -143,8 +163,9 @@ static int print_block(struct log *log, u64 id) {
             print_column(&view, column);
         }
     }
-    printf("definitions %u in %u bytes\ndirectory %u bytes\nindex %zu bytes\n", header->def_count,
-           header->def_bytes, header->directory_bytes, read.index.bytes);
+    printf("definitions %u in %u bytes, kept twice %u\n", header->def_count, header->def_bytes,
+           count_copies(log, header));
+    printf("directory %u bytes\nindex %zu bytes\n", header->directory_bytes, read.index.bytes);
     log_read_end(&read);
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * fuzz_block: arbitrary bytes as a block of the log. The checksums are made right first, so that
  * what lies behind them is reached: header, directory, every column of every frame, and
- * definitions.
+ * definitions; then as the second copy of a block's definitions.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +94,21 @@ static void read_all(const struct block_view *view) {
     block_read_defs(reader, view, take_def, (void *)(uintptr_t)view, &what);
 }
 
+static void try_copy(u8 *copy, usize size) {
+    struct block_header header;
+    struct block_view view;
+    const char *what;
+    memcpy(&header, copy, sizeof header);
+    header.magic = BLOCK_MAGIC;
+    header.def_bytes = (u32)(size - sizeof header);
+    header.def_hash = hash64(copy + sizeof header, header.def_bytes, 0);
+    header.header_hash = hash64(&header, offsetof(struct block_header, header_hash), 0);
+    memcpy(copy, &header, sizeof header);
+    if (block_view_defs(&view, (struct slice){(const char *)copy, size}) == ERR_OK) {
+        block_read_defs(reader, &view, take_def, &view, &what);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (reader == NULL) {
         batch = calloc(1, sizeof *batch);
@@ -109,6 +124,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *what;
     if (block_view_open(&view, block, size, &what) == ERR_OK) {
         read_all(&view);
+    }
+    if (size >= sizeof(struct block_header)) {
+        memcpy(block, data, size);
+        try_copy(block, size);
     }
     free(block);
     return 0;

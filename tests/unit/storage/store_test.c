@@ -360,7 +360,6 @@ static void fill_store(u32 first_group) {
     store_close(store);
 }
 
-/* A good block of another log in the place of ours: only the chain shows it. */
 /* The file ends early: what is missing is damage, and nothing crashes. */
 Test(store, survives_a_cut_file) {
     struct store *store;
@@ -386,6 +385,7 @@ Test(store, survives_a_cut_file) {
     drop_dir();
 }
 
+/* A good block of another log in the place of ours: only the chain shows it. */
 Test(store, the_chain_shows_a_foreign_block) {
     static struct taken taken;
     struct store *store;
