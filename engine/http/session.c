@@ -242,7 +242,7 @@ static void body_complete(struct http_session *session) {
         refuse(session, 503, "no memory for the request, try again");
         return;
     default:
-        refuse(session, 400, "the compressed request body is damaged");
+        refuse(session, 400, "the compressed request body is damaged, or its window above 32 MiB");
         return;
     }
     give_back(session, &session->body_block);
