@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "tools/client/generate.h"
 #include "tools/margin-load/load.h"
+#include "version.h"
 
 #define CONNECTIONS_MAX_LOAD 16384
 #define THREADS_MAX 64
@@ -44,7 +45,7 @@ static const char usage[] =
     "  --spread           times over the last 30 days instead of now\n"
     "  --seed N           the seed of keys and content (default: new keys, the same content)\n"
     "  --json             the report as one JSON object\n"
-    "  --help             this text\n"
+    "  --help, --version  this text; the version\n"
     "\n"
     "examples:\n"
     "  margin-load --seconds 10\n"
@@ -74,7 +75,8 @@ enum option_code {
     OPTION_SPREAD,
     OPTION_SEED,
     OPTION_JSON,
-    OPTION_HELP
+    OPTION_HELP,
+    OPTION_VERSION
 };
 
 static const struct option long_options[] = {
@@ -99,6 +101,7 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0}};
 
 /* --- options ---------------------------------------------------------------------------------- */
@@ -206,6 +209,9 @@ static void read_options(int argc, char **argv, struct load_options *out) {
             out->json = true;
         } else if (option == OPTION_HELP) {
             fputs(usage, stdout);
+            exit(0);
+        } else if (option == OPTION_VERSION) {
+            printf("margin-load %s\n", MARGIN_VERSION);
             exit(0);
         } else if (!read_number_option(option, optarg, out)) {
             fputs("margin-load: try --help\n", stderr);

@@ -274,7 +274,9 @@ static int print_help(const struct ctl_command *command) {
     for (usize i = 0; i < ARRAY_COUNT(commands); i++) {
         printf("  %-8s %s\n", commands[i].name, commands[i].line);
     }
-    fputs("\n" GLOBAL_HELP "\n`marginctl COMMAND --help` says more, with examples.\n", stdout);
+    fputs("\n" GLOBAL_HELP
+          "\n`marginctl COMMAND --help` says more, with examples; --version names the version.\n",
+          stdout);
     return 0;
 }
 

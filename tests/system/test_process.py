@@ -40,6 +40,9 @@ def test_help_and_version(context):
     for word in ("--data-dir", "--http-listen", "--wire-listen", "MARGIND_DATA_DIR", "8080"):
         ensure(word in result.stdout, "--help does not name " + word)
     equal(run(context, "--version").returncode, 0, "--version")
+    version = run(context, "--version").stdout.split()[1]
+    for tool in ("marginctl", "margin-load"):
+        equal(context.tool(tool, "--version").stdout, "%s %s\n" % (tool, version), "--version")
 
 
 def test_second_server_on_a_directory(context):
