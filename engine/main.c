@@ -162,7 +162,9 @@ static enum err open_storage(struct server *server) {
     };
     enum err err = store_open(&options, &server->store, server->why, sizeof server->why);
     if (err == ERR_OK) {
-        err = control_open(server->config.data_dir, true, &server->control, server->why,
+        /* They hold the seeds that the log's keys are known by: never made anew beside events. */
+        bool first_start = store_next_id(server->store) == 1;
+        err = control_open(server->config.data_dir, first_start, &server->control, server->why,
                            sizeof server->why);
     }
     if (err == ERR_OK) {
