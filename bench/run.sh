@@ -144,14 +144,14 @@ stop_nginx() {
 
 decode_run() { "$build/bench-decode" >"$work/decode.txt" && bench_value "$1" <"$work/decode.txt"; }
 
-# As many events are under way on both: 32 requests of 1000, or 8 of 4096.
+# Enough requests under way that the server, not the round trip, is measured.
 http_run() {
     fresh_server
-    load http --connections 32 --seconds "$seconds" | field events_per_second
+    load http --connections 64 --seconds "$seconds" | field events_per_second
 }
 wire_run() {
     fresh_server
-    load wire --connections 8 --batch 4096 --seconds "$seconds" | field events_per_second
+    load wire --connections 24 --batch 4096 --seconds "$seconds" | field events_per_second
 }
 
 single_run() {
