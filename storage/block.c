@@ -152,6 +152,9 @@ static void gather_texts(struct block_builder *builder, const struct event_batch
     for (u32 i = 0; i < count; i++) {
         struct text_ref ref = batch->ref[text][rows[i]];
         to[i] = (struct slice){batch->text + ref.offset, ref.bytes};
+        /* Another processor wrote it; asked for now, it is here when the frame is coded. */
+        __builtin_prefetch(to[i].data);
+        __builtin_prefetch(to[i].data + ref.bytes);
     }
 }
 

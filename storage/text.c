@@ -224,7 +224,6 @@ static inline u64 hex_write8(u32 bytes) {
  * of its own, without a template. */
 #define UUID_BYTES 36
 #define UUID_PACKED 16
-#define UUIDS_AHEAD 16 /* fetched so many ahead */
 
 static inline u64 load32(const char *from) {
     u32 word;
@@ -267,10 +266,6 @@ static usize pack_uuids(u8 *out, const struct slice *values, u32 count) {
     u8 *at = out;
     *at++ = CODING_UUID;
     for (u32 i = 0; i < count; i++, at += UUID_PACKED) {
-        /* Another processor wrote it, and a key often crosses a cache line. */
-        const char *ahead = values[MIN(i + UUIDS_AHEAD, count - 1)].data;
-        __builtin_prefetch(ahead);
-        __builtin_prefetch(ahead + UUID_BYTES - 1);
         if (values[i].bytes != UUID_BYTES || !uuid_read(values[i].data, at)) {
             return 0;
         }
