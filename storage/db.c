@@ -107,8 +107,18 @@ enum err db_dir_sync(const char *dir) {
 
 /* LMDB takes pages for what their parents say, and aborts where one is not (a torn page, or zeros
  * in a file that was cut). While reading, nothing is locked or half done, so we jump out of it
- * instead: damage is an answer. What the jump leaves of a cursor is lost memory. */
+ * instead: damage is an answer. The cursor that was in use is closed behind the jump. */
 static _Thread_local jmp_buf *on_assert;
+static _Thread_local MDB_cursor *reading;
+
+static enum err after_assert(void) {
+    on_assert = NULL;
+    if (reading != NULL) {
+        mdb_cursor_close(reading);
+        reading = NULL;
+    }
+    return ERR_CORRUPT;
+}
 
 static void note_assert(MDB_env *env, const char *what) {
     (void)env;
@@ -334,6 +344,7 @@ static enum err get_before(struct db_txn *txn, u32 table, struct slice key, stru
     if (code != 0) {
         return err_of(code);
     }
+    reading = cursor;
     MDB_val at = val_of(key);
     MDB_val data;
     code = mdb_cursor_get(cursor, &at, &data, MDB_SET_RANGE);
@@ -346,6 +357,7 @@ static enum err get_before(struct db_txn *txn, u32 table, struct slice key, stru
         *found = slice_of(at);
         *value = slice_of(data);
     }
+    reading = NULL;
     mdb_cursor_close(cursor);
     return err_of(code);
 }
@@ -353,8 +365,7 @@ static enum err get_before(struct db_txn *txn, u32 table, struct slice key, stru
 enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
     jmp_buf jump;
     if (setjmp(jump) != 0) {
-        on_assert = NULL;
-        return ERR_CORRUPT;
+        return after_assert();
     }
     on_assert = &jump;
     enum err err = get(txn, table, key, value);
@@ -366,8 +377,7 @@ enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct s
                        struct slice *value) {
     jmp_buf jump;
     if (setjmp(jump) != 0) {
-        on_assert = NULL;
-        return ERR_CORRUPT;
+        return after_assert();
     }
     on_assert = &jump;
     enum err err = get_before(txn, table, key, found, value);
@@ -406,12 +416,14 @@ static enum err each(struct db_txn *txn, u32 table, struct slice from,
     if (code != 0) {
         return err_of(code);
     }
+    reading = cursor;
     MDB_val key = val_of(from);
     MDB_val value;
     code = mdb_cursor_get(cursor, &key, &value, from.bytes > 0 ? MDB_SET_RANGE : MDB_FIRST);
     while (code == 0 && visit(context, slice_of(key), slice_of(value))) {
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
+    reading = NULL;
     mdb_cursor_close(cursor);
     return code == MDB_NOTFOUND ? ERR_OK : err_of(code);
 }
@@ -421,8 +433,7 @@ enum err db_each(struct db_txn *txn, u32 table, struct slice from,
                  void *context) {
     jmp_buf jump;
     if (setjmp(jump) != 0) {
-        on_assert = NULL;
-        return ERR_CORRUPT;
+        return after_assert();
     }
     on_assert = &jump;
     enum err err = each(txn, table, from, visit, context);
