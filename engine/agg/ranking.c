@@ -7,7 +7,8 @@
 #define RANKINGS_MAX 8
 #define BUILD_SLICE 2048 /* customers looked at while the writer waits */
 #define CATCH_UP_MAX (CHANGED_RING / 2)
-#define PREFETCH_AHEAD 8
+#define PREFETCH_AHEAD 24
+#define PREFETCH_NEAR 12
 
 struct rankings {
     pthread_mutex_t mutex; /* taken before the read lock, never while holding it */
@@ -175,6 +176,11 @@ static void ranking_catch_up(const struct agg *agg, struct ranking *ranking) {
             u32 cell = agg->changed[(at + PREFETCH_AHEAD) % CHANGED_RING];
             __builtin_prefetch(cell_at(agg, cell));
             __builtin_prefetch(array_at(&agg->owners, cell));
+        }
+        if (at + PREFETCH_NEAR < agg->changed_count) { /* what the ones before point to */
+            u32 cell = agg->changed[(at + PREFETCH_NEAR) % CHANGED_RING];
+            __builtin_prefetch(entity_at(agg, changed_owner(agg, at + PREFETCH_NEAR)));
+            __builtin_prefetch(band_at(agg, cell_at(agg, cell)->band[0]));
         }
         u32 index = changed_owner(agg, at);
         if (index == last) {

@@ -26,11 +26,12 @@ static bool same_query(const struct query *a, const struct query *b) {
            a->offset == b->offset && a->limit == b->limit && same_filters(a, b);
 }
 
-static struct answer *find(struct answers *answers, u64 commits, const struct query *query) {
+const struct query_result *answers_find(const struct answers *answers, u64 commits,
+                                        const struct query *query) {
     for (u32 i = 0; i < ANSWERS_KEPT; i++) {
-        struct answer *answer = &answers->kept[i];
+        const struct answer *answer = &answers->kept[i];
         if (answer->used && answer->commits == commits && same_query(&answer->query, query)) {
-            return answer;
+            return &answer->result;
         }
     }
     return NULL;
@@ -54,20 +55,27 @@ static struct answer *take(struct answers *answers, const struct query *query) {
     return answer;
 }
 
+const struct query_result *answers_keep(struct answers *answers, u64 commits,
+                                        const struct query *query, struct query_result *result) {
+    struct answer *answer = take(answers, query);
+    answer->result = *result;
+    answer->commits = commits;
+    answer->used = result->row_count <= ANSWERS_ROWS_MAX;
+    *result = (struct query_result){0};
+    return &answer->result;
+}
+
 enum err answers_run(struct answers *answers, struct agg *agg, u64 commits,
                      const struct query *query, const struct query_result **result,
                      const char **why) {
-    struct answer *answer = find(answers, commits, query);
-    if (answer == NULL) {
-        answer = take(answers, query);
-        enum err err = query_run(agg, NULL, query, &answer->result, why);
-        if (err != ERR_OK) {
-            answer->result = (struct query_result){0};
-            return err;
-        }
-        answer->commits = commits;
-        answer->used = answer->result.row_count <= ANSWERS_ROWS_MAX;
+    *result = answers_find(answers, commits, query);
+    if (*result != NULL) {
+        return ERR_OK;
     }
-    *result = &answer->result;
-    return ERR_OK;
+    struct query_result made;
+    enum err err = query_run(agg, NULL, query, &made, why);
+    if (err == ERR_OK) {
+        *result = answers_keep(answers, commits, query, &made);
+    }
+    return err;
 }

@@ -27,6 +27,13 @@ struct answers { /* zero at start; of one front thread */
     u32 turn;
 };
 
+/* The kept result of the same query, or NULL. It lasts until the next call that runs or keeps. */
+const struct query_result *answers_find(const struct answers *answers, u64 commits,
+                                        const struct query *query);
+/* Keeps a result that was read after `commits`; takes it over, also if it is too long to be found
+ * again. It lasts until the next call that runs or keeps. */
+const struct query_result *answers_keep(struct answers *answers, u64 commits,
+                                        const struct query *query, struct query_result *result);
 /* As query_run() without the log. The result belongs to `answers` and lasts until the next call. */
 enum err answers_run(struct answers *answers, struct agg *agg, u64 commits,
                      const struct query *query, const struct query_result **result,

@@ -14,6 +14,7 @@ struct aggregate {
     struct wire_session *session;
     u32 request;
     struct query query;
+    u64 commits; /* before it ran */
     enum err err;
     const char *why;
     struct query_result result;
@@ -140,18 +141,23 @@ static void finish(struct wire_session *session, u32 request, const struct query
 static void run(struct job *job) {
     struct aggregate *aggregate = job->context;
     struct context *context = wire_service_context(aggregate->session);
+    aggregate->commits = pipeline_commit_count(context->pipeline);
     aggregate->err = query_run(context->agg, context->store, &aggregate->query, &aggregate->result,
                                &aggregate->why);
 }
 
 static void done(struct job *job) {
     struct aggregate *aggregate = job->context;
+    struct context *context = wire_service_context(aggregate->session);
+    const struct query_result *result = NULL;
     if (job->dropped) {
         aggregate->err = ERR_BUSY;
+    } else if (aggregate->err == ERR_OK) {
+        result = answers_keep(&context->answers, aggregate->commits, &aggregate->query,
+                              &aggregate->result);
     }
-    finish(aggregate->session, aggregate->request, &aggregate->query, &aggregate->result,
-           aggregate->err, aggregate->why);
-    query_result_free(&aggregate->result);
+    finish(aggregate->session, aggregate->request, &aggregate->query, result, aggregate->err,
+           aggregate->why);
     wire_session_end(aggregate->session);
     free(aggregate);
 }
@@ -199,12 +205,15 @@ void wire_aggregate_rows(struct wire_call *call) {
         wire_reply_error(call->session, call->request, WIRE_INVALID, why);
         return;
     }
-    if (query.limit > ROWS_AT_ONCE_MAX || !query_is_short(context->agg, &query)) {
-        run_aside(call, &query);
-        return;
+    u64 commits = pipeline_commit_count(context->pipeline);
+    const struct query_result *result = answers_find(&context->answers, commits, &query);
+    enum err err = ERR_OK;
+    if (result == NULL) {
+        if (query.limit > ROWS_AT_ONCE_MAX || !query_is_short(context->agg, &query)) {
+            run_aside(call, &query);
+            return;
+        }
+        err = answers_run(&context->answers, context->agg, commits, &query, &result, &why);
     }
-    const struct query_result *result = NULL;
-    enum err err = answers_run(&context->answers, context->agg,
-                               pipeline_commit_count(context->pipeline), &query, &result, &why);
     finish(call->session, call->request, &query, result, err, why);
 }
