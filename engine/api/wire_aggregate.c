@@ -149,15 +149,16 @@ static void run(struct job *job) {
 static void done(struct job *job) {
     struct aggregate *aggregate = job->context;
     struct context *context = wire_service_context(aggregate->session);
-    const struct query_result *result = NULL;
+    const struct query_result *result = &aggregate->result;
     if (job->dropped) {
         aggregate->err = ERR_BUSY;
-    } else if (aggregate->err == ERR_OK) {
+    } else if (aggregate->err == ERR_OK && result->row_count <= ANSWERS_ROWS_MAX) {
         result = answers_keep(&context->answers, aggregate->commits, &aggregate->query,
                               &aggregate->result);
     }
     finish(aggregate->session, aggregate->request, &aggregate->query, result, aggregate->err,
            aggregate->why);
+    query_result_free(&aggregate->result); /* empty if it was kept */
     wire_session_end(aggregate->session);
     free(aggregate);
 }

@@ -178,7 +178,8 @@ void *background_run(void *context) {
     /* Under full load merging falls behind rather than slow ingest down, and catches up later. No
      * lower than this: it holds locks that queries and the commit thread wait for. */
     setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
-    while (pause_a_while(pipeline)) {
+    /* After a failed write the log is left as it is. */
+    while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);
     }
