@@ -67,8 +67,8 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 $(BUILD)/tidy: $(BUILD)/tools/tidy.o $(call objects,$(wildcard tools/tidy/*.c))
 	@echo "LD $@" && $(CC) $(LDFLAGS) $^ -o $@
 
-# Data the product carries: model prices now, dashboard assets later.
-EMBED_FILES := $(wildcard engine/price/data/*.json)
+# Data the product carries: model prices, the schemas and the page of the documentation.
+EMBED_FILES := $(wildcard engine/price/data/*.json engine/api/schema/*)
 $(BUILD)/embed: $(BUILD)/tools/embed.o
 	$(CC) $(LDFLAGS) $< -o $@
 $(BUILD)/gen/data.c: $(BUILD)/embed $(EMBED_FILES)

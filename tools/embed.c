@@ -8,9 +8,14 @@
 
 #define BYTES_A_LINE 32
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
+/* The last folder and the file: "schema/events.json". */
+static const char *name_of(const char *path) {
+    int slashes = 0;
+    const char *at = path + strlen(path);
+    while (at > path && (at[-1] != '/' || ++slashes < 2)) {
+        at--;
+    }
+    return at;
 }
 
 /* Prints the array of one file. Returns its size, or -1. */
@@ -39,7 +44,7 @@ static long print_data(const char *path, int index) {
 static int print_table(int count, char **paths, const long *bytes) {
     printf("const struct embedded_file embedded_files[] = {\n");
     for (int i = 0; i < count; i++) {
-        const char *name = base_name(paths[i]);
+        const char *name = name_of(paths[i]);
         if (strpbrk(name, "\"\\") != NULL) {
             fprintf(stderr, "embed: a file name cannot hold quotes or backslashes: %s\n", name);
             return 1;

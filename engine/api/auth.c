@@ -11,6 +11,7 @@
 
 #include "api/context.h"
 #include "api/error.h"
+#include "api/routes.h"
 #include "base/hash.h"
 
 #define SLOT_LIFE_MS 1000
@@ -79,7 +80,7 @@ static enum auth_outcome authorize(struct http_call *call, bool found, struct sl
         return AUTH_MISSING;
     }
     enum auth_outcome outcome = identify(context, key, call->now_ms, identity);
-    if (outcome == AUTH_OK && !identity_may(identity, (enum scope)call->route->scope)) {
+    if (outcome == AUTH_OK && !identity_may(identity, (enum scope)route_of(call)->scope)) {
         return AUTH_FORBIDDEN;
     }
     return outcome;
@@ -139,7 +140,7 @@ enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome o
 
 bool auth_admit(struct http_call *call) {
     struct identity identity;
-    if (call->route->scope == ROUTE_PUBLIC) {
+    if (route_of(call)->scope == ROUTE_PUBLIC) {
         return true;
     }
     if (!error_is_client(call)) {

@@ -8,8 +8,6 @@
 #include "account/account.h"
 #include "http/call.h"
 
-#define ROUTE_PUBLIC UINT32_MAX /* a route's scope: no credential needed */
-
 enum auth_outcome {
     AUTH_OK,
     AUTH_STARTING,  /* recovery still runs: nothing can be answered */

@@ -1,34 +1,107 @@
 /*
- * routes.c: path, handler, body bound and scope of every endpoint. The table is the whole truth
- * about who may call what. A management path is served as /api/X and as /X.
+ * routes.c: the table of endpoints. To add one: a row here, its handler's prototype in routes.h,
+ * and its bodies in engine/api/schema/NAME.json, one file a resource: an object of JSON Schemas
+ * (2020-12) by name, which refer to each other, over all files, by {"$ref":
+ * "#/components/schemas/OTHER"}. Objects of answers say "additionalProperties": false and list in
+ * "required" what is always there. A `{name}` in a path, and each name in `.query`, is a member of
+ * schema/parameters.json. A unit test finds what is missing or unused; the system tests check every
+ * answer against its schema.
  */
 #include "api/routes.h"
 
-#include "api/auth.h"
+#include <string.h>
 
-#define GET(path, handler, scope)                                                                  \
-    { HTTP_GET, path, handler, HTTP_BODY_MANAGE_MAX, scope }
-#define GET_BOTH(path, handler, scope) GET("/api" path, handler, scope), GET(path, handler, scope)
+#define WINDOW "date_from date_to days"
 
-const struct http_route routes_table[] = {
-    {HTTP_POST, "/api/events/ingest", ingest_handle, HTTP_BODY_INGEST_MAX, SCOPE_EVENTS_WRITE},
-    {HTTP_POST, "/events/ingest", ingest_handle, HTTP_BODY_INGEST_MAX, SCOPE_EVENTS_WRITE},
-    {HTTP_POST, "/api/v1/client/events", client_events_handle, HTTP_BODY_MANAGE_MAX,
-     SCOPE_EVENTS_WRITE},
-    {HTTP_POST, "/api/events/test", test_event_handle, HTTP_BODY_MANAGE_MAX, SCOPE_EVENTS_WRITE},
-    {HTTP_POST, "/events/test", test_event_handle, HTTP_BODY_MANAGE_MAX, SCOPE_EVENTS_WRITE},
-    GET_BOTH("/events", events_handle_list, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/{id}", events_handle_one, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/by-feature", by_handle_feature, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/by-customer", by_handle_customer, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/by-model", by_handle_model, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/by-agent", by_handle_agent, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/by-cost-type", by_handle_cost_type, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/traces", traces_handle_list, SCOPE_EVENTS_READ),
-    GET_BOTH("/events/trace/{traceId}", traces_handle_one, SCOPE_EVENTS_READ),
-    GET_BOTH("/pricing/models", pricing_handle_models, ROUTE_PUBLIC),
-    GET("/healthz", health_handle_alive, ROUTE_PUBLIC),
-    GET("/readyz", health_handle_ready, ROUTE_PUBLIC),
-    GET("/metrics", health_handle_metrics, ROUTE_PUBLIC),
+// clang-format off
+const struct route routes_table[] = {
+    /* --- events --- */
+    {HTTP_POST, "/api/events/ingest", ingest_handle, SCOPE_EVENTS_WRITE,
+     .tag = "Events", .summary = "Store up to 1000 events, durably and once",
+     .request = "ingest_request", .response = "ingest_result",
+     .limit = LIMIT_INGEST, .body_bytes_max = HTTP_BODY_INGEST_MAX},
+    {HTTP_POST, "/api/v1/client/events", client_events_handle, SCOPE_EVENTS_WRITE,
+     .tag = "Events", .summary = "Store one event",
+     .request = "client_event", .response = "client_result", .status = 201,
+     .limit = LIMIT_INGEST, .errors = "409"},
+    {HTTP_POST, "/api/events/test", test_event_handle, SCOPE_EVENTS_WRITE,
+     .tag = "Events", .summary = "Store one made-up event of a feature, and return it",
+     .request = "test_event_request", .response = "event"},
+    {HTTP_GET, "/api/events", events_handle_list, SCOPE_EVENTS_READ,
+     .tag = "Events", .summary = "Events, filtered, sorted and paged",
+     .query = "limit_50_200 offset feature_key customer_id model source cost_type trace_id "
+              "agent_id sort_by sort_dir " WINDOW,
+     .response = "event_list"},
+    {HTTP_GET, "/api/events/{id}", events_handle_one, SCOPE_EVENTS_READ,
+     .tag = "Events", .summary = "One event", .response = "event"},
+    {HTTP_GET, "/api/events/by-feature", by_handle_feature, SCOPE_EVENTS_READ,
+     .tag = "Aggregations", .summary = "Figures by feature, of the last 90 days",
+     .query = WINDOW, .response = "by_feature"},
+    {HTTP_GET, "/api/events/by-customer", by_handle_customer, SCOPE_EVENTS_READ,
+     .tag = "Aggregations", .summary = "Figures by customer, of the last 90 days",
+     .query = WINDOW, .response = "by_customer"},
+    {HTTP_GET, "/api/events/by-model", by_handle_model, SCOPE_EVENTS_READ,
+     .tag = "Aggregations", .summary = "Figures by model and provider, of the last 90 days",
+     .query = WINDOW, .response = "by_model"},
+    {HTTP_GET, "/api/events/by-agent", by_handle_agent, SCOPE_EVENTS_READ,
+     .tag = "Aggregations", .summary = "Figures by agent, of all time",
+     .query = WINDOW, .response = "by_agent"},
+    {HTTP_GET, "/api/events/by-cost-type", by_handle_cost_type, SCOPE_EVENTS_READ,
+     .tag = "Aggregations", .summary = "Figures by cost type, of the last 30 days",
+     .query = WINDOW, .response = "by_cost_type"},
+    {HTTP_GET, "/api/events/traces", traces_handle_list, SCOPE_EVENTS_READ,
+     .tag = "Traces", .summary = "Traces, the latest start first",
+     .query = "limit_50_200 offset " WINDOW, .response = "trace_list"},
+    {HTTP_GET, "/api/events/trace/{traceId}", traces_handle_one, SCOPE_EVENTS_READ,
+     .tag = "Traces", .summary = "The spans of one trace, in ascending time",
+     .query = "tree", .response = "trace"},
+
+    /* --- prices --- */
+    {HTTP_GET, "/api/pricing/models", pricing_handle_models, ROUTE_PUBLIC,
+     .tag = "Prices", .summary = "The price table in force", .response = "price_table"},
+
+    /* --- the server itself --- */
+    {HTTP_GET, "/healthz", health_handle_alive, ROUTE_PUBLIC,
+     .tag = "Server", .summary = "The process answers",
+     .response = "health", .limit = LIMIT_NONE},
+    {HTTP_GET, "/readyz", health_handle_ready, ROUTE_PUBLIC,
+     .tag = "Server", .summary = "200 once recovery is done, 503 before",
+     .response = "health", .limit = LIMIT_NONE},
+    {HTTP_GET, "/metrics", health_handle_metrics, ROUTE_PUBLIC,
+     .tag = "Server", .summary = "Counters and gauges in the Prometheus text format",
+     .response = "text/plain", .limit = LIMIT_NONE},
 };
+// clang-format on
 const u32 routes_count = ARRAY_COUNT(routes_table);
+
+static struct http_route served[2 * ARRAY_COUNT(routes_table)];
+
+static bool starts_with(const char *text, const char *prefix) {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+const struct http_route *routes_serve(u32 *count) {
+    u32 at = 0;
+    for (u32 row = 0; row < routes_count; row++) {
+        const struct route *route = &routes_table[row];
+        struct http_route one = {
+            .method = route->method,
+            .pattern = route->path,
+            .handler = route->handler,
+            .body_bytes_max =
+                route->body_bytes_max != 0 ? route->body_bytes_max : HTTP_BODY_MANAGE_MAX,
+            .row = row,
+        };
+        served[at++] = one;
+        if (starts_with(route->path, "/api/") && !starts_with(route->path, "/api/v1/")) {
+            one.pattern += sizeof "/api" - 1;
+            served[at++] = one;
+        }
+    }
+    *count = at;
+    return served;
+}
+
+const struct route *route_of(const struct http_call *call) {
+    return &routes_table[call->route->row];
+}

@@ -1,12 +1,55 @@
-/* routes.h: every HTTP endpoint of the server in one table, and the handlers behind it. */
+/*
+ * routes.h: every HTTP endpoint of the server in one table (routes.c), which is the single source
+ * of who may call what, how often, and what the documentation says: /openapi.json, /docs and
+ * /llms.txt are made from it and from the schemas in engine/api/schema/.
+ */
 #ifndef MARGIN_API_ROUTES_H
 #define MARGIN_API_ROUTES_H
 
+#include "account/account.h"
+#include "api/limit.h"
 #include "http/call.h"
 
-/* For the HTTP edge; call->context is a struct context (api/context.h). */
-extern const struct http_route routes_table[];
+#define ROUTE_PUBLIC UINT32_MAX               /* a route's scope: no credential needed */
+#define ROUTE_ANY_CREDENTIAL (UINT32_MAX - 1) /* and: any good one, whatever its scopes */
+
+/* Which credentials a route takes, unless it is public. */
+enum route_caller {
+    CALLER_ANY,           /* a key with the scope, or a session; a viewer's session only reads */
+    CALLER_SESSION,       /* a session and no key (403); a viewer only reads */
+    CALLER_SESSION_ALL,   /* a session and no key; a viewer too, whatever the method */
+    CALLER_SESSION_OWNER, /* the session of an owner */
+};
+
+/* One endpoint. Zero is a good value of everything behind `scope` but the tag, the summary and the
+ * response. */
+struct route {
+    enum http_method method;
+    const char *path; /* "/api/X" is served as "/X" too, but for "/api/v1/X" */
+    http_handler handler;
+    u32 scope; /* enum scope, or one of the above */
+    enum route_caller caller;
+    enum limit_class limit;
+    usize body_bytes_max; /* 0: HTTP_BODY_MANAGE_MAX */
+
+    const char *tag;      /* the heading it stands under */
+    const char *summary;  /* one line, without a full stop */
+    const char *query;    /* names in schema/parameters.json, one blank between them; NULL: none */
+    const char *request;  /* schema of the body; NULL: none is read */
+    const char *response; /* schema of the body of `status`; with a '/': a media type, not JSON */
+    u16 status;           /* of success; 0: 200 */
+    const char *errors;   /* statuses besides those every such route has, e.g. "409 502" */
+};
+
+extern const struct route routes_table[];
 extern const u32 routes_count;
+
+/* The rows as the HTTP layer wants them, one for each path; lasts as long as the process. Not for
+ * two threads at once. */
+const struct http_route *routes_serve(u32 *count);
+
+/* The row that serves a call. */
+const struct route *route_of(const struct http_call *call);
 
 enum call_outcome ingest_handle(struct http_call *call);        /* POST /api/events/ingest */
 enum call_outcome client_events_handle(struct http_call *call); /* POST /api/v1/client/events */

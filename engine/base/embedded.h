@@ -1,6 +1,6 @@
 /*
- * embedded.h: files compiled into the program by tools/embed: model prices, dashboard assets. The
- * binary so needs no files beside it.
+ * embedded.h: files compiled into the program by tools/embed: model prices, schemas. The binary so
+ * needs no files beside it.
  */
 #ifndef MARGIN_BASE_EMBEDDED_H
 #define MARGIN_BASE_EMBEDDED_H
@@ -8,7 +8,7 @@
 #include "base.h"
 
 struct embedded_file {
-    const char *name; /* without folders: "models.json" */
+    const char *name; /* with its folder: "data/models.json" */
     const unsigned char *data;
     usize bytes;
 };

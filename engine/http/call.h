@@ -78,7 +78,7 @@ struct http_route {
     const char *pattern;
     http_handler handler;
     usize body_bytes_max;
-    u32 scope; /* for the handler's own use (api/), through call->route */
+    u32 row; /* of the table this was made from, for its owner (api/routes.h) */
 };
 
 #endif

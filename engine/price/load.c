@@ -495,7 +495,7 @@ static struct slice embedded(const char *name) {
 }
 
 enum err price_table_load_embedded(struct price_table **out, char *why, usize why_bytes) {
-    return price_table_load(embedded("models.json"), embedded("providers.json"), out, why,
+    return price_table_load(embedded("data/models.json"), embedded("data/providers.json"), out, why,
                             why_bytes);
 }
 

@@ -409,8 +409,8 @@ static struct slice text_slice(const char *text) {
 
 static void open_table(void) {
     char why[200] = "";
-    models = lines_of("models.json");
-    providers = lines_of("providers.json");
+    models = lines_of("data/models.json");
+    providers = lines_of("data/providers.json");
     enum err err = price_table_load_embedded(&table, why, sizeof why);
     cr_assert_eq(err, ERR_OK, "%s", why);
     read_known();
