@@ -62,8 +62,8 @@ static bool arrays_init(struct agg *agg) {
     };
     if (!array_init(&agg->links, &agg->heap, &agg->undo, ARRAYS, sizeof(struct link), SHIFT_LINKS,
                     SERIES_MAX) ||
-        !array_init(&agg->owners, &agg->heap, &agg->undo, ARRAYS, sizeof(u32), 13,
-                    SERIES_MAX * (u64)2)) { /* rebuilt, not saved */
+        !array_init(&agg->owners, &agg->heap, &agg->undo, ARRAYS, sizeof(struct owner),
+                    SHIFT_OWNERS, SERIES_MAX * (u64)2)) { /* rebuilt, not saved */
         return false;
     }
     for (u32 id = 0; id < ARRAYS; id++) {
@@ -230,7 +230,7 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
     series->first = MIN(series->first, time);
     series->last = MAX(series->last, time);
     row_add(row_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
-    agg->changed[agg->changed_count++ % CHANGED_RING] = series->cell[KIND_CUSTOMER];
+    changes_note(agg, series->cell[KIND_CUSTOMER], band, &delta);
     for (u32 kind = 0; kind < KINDS; kind++) {
         agg_cell_add(agg, series->cell[kind], band, time, &delta);
     }

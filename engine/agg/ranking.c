@@ -1,14 +1,24 @@
-/* ranking.c: keys that catch up with the ring of changes. */
+/*
+ * ranking.c: keys that catch up with the ring of changes. The ring says what each event added, so
+ * that catching up reads the ring from front to back and the keys it changes, and none of the
+ * records that the writer is working on: to take those over from another processor's cache, and
+ * it to take them back, cost both sides more than the addition.
+ */
 #include "agg/ranking.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define RANKINGS_MAX 8
-#define BUILD_SLICE 2048 /* customers looked at while the writer waits */
-#define CATCH_UP_MAX (CHANGED_RING / 2)
-#define PREFETCH_AHEAD 24
-#define PREFETCH_NEAR 12
+#define BUILD_SLICE 2048     /* customers looked at while the writer waits */
+#define CATCH_UP_SLICE 16384 /* changes added while the writer waits */
+#define CHANGES_A_CUSTOMER 8 /* as many cost about as much as looking at a customer once */
+#define STARTS_MAX 4
+#define HAND_OWNERS 24 /* how far ahead of the addition what it needs is fetched */
+#define HAND_KEYS 12
+#define HAND_ENTITIES 24
+#define HAND_CELLS 16
+#define HAND_ROWS 8
 
 struct rankings {
     pthread_mutex_t mutex; /* taken before the read lock, never while holding it */
@@ -140,86 +150,161 @@ static bool ranking_reserve(struct ranking *ranking, u32 count) {
     return true;
 }
 
-/* Takes in customers that are new to the ranking, letting the writer in between. */
-static bool ranking_extend(struct agg *agg, struct ranking *ranking) {
-    const struct list *list = customers_of(agg, ranking);
-    while (list != NULL && ranking->count < list->count) {
-        u32 end = MIN(list->count, ranking->count + BUILD_SLICE);
-        if (!ranking_reserve(ranking, end)) {
-            return false;
-        }
-        while (ranking->count < end) {
-            u32 place = ranking->count++;
-            if (place % RANKING_GROUP == 0) {
-                ranking->greatest[place / RANKING_GROUP] = RANKING_NONE;
-            }
-            ranking->keys[place] = RANKING_NONE;
-            key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
-        }
-        if (ranking->count < list->count) {
-            agg_read_unlock(agg);
-            agg_read_lock(agg);
-        }
+/* Asks for what looking at a customer needs, some customers before. */
+static void fetch_ahead(const struct agg *agg, const struct ranking *ranking,
+                        const struct list *list, u32 place) {
+    u32 class = (u32)__builtin_ctz(ranking->key.class_mask | 1u << CLASSES) % CLASSES;
+    if (place + HAND_ENTITIES < list->count) {
+        __builtin_prefetch(entity_at(agg, list_at(list, place + HAND_ENTITIES)));
     }
-    return true;
-}
-
-static u32 changed_owner(const struct agg *agg, u64 position) {
-    u32 cell = agg->changed[position % CHANGED_RING];
-    return *(const u32 *)array_at(&agg->owners, cell);
-}
-
-static void ranking_catch_up(const struct agg *agg, struct ranking *ranking) {
-    u32 last = 0;
-    for (u64 at = ranking->changed_seen; at < agg->changed_count; at++) {
-        if (at + PREFETCH_AHEAD < agg->changed_count) {
-            u32 cell = agg->changed[(at + PREFETCH_AHEAD) % CHANGED_RING];
-            __builtin_prefetch(cell_at(agg, cell));
-            __builtin_prefetch(array_at(&agg->owners, cell));
-        }
-        if (at + PREFETCH_NEAR < agg->changed_count) { /* what the ones before point to */
-            u32 cell = agg->changed[(at + PREFETCH_NEAR) % CHANGED_RING];
-            __builtin_prefetch(entity_at(agg, changed_owner(agg, at + PREFETCH_NEAR)));
-            __builtin_prefetch(band_at(agg, cell_at(agg, cell)->band[0]));
-        }
-        u32 index = changed_owner(agg, at);
-        if (index == last) {
-            continue;
-        }
-        last = index;
-        const struct entity *entity = entity_at(agg, index);
-        if (entity->account == ranking->key.account && entity->place < ranking->count) {
-            key_set(ranking, entity->place, entity_key(agg, &ranking->key, index));
-        }
+    if (place + HAND_CELLS < list->count) {
+        u32 entity = list_at(list, place + HAND_CELLS);
+        __builtin_prefetch(cell_at(agg, entity_at(agg, entity)->cell[class]));
     }
-    ranking->changed_seen = agg->changed_count;
-}
-
-/* Past so many changes it is cheaper to look at everybody once. */
-static u64 catch_up_max(const struct ranking *ranking) {
-    return MIN(CATCH_UP_MAX, MAX(ranking->count, 1024u));
-}
-
-static bool ranking_refresh(struct agg *agg, struct ranking *ranking) {
-    const u32 all = (1u << BANDS) - 1;
-    bool moved = ranking->layout != agg->layout && ranking->key.band_mask != all;
-    if (moved || agg->changed_count - ranking->changed_seen > catch_up_max(ranking)) {
-        ranking->count = 0;
-        ranking->present = 0;
-        ranking->changed_seen = agg->changed_count;
+    if (place + HAND_ROWS < list->count) {
+        u32 entity = list_at(list, place + HAND_ROWS);
+        const struct cell *cell = cell_at(agg, entity_at(agg, entity)->cell[class]);
+        __builtin_prefetch(band_at(agg, cell->band[0]));
     }
-    ranking->layout = agg->layout;
-    if (!ranking_extend(agg, ranking)) {
+}
+
+/* Takes in some of the customers that are new to the ranking. */
+static bool ranking_extend(const struct agg *agg, struct ranking *ranking,
+                           const struct list *list) {
+    u32 end = MIN(list->count, ranking->count + BUILD_SLICE);
+    if (!ranking_reserve(ranking, end)) {
         return false;
     }
-    if (agg->changed_count - ranking->changed_seen <= CHANGED_RING &&
-        (ranking->layout == agg->layout || ranking->key.band_mask == all)) {
-        ranking_catch_up(agg, ranking);
-    } else {
-        ranking->changed_seen = 0; /* outrun while building: the caller finds it stale */
-        ranking->layout = agg->layout - 1;
+    while (ranking->count < end) {
+        u32 place = ranking->count++;
+        fetch_ahead(agg, ranking, list, place);
+        if (place % RANKING_GROUP == 0) {
+            ranking->greatest[place / RANKING_GROUP] = RANKING_NONE;
+        }
+        ranking->keys[place] = RANKING_NONE;
+        key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
     }
     return true;
+}
+
+static const struct change *change_at(const struct agg *agg, u64 position) {
+    return &agg->changed[position % CHANGED_RING];
+}
+
+static const struct owner *owner_at(const struct agg *agg, u32 cell) {
+    return array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof(struct owner));
+}
+
+/* What the event added to a sum. */
+static inline i128 change_measure(const struct change *change, u32 measure) {
+    switch ((enum measure)measure) {
+    case MEASURE_EVENTS:
+        return 1;
+    case MEASURE_COST:
+        return change->cost;
+    case MEASURE_REVENUE:
+        return change->revenue;
+    case MEASURE_MARGIN:
+        return (i128)change->revenue - change->cost;
+    case MEASURE_USAGE:
+        return change->usage;
+    case MEASURE_LAST_SEEN:
+        break;
+    }
+    return 0;
+}
+
+static inline bool change_counts(const struct ranking *ranking, const struct change *change,
+                                 const struct owner *owner) {
+    const struct ranking_key *key = &ranking->key;
+    return owner->account == key->account && owner->place < ranking->count &&
+           (key->class_mask >> owner->class & 1) != 0 &&
+           (key->band_mask >> change->band & 1) != 0 && (key->present_only & owner->none) == 0;
+}
+
+static void add_change(const struct agg *agg, struct ranking *ranking, const struct list *list,
+                       const struct change *change) {
+    const struct owner *owner = owner_at(agg, change->cell);
+    if (!change_counts(ranking, change, owner)) {
+        return;
+    }
+    u32 place = owner->place;
+    if (ranking->key.measure == MEASURE_LAST_SEEN) { /* no sum: looked up anew */
+        key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
+        return;
+    }
+    i128 known = ranking->keys[place] != RANKING_NONE ? ranking->keys[place] : 0;
+    i128 more = change_measure(change, ranking->key.measure);
+    key_set(ranking, place, ranking->key.ascending != 0 ? known - more : known + more);
+}
+
+/* Takes in the next changes, some of them. */
+static void ranking_catch_up(const struct agg *agg, struct ranking *ranking,
+                             const struct list *list) {
+    u64 until = MIN(agg->changed_count, ranking->changed_seen + CATCH_UP_SLICE);
+    for (u64 at = ranking->changed_seen; at < until; at++) {
+        if (at + HAND_OWNERS < until) {
+            __builtin_prefetch(owner_at(agg, change_at(agg, at + HAND_OWNERS)->cell));
+        }
+        if (at + HAND_KEYS < until) {
+            const struct owner *owner = owner_at(agg, change_at(agg, at + HAND_KEYS)->cell);
+            if (owner->place < ranking->count) {
+                __builtin_prefetch(&ranking->keys[owner->place], 1);
+            }
+        }
+        add_change(agg, ranking, list, change_at(agg, at));
+    }
+    ranking->changed_seen = until;
+}
+
+/* Has the writer note changes from now on; one that it left out ends what can be read. */
+static void changes_want(struct agg *agg) {
+    if (agg->changed_count > agg->changed_until) {
+        agg->changed_from = agg->changed_count;
+    }
+    agg->changed_until = agg->changed_count + CHANGED_RING;
+}
+
+/* Can the ranking be caught up, and for less than looking at everybody? */
+static bool ranking_can_catch_up(const struct agg *agg, const struct ranking *ranking) {
+    const u32 all = (1u << BANDS) - 1;
+    u64 most = MIN((u64)CHANGED_RING, CHANGES_A_CUSTOMER * (u64)MAX(ranking->count, 1024u));
+    return (ranking->layout == agg->layout || ranking->key.band_mask == all) &&
+           agg->changed_count <= agg->changed_until && ranking->changed_seen >= agg->changed_from &&
+           agg->changed_count - ranking->changed_seen <= most;
+}
+
+/* Brings the keys up to now, letting the writer in between: those of the first `count` customers
+ * are always what they were when the event `changed_seen` was next. ERR_BUSY: outrun again and
+ * again. */
+static enum err ranking_refresh(struct agg *agg, struct ranking *ranking) {
+    u32 starts = 0;
+    for (;;) {
+        const struct list *list = customers_of(agg, ranking);
+        changes_want(agg);
+        if (list == NULL) {
+            return ERR_NOT_FOUND;
+        }
+        if (!ranking_can_catch_up(agg, ranking)) {
+            if (starts++ == STARTS_MAX) {
+                return ERR_BUSY;
+            }
+            ranking->count = 0;
+            ranking->present = 0;
+            ranking->changed_seen = agg->changed_count;
+            ranking->layout = agg->layout;
+        }
+        ranking_catch_up(agg, ranking, list);
+        bool caught_up = ranking->changed_seen == agg->changed_count;
+        if (caught_up && !ranking_extend(agg, ranking, list)) {
+            return ERR_NO_MEMORY;
+        }
+        if (caught_up && ranking->count == list->count) {
+            return ERR_OK;
+        }
+        agg_read_unlock(agg);
+        agg_read_lock(agg);
+    }
 }
 
 /* --- taking ----------------------------------------------------------------------------------- */
@@ -242,22 +327,16 @@ enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ran
     struct rankings *rankings = agg->rankings;
     pthread_mutex_lock(&rankings->mutex);
     struct ranking *ranking = slot_of(rankings, key);
-    bool made = ranking->used == 0;
     ranking->used = ++rankings->uses;
     agg_read_lock(agg);
-    if (made) {
-        ranking->changed_seen = agg->changed_count;
-        ranking->layout = agg->layout;
+    enum err err = ranking_refresh(agg, ranking);
+    if (err != ERR_OK) {
+        ranking_clear(ranking);
+        ranking_give(agg);
+        return err;
     }
-    bool good = ranking_refresh(agg, ranking);
-    bool stale = ranking->layout != agg->layout || ranking->changed_seen != agg->changed_count;
-    if (good && !stale) {
-        *out = ranking;
-        return ERR_OK;
-    }
-    ranking_clear(ranking);
-    ranking_give(agg);
-    return good ? ERR_BUSY : ERR_NO_MEMORY;
+    *out = ranking;
+    return ERR_OK;
 }
 
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {
@@ -269,8 +348,7 @@ bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {
     for (u32 i = 0; i < RANKINGS_MAX; i++) {
         const struct ranking *ranking = &rankings->slot[i];
         if (ranking->used != 0 && memcmp(&ranking->key, key, sizeof *key) == 0) {
-            bool moved = ranking->layout != agg->layout && key->band_mask != (1u << BANDS) - 1;
-            ready = !moved && agg->changed_count - ranking->changed_seen <= catch_up_max(ranking);
+            ready = ranking_can_catch_up(agg, ranking);
         }
     }
     pthread_mutex_unlock(&rankings->mutex);

@@ -1,9 +1,9 @@
 /*
  * ranking.h: the customers of an account in the order of one measure, kept for questions like "the
  * 100 best by margin" that come again and again. A ranking remembers every customer's key; before
- * it answers it catches up with the customers whose figures changed since, which the writer notes
- * in a ring. So a question costs in proportion to what happened since the last one, not to the
- * number of customers, and ingest pays one store an event.
+ * it answers it adds what events have added since, which the writer notes in a ring as long as
+ * anybody asks. So a question costs a few nanoseconds for each event since the last one, whatever
+ * the number of customers, and ingest pays one store an event.
  *
  * Above the keys lies one maximum for each RANKING_GROUP of them: the best k are in the k groups
  * with the greatest maxima.
@@ -41,14 +41,15 @@ struct ranking {
     i128 *greatest; /* by group */
     u32 count;
     u32 capacity;
-    u32 present; /* keys that are not RANKING_NONE */
-    u64 changed_seen;
+    u32 present;      /* keys that are not RANKING_NONE */
+    u64 changed_seen; /* agg->changed_count that the keys belong to */
     u64 layout;
     u64 used;
 };
 
 /* Gives the ranking, caught up, with the read lock held (the caller must not hold it) until
- * ranking_give(). ERR_NO_MEMORY: nothing is held. Any thread. */
+ * ranking_give(). ERR_NO_MEMORY, ERR_BUSY (events or moving windows outran it again and again),
+ * ERR_NOT_FOUND (no such account): nothing is held. Any thread. */
 enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ranking **out);
 void ranking_give(struct agg *agg);
 /* Would the ranking be taken without looking at everybody, and at once? Caller holds the read lock.

@@ -82,7 +82,7 @@ static enum err rebuild_entities(struct agg *agg) {
         }
         for (u32 class = 0; class < CLASSES; class ++) {
             if (entity->cell[class] != 0) {
-                agg_cell_own(agg, entity->cell[class], id);
+                agg_cell_own(agg, entity->cell[class], entity, class);
             }
         }
         if (entity->kind == KIND_MODEL) {

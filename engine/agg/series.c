@@ -454,10 +454,11 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
     return *slot;
 }
 
-void agg_cell_own(struct agg *agg, u32 cell, u32 entity) {
+void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class) {
     check(array_reserve(&agg->owners, MAX(cell + 1, agg->owners.count) - agg->owners.count));
     agg->owners.count = MAX(agg->owners.count, cell + 1);
-    *(u32 *)array_at(&agg->owners, cell) = entity;
+    *(struct owner *)array_at(&agg->owners, cell) =
+        (struct owner){entity->place, entity->account, (u8) class, entity->key[0] == DIM_NONE};
 }
 
 static u32 cell_of(struct agg *agg, u32 entity, u32 class) {
@@ -467,7 +468,7 @@ static u32 cell_of(struct agg *agg, u32 entity, u32 class) {
         *(struct cell *)array_at(&agg->cells, cell) =
             (struct cell){.first = INT64_MAX, .last = INT64_MIN};
         record->cell[class] = cell;
-        agg_cell_own(agg, cell, entity);
+        agg_cell_own(agg, cell, record, class);
     }
     return record->cell[class];
 }

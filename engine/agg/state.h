@@ -108,6 +108,23 @@ struct link {
     u32 class;
 };
 
+/* Whose a customer's cell is: read by rankings, which so need not fetch the entity. */
+struct owner {
+    u32 place; /* entity.place */
+    u16 account;
+    u8 class;
+    u8 none; /* the entity without a value */
+};
+
+/* What one event adds to a band of a customer's cell. */
+struct change {
+    u32 cell;
+    u32 band;
+    i64 cost;
+    i64 revenue;
+    i64 usage;
+};
+
 struct trace {
     struct hash128 hash; /* of (account, id) */
     i64 start;
@@ -254,9 +271,11 @@ struct agg {
 
     struct snapshot *snapshot;
 
-    struct array owners; /* u32: the entity of each cell; 0 for agents. Rebuilt */
-    u32 *changed;        /* ring of customer cells in the order in which events changed them */
-    u64 changed_count;   /* ever */
+    struct array owners;    /* struct owner of each cell. Rebuilt */
+    struct change *changed; /* ring of what events added to customers, in their order */
+    u64 changed_count;      /* events ever */
+    u64 changed_from;       /* events from here on are in the ring, as far as it reaches, ... */
+    u64 changed_until;      /* ... up to here: nobody wants more. Both are the rankings' */
     struct rankings *rankings;
 };
 #define CHANGED_RING ((u32)1 << 17)
@@ -268,6 +287,7 @@ struct agg {
 #define SHIFT_ROWS 12
 #define SHIFT_ENTITIES 12
 #define SHIFT_LINKS 13
+#define SHIFT_OWNERS 13
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -327,7 +347,7 @@ struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes);
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
 bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
-void agg_cell_own(struct agg *agg, u32 cell, u32 entity);
+void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class);
 void agg_memory_publish(struct agg *agg);
 /* The band of a time; `place` is its row's place in the hour's partition, for the hour that is
  * just moving. */
@@ -375,6 +395,15 @@ enum err agg_rebuild(struct agg *agg);
 
 bool rankings_init(struct agg *agg);
 void rankings_free(struct agg *agg);
+
+/* Notes what an event added, if any ranking will ask. Writer, with the lock. */
+static inline void changes_note(struct agg *agg, u32 cell, u32 band, const struct delta *delta) {
+    if (agg->changed_count < agg->changed_until) {
+        agg->changed[agg->changed_count % CHANGED_RING] =
+            (struct change){cell, band, delta->row.cost, delta->row.revenue, delta->row.usage};
+    }
+    agg->changed_count++;
+}
 
 /* --- trace.c, agent --------------------------------------------------------------------------- */
 
