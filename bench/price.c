@@ -2,7 +2,7 @@
  * price: what pricing an event costs, with names that repeat as traffic repeats them, and what
  * finding a name costs the first time.
  */
-#include "price/price.h"
+#include "price/prices.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -94,7 +94,9 @@ int main(void) {
     check(price_table_load_embedded(&bench.table, why, sizeof why) == ERR_OK);
     printf("loading %u models: %.2f ms\n", price_count(bench.table),
            (double)(clock_monotonic_ns() - begin_ns) / 1e6);
-    check(price_cache_create(bench.table, &bench.cache) == ERR_OK);
+    struct prices *prices;
+    check(prices_create(bench.table, &prices) == ERR_OK);
+    check(price_cache_create(prices, &bench.cache) == ERR_OK);
     bench.batch->text = malloc(2 * BATCH * EVENT_TEXT_BYTES);
     bench.batch->text_bytes_max = 2 * BATCH * EVENT_TEXT_BYTES - EVENT_TEXT_PADDING;
     check(bench.batch->text != NULL);
@@ -110,7 +112,7 @@ int main(void) {
     bench_find(&bench, "gpt-4o-mini-2024-07-18", "finding a snapshot, not remembered");
     bench_find(&bench, "openrouter/anthropic/claude-none", "finding nothing, not remembered");
     price_cache_destroy(bench.cache);
-    price_table_free(bench.table);
+    prices_destroy(prices);
     free(bench.batch->text);
     free(bench.batch);
     return 0;

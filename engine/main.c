@@ -57,7 +57,7 @@ struct server {
     struct control *control;
     struct accounts *accounts;
     struct store *store;
-    struct price_table *prices;
+    struct prices *prices;
     struct pipeline *pipeline;
     struct recovered recovered;
     _Atomic(struct agg *) agg;
@@ -200,9 +200,13 @@ static void on_fatal(void *context) {
 }
 
 static enum err open_pipeline(struct server *server) {
-    enum err err = price_table_load_embedded(&server->prices, server->why, sizeof server->why);
+    struct price_table *table;
+    enum err err = price_table_load_embedded(&table, server->why, sizeof server->why);
+    if (err == ERR_OK) {
+        err = prices_create(table, &server->prices);
+    }
     if (err != ERR_OK) {
-        return err;
+        return say(server, err, "cannot load the prices");
     }
     const struct pipeline_options options = {
         .store = server->store,
@@ -399,7 +403,7 @@ static void close_all(struct server *server) {
     recover_free(&server->recovered);
     accounts_close(server->accounts);
     control_close(server->control);
-    price_table_free(server->prices);
+    prices_destroy(server->prices);
 }
 
 int main(int argc, char **argv) {

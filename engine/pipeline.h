@@ -11,7 +11,7 @@
 #include "base/pool.h"
 #include "dedup/dedup.h"
 #include "event/decode.h"
-#include "price/price.h"
+#include "price/prices.h"
 #include "store.h"
 
 struct pipeline; /* one a process */
@@ -79,7 +79,7 @@ enum err front_job(struct front *front, struct job *job);
 
 struct pipeline_options {
     struct store *store;
-    const struct price_table *prices;
+    struct prices *prices; /* not owned */
     u64 dedup_seed;
     u64 series_seed;
     u64 digest_seed;

@@ -21,7 +21,7 @@ struct context {
     struct store *store;
     struct agg *agg;
     struct accounts *accounts;
-    const struct price_table *prices;
+    struct prices *prices;
     const _Atomic bool *ready; /* recovery is done */
     /* Sums over all front threads, for /metrics: name, value pairs added by the wiring. */
     void (*edge_metrics)(void *wiring, struct buf *out);

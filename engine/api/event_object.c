@@ -71,15 +71,13 @@ static void put_part_cost(const struct row *row, const char *key, enum event_num
 
 static void put_part_costs(const struct row *row) {
     struct slice model = dim_text(row, DIM_MODEL);
-    struct price_listing listing = {.input = -1, .output = -1};
+    struct price_quote quote = {.input = -1, .output = -1};
     if (model.bytes > 0) {
-        u32 price = price_find(row->object->prices, dim_text(row, DIM_PROVIDER), model);
-        if (price != PRICE_NONE) {
-            listing = price_list(row->object->prices, price);
-        }
+        prices_quote(row->object->prices, row->dims[DIM_ACCOUNT], dim_text(row, DIM_PROVIDER),
+                     model, &quote);
     }
-    put_part_cost(row, "input_cost", NUM_INPUT, listing.input);
-    put_part_cost(row, "output_cost", NUM_OUTPUT, listing.output);
+    put_part_cost(row, "input_cost", NUM_INPUT, quote.input);
+    put_part_cost(row, "output_cost", NUM_OUTPUT, quote.output);
 }
 
 static void put_money(const struct row *row) {

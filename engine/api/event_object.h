@@ -7,7 +7,7 @@
 
 #include "agg/agg.h"
 #include "event.h"
-#include "price/price.h"
+#include "price/prices.h"
 #include "json/write.h"
 
 /* The columns a scan must bring for it. */
@@ -15,7 +15,7 @@
 
 struct event_object {
     const struct agg *agg;
-    const struct price_table *prices;
+    struct prices *prices;
     bool bodies; /* also request_body and response_body */
 };
 

@@ -13,7 +13,9 @@ static void write_price(struct json_writer *json, const char *key, i64 price) {
 }
 
 enum call_outcome pricing_handle_models(struct http_call *call) {
-    const struct price_table *table = ((const struct context *)call->context)->prices;
+    struct context *context = call->context;
+    const struct price_view *view = prices_acquire(context->prices);
+    const struct price_table *table = price_view_table(view);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "models");
@@ -35,5 +37,6 @@ enum call_outcome pricing_handle_models(struct http_call *call) {
     json_key(&json, "updated_at");
     json_time(&json, price_updated_ms(table));
     json_object_end(&json);
+    prices_release(context->prices, view);
     return CALL_DONE;
 }

@@ -3,8 +3,11 @@
  * front thread remembers what they mean: one hash over a few words of the names, one compare, and
  * for most models the rates lie behind a pointer. A pair met for the first time takes the slow
  * path of find.c.
+ *
+ * An account with prices of its own has a book: what a remembered pair means in it is remembered
+ * beside the pair, with the book's stamp; what a feature earns is one look-up in the book.
  */
-#include "price/table.h"
+#include "price/prices.h"
 
 #include "event/decode.h"
 
@@ -23,8 +26,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "masks take a word's f
 
 struct cache_entry {
     const struct price_rates *rates; /* of a flat price; NULL: choose by time and size */
-    u32 price;                       /* PRICE_NONE: no price is known */
-    u32 inferred;                    /* provider to fill in, or PRICE_NO_PROVIDER */
+    const struct price_rates *own;   /* in the book of that stamp; NULL: it has no price */
+    u64 own_stamp;
+    u32 price;    /* PRICE_NONE: no price is known */
+    u32 inferred; /* provider to fill in, or PRICE_NO_PROVIDER */
     u32 model_bytes;
     u32 provider_bytes;     /* 0: not given */
     u64 model[MODEL_WORDS]; /* padded with zeros to a whole word */
@@ -40,25 +45,58 @@ struct added_names {
 };
 
 struct price_cache {
+    struct prices *prices;
+    const struct price_view *view; /* held: what the entries know is from its table */
     const struct price_table *table;
+    const struct price_book *book; /* of the account below; NULL: it has none */
+    u32 account;
     u32 tag[CACHE_SLOTS]; /* hash of the entry's names, never 0; 0: no entry */
     u32 victim;           /* which of the probed slots the next entry replaces */
     struct added_names added;
     struct cache_entry entry[CACHE_SLOTS];
 };
 
-enum err price_cache_create(const struct price_table *table, struct price_cache **out) {
+/* Takes up the newest view. Another table means that nothing remembered holds any more. */
+static __attribute__((noinline)) void renew(struct price_cache *cache) {
+    const struct price_view *old = cache->view;
+    cache->view = prices_acquire(cache->prices);
+    if (price_view_table(cache->view) != cache->table) {
+        cache->table = price_view_table(cache->view);
+        memset(cache->tag, 0, sizeof cache->tag);
+        memset(&cache->added, 0, sizeof cache->added);
+    }
+    cache->book = price_view_book(cache->view, cache->account);
+    prices_release(cache->prices,
+                   old); /* not before: a new table might get the old one's address */
+}
+
+enum err price_cache_create(struct prices *prices, struct price_cache **out) {
     struct price_cache *cache = calloc(1, sizeof *cache);
     if (cache == NULL) {
         return ERR_NO_MEMORY;
     }
-    cache->table = table;
+    cache->prices = prices;
+    renew(cache);
     *out = cache;
     return ERR_OK;
 }
 
 void price_cache_destroy(struct price_cache *cache) {
-    free(cache);
+    if (cache != NULL) {
+        prices_release(cache->prices, cache->view);
+        free(cache);
+    }
+}
+
+/* Brings the cache up to what is in force now, for events of this account. */
+static void prepare(struct price_cache *cache, u32 account) {
+    if (unlikely(!prices_is_current(cache->prices, cache->view))) {
+        cache->account = account;
+        renew(cache);
+    } else if (unlikely(cache->account != account)) {
+        cache->account = account;
+        cache->book = price_view_book(cache->view, account);
+    }
 }
 
 /* --- words of names -------------------------------------------------------------------------- */
@@ -139,7 +177,7 @@ static void fill_entry(const struct price_table *table, struct cache_entry *entr
 }
 
 /* Finds a place for a pair that is not in the cache. */
-static __attribute__((noinline)) const struct cache_entry *
+static __attribute__((noinline)) struct cache_entry *
 learn(struct price_cache *cache, u32 tag, struct slice model, struct slice provider) {
     u32 slot = UINT32_MAX;
     for (u32 probe = 0; probe < CACHE_PROBES && slot == UINT32_MAX; probe++) {
@@ -154,15 +192,15 @@ learn(struct price_cache *cache, u32 tag, struct slice model, struct slice provi
     return &cache->entry[slot];
 }
 
-static inline const struct cache_entry *look_up(struct price_cache *cache, struct slice model,
-                                                struct slice provider) {
+static inline struct cache_entry *look_up(struct price_cache *cache, struct slice model,
+                                          struct slice provider) {
     check(model.bytes <= EVENT_MODEL_MAX && provider.bytes <= EVENT_PROVIDER_MAX);
     u32 model_bytes = (u32)model.bytes;
     u32 provider_bytes = (u32)provider.bytes;
     u32 tag = names_tag(model.data, model_bytes, provider.data, provider_bytes);
     for (u32 probe = 0; probe < CACHE_PROBES; probe++) {
         u32 at = ((tag >> 1) + probe) % CACHE_SLOTS;
-        const struct cache_entry *entry = &cache->entry[at];
+        struct cache_entry *entry = &cache->entry[at];
         if (cache->tag[at] == tag && entry->model_bytes == model_bytes &&
             entry->provider_bytes == provider_bytes &&
             same_words(model.data, entry->model, model_bytes) &&
@@ -245,14 +283,37 @@ static inline void set_cost(struct event_batch *batch, u32 index, i64 cost,
     batch->cost_source[index] = (u8)source;
 }
 
+/* The account's own rates for the pair of an entry; NULL: it has none for it. */
+static inline const struct price_rates *own_rates(const struct price_cache *cache,
+                                                  struct cache_entry *entry, struct slice provider,
+                                                  struct slice model) {
+    const struct price_book *book = cache->book;
+    if (likely(book == NULL) || book->model_count == 0) {
+        return NULL;
+    }
+    if (unlikely(entry->own_stamp != book->stamp)) {
+        u32 own = prices_find_own(cache->table, book, provider, model);
+        entry->own = own != PRICE_NONE ? &book->rates[own] : NULL;
+        entry->own_stamp = book->stamp;
+    }
+    return entry->own;
+}
+
 /* Cost of an event with a model and without an explicit cost. False: it does not fit. */
 static inline bool set_computed_cost(const struct price_cache *cache, struct event_batch *batch,
-                                     u32 index, u32 present, const struct cache_entry *entry) {
+                                     u32 index, u32 present, const struct cache_entry *entry,
+                                     const struct price_rates *own) {
     struct price_tokens tokens;
     i64 cost = 0;
-    if (entry->price == PRICE_NONE || !tokens_of(batch, index, present, &tokens)) {
+    bool priced = own != NULL || entry->price != PRICE_NONE;
+    if (!priced || !tokens_of(batch, index, present, &tokens)) {
         set_cost(batch, index, 0, COST_UNPRICED);
         return true;
+    }
+    if (unlikely(own != NULL)) {
+        bool own_fits = price_rates_cost(own, &tokens, &cost);
+        set_cost(batch, index, cost, COST_ACCOUNT_PRICE);
+        return own_fits;
     }
     const struct price_rates *rates = entry->rates;
     if (rates == NULL) {
@@ -279,30 +340,75 @@ static inline bool price_event(struct price_cache *cache, struct event_batch *ba
         return true;
     }
     struct slice model = event_text_of(batch, index, TEXT_MODEL);
-    const struct cache_entry *entry = look_up(cache, model, provider);
+    struct cache_entry *entry = look_up(cache, model, provider);
     if (entry->inferred != PRICE_NO_PROVIDER) {
         if (!provider_ref(cache, batch, entry->inferred, &batch->ref[TEXT_PROVIDER][index])) {
             return false;
         }
         *present |= TEXT_BIT(TEXT_PROVIDER);
     }
-    return given || set_computed_cost(cache, batch, index, *present, entry);
+    if (given) {
+        return true;
+    }
+    const struct price_rates *own = own_rates(cache, entry, provider, model);
+    return set_computed_cost(cache, batch, index, *present, entry, own);
 }
 
-static inline void attribute_revenue(struct event_batch *batch, u32 index) {
+/* --- revenue --------------------------------------------------------------------------------- */
+
+struct revenue {
+    i64 amount;
+    enum revenue_source source;
+};
+
+/* Step 3: the account's price of the feature, once an event. False: the feature has none. */
+static inline bool feature_revenue(const struct price_book *book, const struct event_batch *batch,
+                                   u32 index, struct revenue *revenue) {
+    if (likely(book == NULL) || book->feature_count == 0) {
+        return false;
+    }
+    u32 feature = price_book_feature(book, event_text_of(batch, index, TEXT_FEATURE));
+    if (feature == PRICE_NONE) {
+        return false;
+    }
+    *revenue = (struct revenue){book->features[feature].revenue, REVENUE_FEATURE_PRICING};
+    return true;
+}
+
+/* Step 4: what the customer's subscription pays for the event, by its pricing model. Subscriptions
+ * come from an account's Stripe connection, which would be part of its book; no book has one. */
+static inline bool subscription_revenue(const struct price_book *book,
+                                        const struct event_batch *batch, u32 index,
+                                        struct revenue *revenue) {
+    (void)book;
+    (void)batch;
+    (void)index;
+    (void)revenue;
+    return false;
+}
+
+/* Observe 2.4: the first step that applies decides. */
+static inline void attribute_revenue(const struct price_book *book, struct event_batch *batch,
+                                     u32 index) {
     struct slice customer = event_text_of(batch, index, TEXT_CUSTOMER);
     bool internal = customer.bytes >= sizeof INTERNAL_PREFIX - 1 &&
                     load_word(customer.data) == load_word(INTERNAL_PREFIX) &&
                     customer.data[8] == INTERNAL_PREFIX[8];
-    if (internal || batch->revenue_source[index] != REVENUE_EXPLICIT) {
-        batch->number[NUM_REVENUE][index] = 0;
-        batch->revenue_source[index] = REVENUE_NONE;
+    struct revenue revenue = {0, REVENUE_NONE};
+    if (!internal && batch->revenue_source[index] == REVENUE_EXPLICIT) {
+        return;
     }
+    if (!internal && !feature_revenue(book, batch, index, &revenue)) {
+        subscription_revenue(book, batch, index, &revenue);
+    }
+    batch->number[NUM_REVENUE][index] = revenue.amount;
+    batch->revenue_source[index] = (u8)revenue.source;
 }
 
 void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,
                   u32 *overflow, u32 *overflow_count) {
     check(first <= batch->count && count <= batch->count - first);
+    prepare(cache, batch->account);
     continue_batch(cache->table, &cache->added, batch, first, count);
     u32 refused = 0;
     for (u32 index = first; index < first + count; index++) {
@@ -310,7 +416,7 @@ void price_events(struct price_cache *cache, struct event_batch *batch, u32 firs
         if (unlikely(!price_event(cache, batch, index, &present))) {
             overflow[refused++] = index;
         }
-        attribute_revenue(batch, index);
+        attribute_revenue(cache->book, batch, index);
         batch->present[index] = present | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE);
     }
     *overflow_count = refused;

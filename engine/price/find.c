@@ -4,7 +4,7 @@
  * prefix attempts, the most specific first; what matches none of them has no price, rather than a
  * wrong one. This is the slow path: front threads remember the answers (events.c).
  */
-#include "price/table.h"
+#include "price/prices.h"
 
 #include "base/hash.h"
 
@@ -198,15 +198,17 @@ static struct slice cut_variant(struct slice name) {
     return (struct slice){name.data, (usize)(colon - name.data)};
 }
 
+/* The name without what providers of this kind put around it; the same name if there is nothing. */
+static struct slice cut_kind(enum provider_kind kind, struct slice name) {
+    return kind == PROVIDER_BEDROCK      ? cut_region(name)
+           : kind == PROVIDER_OPENROUTER ? cut_variant(name)
+                                         : name;
+}
+
 /* Rules 1 to 4. */
 static u32 find_kind(const struct price_table *table, u32 provider, struct slice name) {
     u32 entry = find_plain(table, provider, name);
-    struct slice cut = name;
-    if (table->providers[provider].kind == PROVIDER_BEDROCK) {
-        cut = cut_region(name);
-    } else if (table->providers[provider].kind == PROVIDER_OPENROUTER) {
-        cut = cut_variant(name);
-    }
+    struct slice cut = cut_kind(table->providers[provider].kind, name);
     if (entry == PRICE_NONE && cut.bytes < name.bytes) {
         entry = find_plain(table, provider, cut);
     }
@@ -243,4 +245,57 @@ u32 price_find(const struct price_table *table, struct slice provider, struct sl
     u32 index = provider.bytes > 0 ? price_provider_find(table, provider)
                                    : price_provider_infer(table, model);
     return index == PRICE_NO_PROVIDER ? PRICE_NONE : price_find_within(table, index, model);
+}
+
+/* --- an account's own prices ----------------------------------------------------------------- */
+
+static u32 own_exact(const struct price_book *book, struct slice provider, struct slice name) {
+    u32 model = price_book_model(book, provider, name);
+    if (model == PRICE_NONE && provider.bytes > 0) {
+        model = price_book_model(book, (struct slice){NULL, 0}, name);
+    }
+    return model;
+}
+
+/* Rules 1 and 2: own prices have no prefixes. */
+static u32 own_plain(const struct price_book *book, struct slice provider, struct slice name) {
+    u32 model = own_exact(book, provider, name);
+    struct slice undated = cut_snapshot(name);
+    if (model == PRICE_NONE && undated.bytes < name.bytes) {
+        model = own_exact(book, provider, undated);
+    }
+    return model;
+}
+
+/* Rules 1, 2, 4 and 5. */
+static u32 own_all(const struct price_book *book, enum provider_kind kind, struct slice provider,
+                   struct slice name) {
+    for (;;) {
+        u32 model = own_plain(book, provider, name);
+        struct slice cut = cut_kind(kind, name);
+        if (model == PRICE_NONE && cut.bytes < name.bytes) {
+            model = own_plain(book, provider, cut);
+        }
+        const char *slash = name.bytes > 0 ? memchr(name.data, '/', name.bytes) : NULL;
+        if (model != PRICE_NONE || slash == NULL) {
+            return model;
+        }
+        name = skip(name, (usize)(slash - name.data) + 1);
+    }
+}
+
+u32 prices_find_own(const struct price_table *table, const struct price_book *book,
+                    struct slice provider, struct slice model) {
+    char provider_buffer[PRICE_NAME_MAX];
+    char model_buffer[PRICE_NAME_MAX];
+    struct slice name = {model_buffer, price_name_normalise(model, model_buffer)};
+    struct slice owner = {provider_buffer, price_provider_normalise(provider, provider_buffer)};
+    u32 index = provider.bytes > 0 ? price_provider_find(table, provider)
+                                   : price_provider_infer(table, model);
+    enum provider_kind kind = PROVIDER_PLAIN;
+    if (index != PRICE_NO_PROVIDER) { /* by its own name, however the event spells it */
+        owner = table->providers[index].name;
+        kind = table->providers[index].kind;
+    }
+    return name.bytes > 0 ? own_all(book, kind, owner, name) : PRICE_NONE;
 }

@@ -51,12 +51,14 @@ struct price_listing price_list(const struct price_table *table, u32 index);
 i64 price_updated_ms(const struct price_table *table); /* the "prices as of" date */
 
 /* The step of the path: for events first .. first + count of the batch fills in the inferred
- * TEXT_PROVIDER, NUM_COST with cost_source where no explicit cost came, and NUM_REVENUE with
- * revenue_source (Observe 2.4 steps 1, 2, 5). The cache keeps answers for repeated names, one a
+ * TEXT_PROVIDER, NUM_COST with cost_source where no explicit cost came (the account's own price of
+ * the model goes before the table's), and NUM_REVENUE with revenue_source (Observe 2.4). Uses the
+ * prices that are in force when it is called. The cache keeps answers for repeated names, one a
  * front thread. Events whose cost does not fit are listed in `overflow` (indexes, at most `count`)
  * and must be rejected by the caller. */
+struct prices; /* prices.h */
 struct price_cache;
-enum err price_cache_create(const struct price_table *table, struct price_cache **out);
+enum err price_cache_create(struct prices *prices, struct price_cache **out);
 void price_cache_destroy(struct price_cache *cache);
 void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,
                   u32 *overflow, u32 *overflow_count);

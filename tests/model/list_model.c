@@ -30,7 +30,7 @@ struct model {
     i64 now_ms;
     struct agg *agg;
     struct store *store;
-    struct price_table *prices;
+    struct prices *prices;
     struct event_batch *batch;
     struct fact fact[EVENTS_MAX];
     u32 fact_count;
@@ -313,7 +313,9 @@ int main(int argc, char **argv) {
     struct store_options options = {
         .dir = dir, .log_map_bytes = GIB, .skip_sync = true, .series_dims = series_dims};
     check(store_open(&options, &model.store, why, sizeof why) == ERR_OK);
-    check(price_table_load_embedded(&model.prices, why, sizeof why) == ERR_OK);
+    struct price_table *table;
+    check(price_table_load_embedded(&table, why, sizeof why) == ERR_OK);
+    check(prices_create(table, &model.prices) == ERR_OK);
     model.batch = calloc(1, sizeof *model.batch);
     check(model.batch != NULL);
     model.batch->text_bytes_max = 1 << 16;
@@ -332,7 +334,7 @@ int main(int argc, char **argv) {
     }
     store_close(model.store);
     agg_destroy(model.agg);
-    price_table_free(model.prices);
+    prices_destroy(model.prices);
     free(model.batch->text);
     free(model.batch);
     char command[128];

@@ -62,7 +62,9 @@ void engine_start(struct engine *engine) {
                                                 .series_dims = dims_of,
                                                 .context = engine};
     must(store_open(&store_options, &engine->store, why, sizeof why), why);
-    must(price_table_load_embedded(&engine->prices, why, sizeof why), why);
+    struct price_table *table;
+    must(price_table_load_embedded(&table, why, sizeof why), why);
+    must(prices_create(table, &engine->prices), "prices");
     open_pipeline(engine);
     const struct recover_options recover_options = {.store = engine->store,
                                                     .series_seed = 2,
@@ -82,7 +84,7 @@ void engine_stop(struct engine *engine) {
     store_close(engine->store);
     atomic_store(&engine->agg, NULL);
     recover_free(&engine->recovered);
-    price_table_free(engine->prices);
+    prices_destroy(engine->prices);
 }
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {

@@ -12,7 +12,7 @@
 struct engine {
     char dir[64];
     struct store *store;
-    struct price_table *prices;
+    struct prices *prices; /* the built-in table, and no account has its own */
     struct pipeline *pipeline;
     struct recovered recovered;
     _Atomic(struct agg *) agg;

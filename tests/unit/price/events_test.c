@@ -1,6 +1,6 @@
 /* events_test.c: the pricing step: every rule about costs, providers and revenue, and the cache
  * against look-ups without one. */
-#include "price/price.h"
+#include "price/prices.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -11,13 +11,15 @@
 #define MAY_1_2026_MS ((i64)1777593600000)
 
 static struct price_table *table;
+static struct prices *prices;
 static struct price_cache *cache;
 static struct event_batch *batch;
 
 static void setup(void) {
     char why[200] = "";
     cr_assert_eq(price_table_load_embedded(&table, why, sizeof why), ERR_OK, "%s", why);
-    cr_assert_eq(price_cache_create(table, &cache), ERR_OK);
+    cr_assert_eq(prices_create(table, &prices), ERR_OK);
+    cr_assert_eq(price_cache_create(prices, &cache), ERR_OK);
     batch = calloc(1, sizeof *batch);
     batch->text = calloc(1, TEXT_MAX + EVENT_TEXT_PADDING);
     batch->text_bytes_max = TEXT_MAX;
@@ -27,7 +29,7 @@ static void teardown(void) {
     free(batch->text);
     free(batch);
     price_cache_destroy(cache);
-    price_table_free(table);
+    prices_destroy(prices);
 }
 
 TestSuite(price_events, .init = setup, .fini = teardown);
