@@ -128,11 +128,10 @@ static void *run_edge(void *argument) {
 static double measure(enum edge_kind kind, struct client *client, u64 seconds, struct loop *loop) {
     struct pool *pool;
     check(pool_create(GIB, &pool) == ERR_OK);
-    struct http_server server = {.routes = routes,
-                                 .route_count = ARRAY_COUNT(routes),
-                                 .pool = pool,
-                                 .head_ns = (u64)10000000000,
-                                 .body_ns = (u64)10000000000};
+    static struct http_router router;
+    http_router_init(&router, routes, ARRAY_COUNT(routes));
+    struct http_server server = {
+        .router = &router, .pool = pool, .head_ns = (u64)10000000000, .body_ns = (u64)10000000000};
     struct net_listener listener = {&http_protocol, &server, "127.0.0.1", 0};
     struct edge_options options = {.kind = kind,
                                    .listeners = &listener,

@@ -257,6 +257,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .wiring = server,
     };
     front->http = (struct http_server){
+        .router = routes_router(),
         .context = &front->context,
         .refusal = error_refusal,
         .admit = auth_admit,
@@ -264,7 +265,6 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .head_ns = HEAD_NS,
         .body_ns = BODY_NS,
     };
-    front->http.routes = routes_serve(&front->http.route_count);
     wire_server_init(&front->wire, &wire_service, &front->context, front->http.pool);
     wire_edge_bind(&front->wire);
     const struct net_listener listeners[LISTENERS] = {

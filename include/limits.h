@@ -14,6 +14,7 @@
 #define HTTP_TARGET_BYTES_MAX (8 * KIB)   /* path and query */
 #define HTTP_BODY_INGEST_MAX (16 * MIB)   /* expanded body of an ingest request */
 #define HTTP_BODY_MANAGE_MAX (2 * MIB)    /* expanded body of any other request */
+#define HTTP_ROUTES_MAX 1024              /* paths and methods a router knows */
 #define HTTP_QUERY_PARAMS_MAX 32          /* parameters in a query string */
 #define JSON_DEPTH_MAX 64                 /* nesting of a request body */
 #define HTTP_WAITING_BYTES_MAX (16 * KIB) /* pipelined input kept before receiving stops */

@@ -75,12 +75,17 @@ const struct route routes_table[] = {
 const u32 routes_count = ARRAY_COUNT(routes_table);
 
 static struct http_route served[2 * ARRAY_COUNT(routes_table)];
+static struct http_router router;
+_Static_assert(ARRAY_COUNT(served) <= HTTP_ROUTES_MAX, "the router takes the table");
 
 static bool starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-const struct http_route *routes_serve(u32 *count) {
+const struct http_router *routes_router(void) {
+    if (router.count > 0) {
+        return &router;
+    }
     u32 at = 0;
     for (u32 row = 0; row < routes_count; row++) {
         const struct route *route = &routes_table[row];
@@ -98,8 +103,8 @@ const struct http_route *routes_serve(u32 *count) {
             served[at++] = one;
         }
     }
-    *count = at;
-    return served;
+    http_router_init(&router, served, at);
+    return &router;
 }
 
 const struct route *route_of(const struct http_call *call) {

@@ -8,7 +8,7 @@
 
 #include "account/account.h"
 #include "api/limit.h"
-#include "http/call.h"
+#include "http/route.h"
 
 #define ROUTE_PUBLIC UINT32_MAX               /* a route's scope: no credential needed */
 #define ROUTE_ANY_CREDENTIAL (UINT32_MAX - 1) /* and: any good one, whatever its scopes */
@@ -44,9 +44,9 @@ struct route {
 extern const struct route routes_table[];
 extern const u32 routes_count;
 
-/* The rows as the HTTP layer wants them, one for each path; lasts as long as the process. Not for
- * two threads at once. */
-const struct http_route *routes_serve(u32 *count);
+/* Finds the rows by path, for the HTTP layer; lasts as long as the process. The first call makes
+ * it, before there are threads. */
+const struct http_router *routes_router(void);
 
 /* The row that serves a call. */
 const struct route *route_of(const struct http_call *call);

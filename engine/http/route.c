@@ -1,7 +1,9 @@
-/* route.c: patterns are matched segment by segment against the table, and text is decoded. */
+/* route.c: see route.h; patterns are matched segment by segment. */
 #include "http/route.h"
 
 #include <string.h>
+
+#include "base/hash.h"
 
 /* Takes the next segment off a path: "/a/b" gives "a" and leaves "/b". */
 static bool next_segment(struct slice *path, struct slice *segment) {
@@ -47,26 +49,126 @@ static bool serves(enum http_method route_method, enum http_method method) {
     return route_method == method || (route_method == HTTP_GET && method == HTTP_HEAD);
 }
 
-void http_route_find(const struct http_route *routes, u32 route_count, enum http_method method,
-                     struct slice path, struct http_match *match) {
-    if (path.bytes > 1 && path.data[path.bytes - 1] == '/' && path.data[path.bytes - 2] != '/') {
-        path.bytes--;
+static u32 count_segments(struct slice path) {
+    u32 count = 0;
+    for (usize at = 0; at < path.bytes; at++) {
+        count += path.data[at] == '/';
     }
-    *match = (struct http_match){0};
+    return count;
+}
+
+/* --- making a router ----------------------------------------------------------------------------
+ */
+
+static u32 slot_of(struct slice path) {
+    return (u32)(hash64(path.data, path.bytes, 0) % ROUTER_SLOTS);
+}
+
+static bool pattern_is(const struct http_route *route, struct slice path) {
+    return strncmp(route->pattern, path.data, path.bytes) == 0 && route->pattern[path.bytes] == 0;
+}
+
+/* The first route with this very path, as its number from 1; 0: none. */
+static u32 find_exact(const struct http_router *router, struct slice path) {
+    for (u32 slot = slot_of(path);; slot = (slot + 1) % ROUTER_SLOTS) {
+        u32 number = router->slot[slot];
+        if (number == 0 || pattern_is(&router->routes[number - 1], path)) {
+            return number;
+        }
+    }
+}
+
+static void add_exact(struct http_router *router, u32 number) {
+    const char *pattern = router->routes[number - 1].pattern;
+    struct slice path = {pattern, strlen(pattern)};
+    u32 same = find_exact(router, path);
+    if (same != 0) {
+        router->next[number] = router->next[same];
+        router->next[same] = (u16)number;
+        return;
+    }
+    u32 slot = slot_of(path);
+    while (router->slot[slot] != 0) {
+        slot = (slot + 1) % ROUTER_SLOTS;
+    }
+    router->slot[slot] = (u16)number;
+}
+
+void http_router_init(struct http_router *router, const struct http_route *routes, u32 count) {
+    check(count <= HTTP_ROUTES_MAX);
+    *router = (struct http_router){.routes = routes, .count = count};
+    u32 captured = 0;
+    for (u32 segments = 0; segments <= ROUTER_SEGMENTS_MAX; segments++) {
+        router->captured_at[segments] = (u16)captured;
+        for (u32 at = 0; at < count; at++) {
+            const char *pattern = routes[at].pattern;
+            const char *brace = strchr(pattern, '{');
+            u32 has = count_segments((struct slice){pattern, strlen(pattern)});
+            check(has <= ROUTER_SEGMENTS_MAX);
+            if (has == segments && brace == NULL) {
+                add_exact(router, at + 1);
+            } else if (has == segments) {
+                router->prefix_bytes[captured] = (u16)(brace - pattern);
+                router->captured[captured++] = (u16)at;
+            }
+        }
+    }
+    router->captured_at[ROUTER_SEGMENTS_MAX + 1] = (u16)captured;
+}
+
+/* --- finding ------------------------------------------------------------------------------------
+ */
+
+/* An exact path beats every pattern; true if one serves the method. */
+static bool match_exact(const struct http_router *router, enum http_method method,
+                        struct slice path, struct http_match *match) {
+    for (u32 at = find_exact(router, path); at != 0; at = router->next[at]) {
+        const struct http_route *route = &router->routes[at - 1];
+        match->methods |= (u32)1 << route->method;
+        if (serves(route->method, method)) {
+            match->route = route;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void match_captured(const struct http_router *router, enum http_method method,
+                           struct slice path, struct http_match *match) {
+    u32 segments = count_segments(path);
+    if (segments > ROUTER_SEGMENTS_MAX) {
+        return;
+    }
     u32 best = 0;
-    for (u32 at = 0; at < route_count; at++) {
-        struct http_match found = {0};
+    for (u32 at = router->captured_at[segments]; at < router->captured_at[segments + 1]; at++) {
+        const struct http_route *route = &router->routes[router->captured[at]];
+        u32 prefix = router->prefix_bytes[at];
+        struct http_match found;
         u32 exact;
-        if (!match_pattern(routes[at].pattern, path, &found, &exact)) {
+        if (path.bytes <= prefix || memcmp(path.data, route->pattern, prefix) != 0 ||
+            !match_pattern(route->pattern, path, &found, &exact)) {
             continue;
         }
-        match->methods |= (u32)1 << routes[at].method;
-        if (serves(routes[at].method, method) && (match->route == NULL || exact > best)) {
+        match->methods |= (u32)1 << route->method;
+        if (serves(route->method, method) && (match->route == NULL || exact > best)) {
             best = exact;
-            match->route = &routes[at];
+            match->route = route;
             match->capture_count = found.capture_count;
             memcpy(match->capture, found.capture, sizeof found.capture);
         }
+    }
+}
+
+void http_route_find(const struct http_router *router, enum http_method method, struct slice path,
+                     struct http_match *match) {
+    if (path.bytes > 1 && path.data[path.bytes - 1] == '/' && path.data[path.bytes - 2] != '/') {
+        path.bytes--;
+    }
+    match->route = NULL;
+    match->methods = 0;
+    match->capture_count = 0;
+    if (!match_exact(router, method, path, match)) {
+        match_captured(router, method, path, match);
     }
     if ((match->methods & ((u32)1 << HTTP_GET)) != 0) {
         match->methods |= (u32)1 << HTTP_HEAD;

@@ -9,7 +9,6 @@
 
 #include "event.h"
 #include "http/inflate.h"
-#include "http/route.h"
 
 #define REPLY_KEEP_BYTES (16 * KIB) /* reply memory a connection keeps between requests */
 #define HEAD_BLOCK_BYTES (4 * KIB)
@@ -296,8 +295,7 @@ static bool find_route(struct http_session *session) {
     call->param_count = 0;
     if (!is_same_route(session)) {
         struct http_match match;
-        http_route_find(session->server->routes, session->server->route_count, call->method,
-                        call->path, &match);
+        http_route_find(session->server->router, call->method, call->path, &match);
         session->route = match.route;
         if (match.route == NULL && match.methods == 0) {
             refuse_early(session, 404, "no such path");

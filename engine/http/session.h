@@ -18,6 +18,7 @@
 #include "http/chunked.h"
 #include "http/head.h"
 #include "http/reply.h"
+#include "http/route.h"
 
 struct http_io {
     void (*send)(void *conn, const void *data, usize bytes);
@@ -37,8 +38,7 @@ struct http_io {
 
 /* What a listener serves; one per front thread, since the pool is. */
 struct http_server {
-    const struct http_route *routes;
-    u32 route_count;
+    const struct http_router *router;
     void *context; /* call->context */
     /* Writes the body of an answer that this layer gives; the path is empty if it is not known. The
      * code of the status is http_status_code(). NULL: {"error", "code"}. */

@@ -91,8 +91,8 @@ struct http_peer *http_peer_create(const struct http_route *routes, u32 route_co
     buf_init(&peer->stash, 64 * MIB);
     check(pool_create(pool_bytes, &peer->server.pool) == ERR_OK);
     peer->now_ns = 1000;
-    peer->server.routes = routes;
-    peer->server.route_count = route_count;
+    http_router_init(&peer->router, routes, route_count);
+    peer->server.router = &peer->router;
     peer->server.context = peer;
     peer->server.head_ns = HTTP_PEER_HEAD_NS;
     peer->server.body_ns = HTTP_PEER_BODY_NS;

@@ -15,6 +15,7 @@
 struct http_peer {
     struct http_session session;
     struct http_server server;
+    struct http_router router;
     struct buf out; /* everything sent so far */
     usize unsent;   /* what output_bytes() says */
     bool slow;      /* the peer does not read, so `unsent` grows */

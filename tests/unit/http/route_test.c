@@ -17,12 +17,14 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/{what}/stats", nothing, 0, 4},
     {HTTP_GET, "/api/{what}/{id}/x", nothing, 0, 5},
     {HTTP_DELETE, "/api/events/{id}", nothing, 0, 6},
+    {HTTP_PUT, "/api/{what}/all", nothing, 0, 7},
 };
 
 static struct http_match find(enum http_method method, const char *path) {
+    static struct http_router router;
     struct http_match match;
-    http_route_find(routes, ARRAY_COUNT(routes), method, (struct slice){path, strlen(path)},
-                    &match);
+    http_router_init(&router, routes, ARRAY_COUNT(routes));
+    http_route_find(&router, method, (struct slice){path, strlen(path)}, &match);
     return match;
 }
 
@@ -45,6 +47,16 @@ Test(route, find) {
     cr_assert_null(match.route);
     cr_assert_eq(match.methods, 1u << HTTP_GET | 1u << HTTP_HEAD | 1u << HTTP_DELETE);
     cr_assert_eq(find(HTTP_DELETE, "/api/events/42").route, &routes[6]);
+    /* An exact path without the method leaves room for a pattern that has it. */
+    match = find(HTTP_DELETE, "/api/events/stats");
+    cr_assert_eq(match.route, &routes[6]);
+    cr_assert(match.capture_count == 1 && text_is(match.capture[0], "stats"));
+    match = find(HTTP_PUT, "/api/events/stats");
+    cr_assert_null(match.route);
+    cr_assert_eq(match.methods,
+                 1u << HTTP_GET | 1u << HTTP_HEAD | 1u << HTTP_POST | 1u << HTTP_DELETE);
+    cr_assert_eq(find(HTTP_DELETE, "/api/events/all").route, &routes[6]);
+    cr_assert_eq(find(HTTP_PUT, "/api/events/all").route, &routes[7]);
     static const char *const unknown[] = {"",
                                           "*",
                                           "/api",

@@ -611,11 +611,10 @@ static void expect_reply(int fd, const char *body) {
 static void check_http(enum edge_kind kind) {
     struct pool *pool;
     cr_assert_eq(pool_create(256 * MIB, &pool), ERR_OK);
-    struct http_server http = {.routes = routes,
-                               .route_count = ARRAY_COUNT(routes),
-                               .pool = pool,
-                               .head_ns = SECOND_NS,
-                               .body_ns = SECOND_NS};
+    static struct http_router router;
+    http_router_init(&router, routes, ARRAY_COUNT(routes));
+    struct http_server http = {
+        .router = &router, .pool = pool, .head_ns = SECOND_NS, .body_ns = SECOND_NS};
     struct net_listener listener = {&http_protocol, &http, "127.0.0.1", 0};
     start(options_of(kind, &listener));
     usize bytes = 5000000;
