@@ -175,29 +175,107 @@ void snapshot_close(struct snapshot_reader *reader);
 
 /* --- control tables ------------------------------------------------------------------------- */
 
-/* A set of ordered key-value tables in DIR/control, safe to open from another process (marginctl)
- * while a server runs. Values at most 64 KiB, keys at most 255 bytes. Each put or delete is synced.
- */
+/* What is set up rather than received (accounts, keys, prices, plans), in DIR/control, safe to open
+ * from another process (marginctl) while a server runs. Two tables:
+ *
+ *  - meta: names and values of the installation itself, say its secrets;
+ *  - objects: rows that belong to an account (0: to the installation), have a kind and, among those
+ *    of their kind, a number, a name, or both. They are ordered by account, kind, number, name.
+ *
+ * Values are at most 64 KiB; base/record.h is the way to write them. Every write is one synced
+ * transaction: milliseconds, so not for front threads. Reads cost about a microsecond. */
 struct control;
-enum control_table { CONTROL_META, CONTROL_ACCOUNTS, CONTROL_KEYS, CONTROL_TABLES };
 
 enum err control_open(const char *dir, bool create, struct control **out, char *why,
                       usize why_bytes);
 void control_close(struct control *control);
+
 /* Copies the value into `value` (at most *bytes), sets *bytes. ERR_NOT_FOUND. */
-enum err control_get(struct control *control, enum control_table table, struct slice key,
-                     void *value, usize *bytes);
-enum err control_put(struct control *control, enum control_table table, struct slice key,
-                     struct slice value);
-/* As control_put, but ERR_EXISTS if the key is there. */
-enum err control_add(struct control *control, enum control_table table, struct slice key,
-                     struct slice value);
-enum err control_delete(struct control *control, enum control_table table, struct slice key);
-/* Calls `visit` for every pair in key order until it returns false. */
-enum err control_each(struct control *control, enum control_table table,
-                      bool (*visit)(void *context, struct slice key, struct slice value),
-                      void *context);
+enum err control_meta_get(struct control *control, struct slice name, void *value, usize *bytes);
+/* ERR_EXISTS if the name is there. */
+enum err control_meta_add(struct control *control, struct slice name, struct slice value);
+
 /* Changes whenever any process has committed; cheap enough for every request. */
 u64 control_version(struct control *control);
+
+/* The kinds of objects. The numbers are on disk: never reuse one. */
+enum control_kind {
+    CONTROL_SEQUENCE = 1, /* the last number given, by kind: see control_next_number() */
+
+    /* account/ */
+    CONTROL_ACCOUNT = 2,       /* account: the account itself; number 0 */
+    CONTROL_KEY = 3,           /* account: an API key, by its id */
+    CONTROL_KEY_DIGEST = 4,    /* installation: digest of an API key -> account and id */
+    CONTROL_USER = 5,          /* installation: by id */
+    CONTROL_USER_EMAIL = 6,    /* installation: e-mail -> id of the user */
+    CONTROL_MEMBER = 7,        /* account: a user's role in it, by the user's id */
+    CONTROL_MEMBERSHIP = 8,    /* installation: by the user's id; the name is the account's id */
+    CONTROL_SESSION = 9,       /* installation: by the user's id; the name is the token's digest */
+    CONTROL_USAGE_NOTICE = 10, /* account: warnings already queued, by month */
+    CONTROL_OUTBOX = 11,       /* account: mail that waits to be sent, by id */
+
+    /* price/ */
+    CONTROL_FEATURE_PRICE = 20, /* account */
+    CONTROL_MODEL_PRICE = 21,   /* account */
+    CONTROL_PRICE_CHANGE = 22,  /* account */
+    CONTROL_FEATURE = 23,       /* account: a definition */
+};
+
+struct control_object {
+    u32 account; /* 0: the installation's own */
+    enum control_kind kind;
+    u64 number;
+    struct slice name; /* at most CONTROL_NAME_MAX bytes */
+};
+
+/* As control_meta_get(). ERR_INVALID: the name is too long; likewise below. */
+enum err control_get(struct control *control, const struct control_object *object, void *value,
+                     usize *bytes);
+/* One write, a transaction of its own. */
+enum err control_put(struct control *control, const struct control_object *object,
+                     struct slice value);
+/* ERR_NOT_FOUND. */
+enum err control_delete(struct control *control, const struct control_object *object);
+/* Calls `visit` for every object of one kind in one account, in order of number and name, until it
+ * returns false. `visit` must not write to the tables nor begin a transaction. */
+typedef bool (*control_visit)(void *context, const struct control_object *object,
+                              struct slice value);
+enum err control_each(struct control *control, u32 account, enum control_kind kind,
+                      control_visit visit, void *context);
+/* The same, from a number on. */
+enum err control_each_from(struct control *control, const struct control_object *from,
+                           control_visit visit, void *context);
+
+/* Several writes that happen together or not at all, and reads that no other write comes between:
+ *
+ *     struct control_txn txn;
+ *     control_begin(control, &txn);
+ *     u64 number = control_next_number(&txn, account, CONTROL_FEATURE);
+ *     control_txn_put(&txn, &object, row);
+ *     control_txn_delete(&txn, &other);
+ *     err = control_commit(&txn);
+ *
+ * The first error sticks (not ERR_NOT_FOUND of a read or delete): calls after it do nothing, and
+ * control_commit() returns it, having changed nothing. Every begin is followed by exactly one
+ * commit or abort, on the same thread, and soon: other writers wait. */
+struct control_txn {
+    struct control *control;
+    void *handle;
+    enum err err; /* the first one */
+};
+enum err control_begin(struct control *control, struct control_txn *txn);
+enum err control_commit(struct control_txn *txn);
+void control_abort(struct control_txn *txn);
+/* The value lasts until the next write, commit or abort. */
+enum err control_txn_get(struct control_txn *txn, const struct control_object *object,
+                         struct slice *value);
+enum err control_txn_put(struct control_txn *txn, const struct control_object *object,
+                         struct slice value);
+enum err control_txn_delete(struct control_txn *txn, const struct control_object *object);
+enum err control_txn_each(struct control_txn *txn, u32 account, enum control_kind kind,
+                          control_visit visit, void *context);
+/* Counts 1, 2, ... for each kind in each account; no number is given twice, not even after the
+ * object with the largest one was deleted. 0 after an error. */
+u64 control_next_number(struct control_txn *txn, u32 account, enum control_kind kind);
 
 #endif

@@ -1,6 +1,9 @@
 /*
  * table.c: the control tables (see store.h): small, rarely written, read by every process that
- * looks at the data directory. Each change is a transaction of its own, synced before it returns.
+ * looks at the data directory. Each change is a transaction, synced before it returns.
+ *
+ * An object's key is account (4 bytes), kind (2), number (8), all big endian, and the name, so that
+ * the objects of one kind in one account lie together and in order.
  */
 #include "limits.h"
 #include "storage/db.h"
@@ -9,20 +12,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum table { TABLE_META, TABLE_OBJECTS, TABLES };
+
+#define HEAD_BYTES 14
+#define PREFIX_BYTES 6 /* account and kind */
+
 struct control {
     struct db *db;
 };
 
+struct object_key {
+    usize bytes;
+    char data[HEAD_BYTES + CONTROL_NAME_MAX];
+};
+
 enum err control_open(const char *dir, bool create, struct control **out, char *why,
                       usize why_bytes) {
-    static const char *const tables[CONTROL_TABLES] = {
-        [CONTROL_META] = "meta", [CONTROL_ACCOUNTS] = "accounts", [CONTROL_KEYS] = "keys"};
+    static const char *const tables[TABLES] = {[TABLE_META] = "meta", [TABLE_OBJECTS] = "objects"};
     struct db_options options = {
         .dir = dir,
         .name = "control",
         .map_bytes = CONTROL_MAP_BYTES,
         .tables = tables,
-        .table_count = CONTROL_TABLES,
+        .table_count = TABLES,
         .create = create,
     };
     struct control *control = calloc(1, sizeof *control);
@@ -48,17 +60,50 @@ void control_close(struct control *control) {
     }
 }
 
-static bool key_is_good(struct slice key) {
-    return key.bytes > 0 && key.bytes <= CONTROL_KEY_MAX;
+u64 control_version(struct control *control) {
+    return db_version(control->db);
 }
 
-enum err control_get(struct control *control, enum control_table table, struct slice key,
-                     void *value, usize *bytes) {
-    struct db_txn txn;
-    struct slice found = {NULL, 0};
-    if (!key_is_good(key)) {
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static void put_big_endian(char *out, u64 value, u32 bytes) {
+    for (u32 i = 0; i < bytes; i++) {
+        out[i] = (char)(u8)(value >> (8 * (bytes - 1 - i)));
+    }
+}
+
+static u64 take_big_endian(const char *data, u32 bytes) {
+    u64 value = 0;
+    for (u32 i = 0; i < bytes; i++) {
+        value = value << 8 | (u8)data[i];
+    }
+    return value;
+}
+
+static enum err key_of(const struct control_object *object, struct object_key *key) {
+    if (object->name.bytes > CONTROL_NAME_MAX) {
         return ERR_INVALID;
     }
+    put_big_endian(key->data, object->account, 4);
+    put_big_endian(key->data + 4, object->kind, 2);
+    put_big_endian(key->data + PREFIX_BYTES, object->number, 8);
+    if (object->name.bytes > 0) {
+        memcpy(key->data + HEAD_BYTES, object->name.data, object->name.bytes);
+    }
+    key->bytes = HEAD_BYTES + object->name.bytes;
+    return ERR_OK;
+}
+
+static struct slice key_slice(const struct object_key *key) {
+    return (struct slice){key->data, key->bytes};
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static enum err read_value(struct control *control, enum table table, struct slice key, void *value,
+                           usize *bytes) {
+    struct db_txn txn;
+    struct slice found = {NULL, 0};
     enum err err = db_begin(control->db, false, &txn);
     if (err != ERR_OK) {
         return err;
@@ -75,56 +120,202 @@ enum err control_get(struct control *control, enum control_table table, struct s
     return err;
 }
 
-static enum err put(struct control *control, enum control_table table, struct slice key,
-                    struct slice value, enum db_put how) {
-    struct db_txn txn;
-    if (!key_is_good(key) || value.bytes > CONTROL_VALUE_MAX) {
-        return ERR_INVALID;
-    }
-    enum err err = db_begin(control->db, true, &txn);
-    if (err != ERR_OK) {
-        return err;
-    }
-    db_put(&txn, table, key, value, how);
-    return db_commit(&txn);
+enum err control_meta_get(struct control *control, struct slice name, void *value, usize *bytes) {
+    return read_value(control, TABLE_META, name, value, bytes);
 }
 
-enum err control_put(struct control *control, enum control_table table, struct slice key,
-                     struct slice value) {
-    return put(control, table, key, value, DB_REPLACE);
+enum err control_get(struct control *control, const struct control_object *object, void *value,
+                     usize *bytes) {
+    struct object_key key;
+    enum err err = key_of(object, &key);
+    return err != ERR_OK ? err : read_value(control, TABLE_OBJECTS, key_slice(&key), value, bytes);
 }
 
-enum err control_add(struct control *control, enum control_table table, struct slice key,
-                     struct slice value) {
-    return put(control, table, key, value, DB_ADD);
-}
+struct walk {
+    char prefix[PREFIX_BYTES];
+    control_visit visit;
+    void *context;
+    bool damaged;
+};
 
-enum err control_delete(struct control *control, enum control_table table, struct slice key) {
-    struct db_txn txn;
-    if (!key_is_good(key)) {
-        return ERR_INVALID;
+static bool visit_pair(void *context, struct slice key, struct slice value) {
+    struct walk *walk = context;
+    if (key.bytes < HEAD_BYTES) {
+        walk->damaged = true;
+        return false;
     }
-    enum err err = db_begin(control->db, true, &txn);
-    if (err != ERR_OK) {
-        return err;
+    if (memcmp(key.data, walk->prefix, PREFIX_BYTES) != 0) {
+        return false;
     }
-    db_delete(&txn, table, key);
-    return db_commit(&txn);
+    struct control_object object = {
+        .account = (u32)take_big_endian(key.data, 4),
+        .kind = (enum control_kind)take_big_endian(key.data + 4, 2),
+        .number = take_big_endian(key.data + PREFIX_BYTES, 8),
+        .name = {key.data + HEAD_BYTES, key.bytes - HEAD_BYTES},
+    };
+    return walk->visit(walk->context, &object, value);
 }
 
-enum err control_each(struct control *control, enum control_table table,
-                      bool (*visit)(void *context, struct slice key, struct slice value),
-                      void *context) {
+static enum err each(struct db_txn *txn, const struct control_object *from, control_visit visit,
+                     void *context) {
+    struct object_key key;
+    struct walk walk = {.visit = visit, .context = context};
+    enum err err = key_of(from, &key);
+    if (err == ERR_OK) {
+        memcpy(walk.prefix, key.data, PREFIX_BYTES);
+        err = db_each(txn, TABLE_OBJECTS, key_slice(&key), visit_pair, &walk);
+    }
+    return err == ERR_OK && walk.damaged ? ERR_CORRUPT : err;
+}
+
+enum err control_each_from(struct control *control, const struct control_object *from,
+                           control_visit visit, void *context) {
     struct db_txn txn;
     enum err err = db_begin(control->db, false, &txn);
-    if (err != ERR_OK) {
-        return err;
+    if (err == ERR_OK) {
+        err = each(&txn, from, visit, context);
+        db_abort(&txn);
     }
-    err = db_each(&txn, table, (struct slice){NULL, 0}, visit, context);
-    db_abort(&txn);
     return err;
 }
 
-u64 control_version(struct control *control) {
-    return db_version(control->db);
+enum err control_each(struct control *control, u32 account, enum control_kind kind,
+                      control_visit visit, void *context) {
+    const struct control_object from = {.account = account, .kind = kind};
+    return control_each_from(control, &from, visit, context);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+enum err control_meta_add(struct control *control, struct slice name, struct slice value) {
+    struct db_txn txn;
+    enum err err = db_begin(control->db, true, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    db_put(&txn, TABLE_META, name, value, DB_ADD);
+    return db_commit(&txn);
+}
+
+enum err control_put(struct control *control, const struct control_object *object,
+                     struct slice value) {
+    struct control_txn txn;
+    control_begin(control, &txn);
+    control_txn_put(&txn, object, value);
+    return control_commit(&txn);
+}
+
+enum err control_delete(struct control *control, const struct control_object *object) {
+    struct control_txn txn;
+    control_begin(control, &txn);
+    enum err err = control_txn_delete(&txn, object);
+    if (err != ERR_OK) {
+        control_abort(&txn);
+        return err;
+    }
+    return control_commit(&txn);
+}
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+static struct db_txn db_txn_of(const struct control_txn *txn) {
+    return (struct db_txn){txn->control->db, txn->handle, txn->err, true};
+}
+
+enum err control_begin(struct control *control, struct control_txn *txn) {
+    struct db_txn begun = {0};
+    *txn = (struct control_txn){.control = control};
+    txn->err = db_begin(control->db, true, &begun);
+    txn->handle = txn->err == ERR_OK ? begun.handle : NULL;
+    return txn->err;
+}
+
+void control_abort(struct control_txn *txn) {
+    if (txn->handle != NULL) {
+        struct db_txn begun = db_txn_of(txn);
+        db_abort(&begun);
+        txn->handle = NULL;
+    }
+}
+
+enum err control_commit(struct control_txn *txn) {
+    if (txn->handle == NULL || txn->err != ERR_OK) {
+        control_abort(txn);
+        return txn->err;
+    }
+    struct db_txn begun = db_txn_of(txn);
+    txn->handle = NULL;
+    txn->err = db_commit(&begun);
+    return txn->err;
+}
+
+enum err control_txn_get(struct control_txn *txn, const struct control_object *object,
+                         struct slice *value) {
+    struct object_key key;
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    struct db_txn begun = db_txn_of(txn);
+    enum err err = key_of(object, &key);
+    if (err == ERR_OK) {
+        err = db_get(&begun, TABLE_OBJECTS, key_slice(&key), value);
+    }
+    txn->err = err == ERR_NOT_FOUND ? ERR_OK : err;
+    return err;
+}
+
+enum err control_txn_put(struct control_txn *txn, const struct control_object *object,
+                         struct slice value) {
+    struct object_key key;
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    struct db_txn begun = db_txn_of(txn);
+    txn->err = value.bytes > CONTROL_VALUE_MAX ? ERR_INVALID : key_of(object, &key);
+    if (txn->err == ERR_OK) {
+        txn->err = db_put(&begun, TABLE_OBJECTS, key_slice(&key), value, DB_REPLACE);
+    }
+    return txn->err;
+}
+
+enum err control_txn_delete(struct control_txn *txn, const struct control_object *object) {
+    struct object_key key;
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    struct db_txn begun = db_txn_of(txn);
+    enum err err = key_of(object, &key);
+    if (err == ERR_OK) {
+        err = db_delete(&begun, TABLE_OBJECTS, key_slice(&key));
+    }
+    txn->err = err == ERR_NOT_FOUND ? ERR_OK : err;
+    return err;
+}
+
+enum err control_txn_each(struct control_txn *txn, u32 account, enum control_kind kind,
+                          control_visit visit, void *context) {
+    if (txn->err != ERR_OK) {
+        return txn->err;
+    }
+    struct db_txn begun = db_txn_of(txn);
+    const struct control_object from = {.account = account, .kind = kind};
+    txn->err = each(&begun, &from, visit, context);
+    return txn->err;
+}
+
+u64 control_next_number(struct control_txn *txn, u32 account, enum control_kind kind) {
+    const struct control_object sequence = {
+        .account = account, .kind = CONTROL_SEQUENCE, .number = kind};
+    struct slice last;
+    char next[8];
+    u64 number = 1;
+    enum err err = control_txn_get(txn, &sequence, &last);
+    if (err == ERR_OK && last.bytes != sizeof next) {
+        txn->err = ERR_CORRUPT;
+    } else if (err == ERR_OK) {
+        number = take_big_endian(last.data, sizeof next) + 1;
+    }
+    put_big_endian(next, number, sizeof next);
+    err = control_txn_put(txn, &sequence, (struct slice){next, sizeof next});
+    return err == ERR_OK ? number : 0;
 }

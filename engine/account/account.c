@@ -49,8 +49,11 @@ static u32 slot_of(const u8 digest[DIGEST_BYTES]) {
     return word & (SLOTS - 1);
 }
 
-static bool visit_key(void *context, struct slice id, struct slice value) {
+static bool visit_key(void *context, const struct control_object *object, struct slice value) {
     struct accounts *accounts = context;
+    u8 bytes[4];
+    row_id_write((u32)object->number, bytes);
+    struct slice id = {(const char *)bytes, sizeof bytes};
     if (accounts->count == KEYS_MAX) {
         accounts->read_err = ERR_LIMIT;
         return false;
@@ -78,7 +81,7 @@ static enum err refresh(struct accounts *accounts) {
     accounts->count = 0;
     accounts->read_err = ERR_OK;
     memset(accounts->slot, 0, sizeof accounts->slot);
-    enum err err = control_each(accounts->control, CONTROL_KEYS, visit_key, accounts);
+    enum err err = control_each(accounts->control, 0, CONTROL_KEY, visit_key, accounts);
     if (accounts->read_err == ERR_OK) {
         accounts->read_err = err;
     }
@@ -109,31 +112,16 @@ static enum err open_secret(struct control *control, struct slice name, u8 secre
     enum err err = random_bytes(fresh, sizeof fresh);
     usize bytes = SECRET_BYTES;
     if (err == ERR_OK) {
-        err = control_get(control, CONTROL_META, name, secret, &bytes);
+        err = control_meta_get(control, name, secret, &bytes);
     }
     if (err == ERR_NOT_FOUND) {
-        err = control_add(control, CONTROL_META, name,
-                          (struct slice){(const char *)fresh, sizeof fresh});
+        err = control_meta_add(control, name, (struct slice){(const char *)fresh, sizeof fresh});
         if (err == ERR_OK || err == ERR_EXISTS) {
             bytes = SECRET_BYTES;
-            err = control_get(control, CONTROL_META, name, secret, &bytes);
+            err = control_meta_get(control, name, secret, &bytes);
         }
     }
     return err == ERR_OK && bytes != SECRET_BYTES ? ERR_CORRUPT : err;
-}
-
-/* The account `default`; there is no other yet. Its row is its name. */
-static enum err open_default_account(struct control *control) {
-    u8 id[4];
-    char name[KEY_NAME_MAX];
-    usize bytes = sizeof name;
-    row_id_write(ACCOUNT_DEFAULT, id);
-    struct slice key = {(const char *)id, sizeof id};
-    enum err err = control_get(control, CONTROL_ACCOUNTS, key, name, &bytes);
-    if (err == ERR_NOT_FOUND) {
-        err = control_add(control, CONTROL_ACCOUNTS, key, SLICE("default"));
-    }
-    return err == ERR_EXISTS ? ERR_OK : err;
 }
 
 enum err accounts_open(struct control *control, struct accounts **out) {
@@ -147,9 +135,6 @@ enum err accounts_open(struct control *control, struct accounts **out) {
     enum err err = open_secret(control, SLICE("key_secret"), accounts->secret);
     if (err == ERR_OK) {
         err = open_secret(control, SLICE("seed_secret"), accounts->seed_secret);
-    }
-    if (err == ERR_OK) {
-        err = open_default_account(control);
     }
     if (err == ERR_OK) {
         err = refresh(accounts);
@@ -298,14 +283,11 @@ static enum err make_key_text(char text[KEY_TEXT_BYTES + 1]) {
     return ERR_OK;
 }
 
-static enum err put_row(struct accounts *accounts, const struct key_row *row, bool add) {
-    u8 id[4];
+static enum err put_row(struct accounts *accounts, const struct key_row *row) {
     u8 value[KEY_ROW_BYTES_MAX];
-    row_id_write(row->info.id, id);
-    struct slice key = {(const char *)id, sizeof id};
     struct slice data = {(const char *)value, key_row_write(row, value)};
-    return add ? control_add(accounts->control, CONTROL_KEYS, key, data)
-               : control_put(accounts->control, CONTROL_KEYS, key, data);
+    const struct control_object object = {.kind = CONTROL_KEY, .number = row->info.id};
+    return control_put(accounts->control, &object, data);
 }
 
 /* When the table is full, forgets the key that was revoked first by id. */
@@ -315,10 +297,9 @@ static enum err make_room(struct accounts *accounts) {
     }
     for (u32 i = 0; i + 1 < accounts->count; i++) {
         if (!is_active(&accounts->row[i].info)) {
-            u8 id[4];
-            row_id_write(accounts->row[i].info.id, id);
-            return control_delete(accounts->control, CONTROL_KEYS,
-                                  (struct slice){(const char *)id, sizeof id});
+            const struct control_object object = {.kind = CONTROL_KEY,
+                                                  .number = accounts->row[i].info.id};
+            return control_delete(accounts->control, &object);
         }
     }
     return ERR_LIMIT;
@@ -339,7 +320,7 @@ static enum err add_key(struct accounts *accounts, const char *name, struct key_
         row->info.id = count == 0 ? 1 : accounts->row[count - 1].info.id + 1;
         err = make_room(accounts);
         if (err == ERR_OK) {
-            err = put_row(accounts, row, true);
+            err = put_row(accounts, row);
         }
     }
     return err == ERR_EXISTS ? ERR_BUSY : err;
@@ -377,7 +358,7 @@ enum err accounts_key_revoke(struct accounts *accounts, u32 account, u32 id, i64
             struct key_row row = accounts->row[i];
             if (row.info.id == id && row.info.account == account && is_active(&row.info)) {
                 row.info.revoked_ms = now_ms;
-                err = put_row(accounts, &row, false);
+                err = put_row(accounts, &row);
             }
         }
     }

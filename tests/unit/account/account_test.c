@@ -202,13 +202,12 @@ Test(account, damaged_rows_are_errors_not_keys) {
     char key[KEY_TEXT_BYTES + 1];
     struct identity identity;
     struct key_info info = create("k", SCOPE_ALL, 0, key);
-    u8 id[4] = {0, 0, 0, (u8)(info.id + 1)};
-    struct slice row = {(const char *)id, 4};
-    cr_assert_eq(control_put(control, CONTROL_KEYS, row, SLICE("\1\5short")), ERR_OK);
+    const struct control_object row = {.kind = CONTROL_KEY, .number = info.id + 1};
+    cr_assert_eq(control_put(control, &row, SLICE("\1\5short")), ERR_OK);
     cr_assert_eq(authenticate(key, 1, &identity), ERR_CORRUPT);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, row, SLICE("\2\5newer")), ERR_OK);
+    cr_assert_eq(control_put(control, &row, SLICE("\2\5newer")), ERR_OK);
     cr_assert_eq(authenticate(key, 1, &identity), ERR_VERSION);
-    cr_assert_eq(control_delete(control, CONTROL_KEYS, row), ERR_OK);
+    cr_assert_eq(control_delete(control, &row), ERR_OK);
     cr_assert_eq(authenticate(key, 1, &identity), ERR_OK);
 }
 

@@ -643,53 +643,136 @@ Test(store, gives_memory_back_after_a_large_group) {
     drop_dir();
 }
 
-static bool collect(void *context, struct slice key, struct slice value) {
+static bool collect(void *context, const struct control_object *object, struct slice value) {
     char *to = context;
     usize used = strlen(to);
-    snprintf(to + used, 64 - used, "%.*s=%.*s;", (int)key.bytes, key.data, (int)value.bytes,
-             value.data);
-    return key.data[0] != 'c';
+    snprintf(to + used, 96 - used, "%u.%llu%.*s=%.*s;", object->account,
+             (unsigned long long)object->number, (int)object->name.bytes, object->name.data,
+             (int)value.bytes, value.data);
+    return object->number != 1000;
 }
 
-Test(store, control_tables) {
+static struct control_object key_object(u32 account, u64 number, struct slice name) {
+    return (struct control_object){account, CONTROL_KEY, number, name};
+}
+
+static enum err put_object(struct control *control, u32 account, u64 number, struct slice name,
+                           struct slice value) {
+    const struct control_object object = key_object(account, number, name);
+    return control_put(control, &object, value);
+}
+
+Test(store, control_objects) {
     struct control *control;
     char value[16];
     usize bytes = sizeof value;
-    char all[64] = "";
+    char all[96] = "";
     static char large[CONTROL_VALUE_MAX + 1];
     make_dir();
     cr_assert_eq(control_open(dir, false, &control, why, sizeof why), ERR_NOT_FOUND);
     cr_assert_eq(control_open(dir, true, &control, why, sizeof why), ERR_OK, "%s", why);
+    const struct control_object two = key_object(7, 2, SLICE(""));
     u64 version = control_version(control);
-    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_NOT_FOUND);
-    cr_assert_eq(control_add(control, CONTROL_KEYS, SLICE("b"), SLICE("2")), ERR_OK);
-    cr_assert_eq(control_add(control, CONTROL_KEYS, SLICE("b"), SLICE("x")), ERR_EXISTS);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("a"), SLICE("0")), ERR_OK);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("a"), SLICE("one")), ERR_OK);
-    cr_assert_eq(control_put(control, CONTROL_META, SLICE("a"), SLICE("other table")), ERR_OK);
+    cr_assert_eq(control_get(control, &two, value, &bytes), ERR_NOT_FOUND);
+    cr_assert_eq(control_put(control, &two, SLICE("0")), ERR_OK);
+    cr_assert_eq(control_put(control, &two, SLICE("two")), ERR_OK);
     cr_assert_neq(control_version(control), version);
-    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_OK);
-    cr_assert(bytes == 3 && memcmp(value, "one", 3) == 0);
+    cr_assert_eq(control_get(control, &two, value, &bytes), ERR_OK);
+    cr_assert(bytes == 3 && memcmp(value, "two", 3) == 0);
     bytes = 2;
-    cr_assert_eq(control_get(control, CONTROL_KEYS, SLICE("a"), value, &bytes), ERR_LIMIT);
+    cr_assert_eq(control_get(control, &two, value, &bytes), ERR_LIMIT);
     cr_assert_eq(bytes, 3u);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE(""), SLICE("x")), ERR_INVALID);
-    struct slice too_large = {large, sizeof large};
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("l"), too_large), ERR_INVALID);
-    too_large.bytes--;
-    cr_assert_eq(control_put(control, CONTROL_ACCOUNTS, SLICE("l"), too_large), ERR_OK);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("c"), SLICE("3")), ERR_OK);
-    cr_assert_eq(control_put(control, CONTROL_KEYS, SLICE("d"), SLICE("4")), ERR_OK);
-    cr_assert_eq(control_each(control, CONTROL_KEYS, collect, all), ERR_OK);
-    cr_assert_str_eq(all, "a=one;b=2;c=3;");
-    cr_assert_eq(control_delete(control, CONTROL_KEYS, SLICE("b")), ERR_OK);
-    cr_assert_eq(control_delete(control, CONTROL_KEYS, SLICE("b")), ERR_NOT_FOUND);
-    version = control_version(control);
+
+    struct slice text = {large, sizeof large};
+    cr_assert_eq(control_put(control, &two, text), ERR_INVALID);
+    text.bytes = CONTROL_VALUE_MAX;
+    cr_assert_eq(put_object(control, 8, 1, SLICE(""), text), ERR_OK);
+    text.bytes = CONTROL_NAME_MAX + 1;
+    cr_assert_eq(put_object(control, 9, 1, text, SLICE("x")), ERR_INVALID);
+    text.bytes = CONTROL_NAME_MAX;
+    cr_assert_eq(put_object(control, 9, 1, text, SLICE("x")), ERR_OK);
+
+    /* In order of number and name; other kinds and accounts are not seen. */
+    cr_assert_eq(put_object(control, 7, 1000, SLICE("b"), SLICE("4")), ERR_OK);
+    cr_assert_eq(put_object(control, 7, 2, SLICE("a"), SLICE("3")), ERR_OK);
+    cr_assert_eq(put_object(control, 7, 1001, SLICE(""), SLICE("unseen")), ERR_OK);
+    const struct control_object other_kind = {7, CONTROL_KEY + 1, 0, SLICE("")};
+    cr_assert_eq(control_put(control, &other_kind, SLICE("x")), ERR_OK);
+    cr_assert_eq(control_each(control, 7, CONTROL_KEY, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "7.2=two;7.2a=3;7.1000b=4;");
+    all[0] = '\0';
+    const struct control_object from = key_object(7, 3, SLICE(""));
+    cr_assert_eq(control_each_from(control, &from, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "7.1000b=4;");
+    cr_assert_eq(control_each(control, 6, CONTROL_KEY, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "7.1000b=4;");
+    cr_assert_eq(control_delete(control, &two), ERR_OK);
+    cr_assert_eq(control_delete(control, &two), ERR_NOT_FOUND);
+
+    bytes = sizeof value;
+    cr_assert_eq(control_meta_get(control, SLICE("x"), value, &bytes), ERR_NOT_FOUND);
+    cr_assert_eq(control_meta_add(control, SLICE("x"), SLICE("1")), ERR_OK);
+    cr_assert_eq(control_meta_add(control, SLICE("x"), SLICE("2")), ERR_EXISTS);
+    cr_assert_eq(control_meta_get(control, SLICE("x"), value, &bytes), ERR_OK);
+    cr_assert(bytes == 1 && value[0] == '1');
+    control_close(control);
+    drop_dir();
+}
+
+Test(store, control_transactions) {
+    struct control *control;
+    struct control_txn txn;
+    struct slice found;
+    char value[16];
+    usize bytes = sizeof value;
+    make_dir();
+    cr_assert_eq(control_open(dir, true, &control, why, sizeof why), ERR_OK, "%s", why);
+    const struct control_object a = key_object(1, 1, SLICE("a"));
+    const struct control_object b = key_object(1, 1, SLICE("b"));
+
+    /* All of it, with what it reads of its own writes. */
+    cr_assert_eq(control_begin(control, &txn), ERR_OK);
+    cr_assert_eq(control_txn_get(&txn, &a, &found), ERR_NOT_FOUND);
+    cr_assert_eq(control_txn_delete(&txn, &a), ERR_NOT_FOUND);
+    cr_assert_eq(control_txn_put(&txn, &a, SLICE("1")), ERR_OK);
+    cr_assert_eq(control_txn_get(&txn, &a, &found), ERR_OK);
+    cr_assert(found.bytes == 1 && found.data[0] == '1');
+    cr_assert_eq(control_next_number(&txn, 1, CONTROL_KEY), 1u);
+    cr_assert_eq(control_next_number(&txn, 1, CONTROL_KEY), 2u);
+    cr_assert_eq(control_next_number(&txn, 2, CONTROL_KEY), 1u);
+    cr_assert_eq(control_next_number(&txn, 1, CONTROL_USER), 1u);
+    char all[96] = "";
+    cr_assert_eq(control_txn_each(&txn, 1, CONTROL_KEY, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "1.1a=1;");
+    cr_assert_eq(control_get(control, &a, value, &bytes), ERR_NOT_FOUND, "not yet");
+    cr_assert_eq(control_commit(&txn), ERR_OK);
+    cr_assert_eq(control_get(control, &a, value, &bytes), ERR_OK);
+
+    /* Nothing of it: given up, or after an error. */
+    u64 version = control_version(control);
+    cr_assert_eq(control_begin(control, &txn), ERR_OK);
+    cr_assert_eq(control_txn_delete(&txn, &a), ERR_OK);
+    cr_assert_eq(control_next_number(&txn, 1, CONTROL_KEY), 3u);
+    control_abort(&txn);
+    static char large[CONTROL_VALUE_MAX + 1];
+    cr_assert_eq(control_begin(control, &txn), ERR_OK);
+    cr_assert_eq(control_txn_put(&txn, &b, SLICE("2")), ERR_OK);
+    cr_assert_eq(control_txn_put(&txn, &b, (struct slice){large, sizeof large}), ERR_INVALID);
+    cr_assert_eq(control_txn_put(&txn, &b, SLICE("2")), ERR_INVALID, "the first error sticks");
+    cr_assert_eq(control_next_number(&txn, 1, CONTROL_KEY), 0u);
+    cr_assert_eq(control_commit(&txn), ERR_INVALID);
+    cr_assert_eq(control_version(control), version);
+    cr_assert_eq(control_get(control, &a, value, &bytes), ERR_OK);
+    cr_assert_eq(control_get(control, &b, value, &bytes), ERR_NOT_FOUND);
+
     pid_t child = fork();
     if (child == 0) { /* as marginctl beside the server */
         struct control *other;
         bool good = control_open(dir, false, &other, why, sizeof why) == ERR_OK &&
-                    control_put(other, CONTROL_META, SLICE("from"), SLICE("child")) == ERR_OK;
+                    control_begin(other, &txn) == ERR_OK &&
+                    control_next_number(&txn, 1, CONTROL_KEY) == 3 &&
+                    control_txn_put(&txn, &b, SLICE("child")) == ERR_OK &&
+                    control_commit(&txn) == ERR_OK;
         _exit(good ? 0 : 1);
     }
     int status;
@@ -697,7 +780,7 @@ Test(store, control_tables) {
     cr_assert_eq(WEXITSTATUS(status), 0);
     cr_assert_neq(control_version(control), version);
     bytes = sizeof value;
-    cr_assert_eq(control_get(control, CONTROL_META, SLICE("from"), value, &bytes), ERR_OK);
+    cr_assert_eq(control_get(control, &b, value, &bytes), ERR_OK);
     cr_assert(bytes == 5 && memcmp(value, "child", 5) == 0);
     control_close(control);
     drop_dir();
