@@ -257,11 +257,9 @@ static void ranking_catch_up(const struct agg *agg, struct ranking *ranking,
     ranking->changed_seen = until;
 }
 
-/* Has the writer note changes from now on; one that it left out ends what can be read. */
+/* Has the writer note changes from now on, as many as the ring holds. So what a ranking is behind
+ * by is in the ring whenever the ring is long enough for it. */
 static void changes_want(struct agg *agg) {
-    if (agg->changed_count > agg->changed_until) {
-        agg->changed_from = agg->changed_count;
-    }
     agg->changed_until = agg->changed_count + CHANGED_RING;
 }
 
@@ -270,7 +268,6 @@ static bool ranking_can_catch_up(const struct agg *agg, const struct ranking *ra
     const u32 all = (1u << BANDS) - 1;
     u64 most = MIN((u64)CHANGED_RING, CHANGES_A_CUSTOMER * (u64)MAX(ranking->count, 1024u));
     return (ranking->layout == agg->layout || ranking->key.band_mask == all) &&
-           agg->changed_count <= agg->changed_until && ranking->changed_seen >= agg->changed_from &&
            agg->changed_count - ranking->changed_seen <= most;
 }
 

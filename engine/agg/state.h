@@ -274,8 +274,7 @@ struct agg {
     struct array owners;    /* struct owner of each cell. Rebuilt */
     struct change *changed; /* ring of what events added to customers, in their order */
     u64 changed_count;      /* events ever */
-    u64 changed_from;       /* events from here on are in the ring, as far as it reaches, ... */
-    u64 changed_until;      /* ... up to here: nobody wants more. Both are the rankings' */
+    u64 changed_until;      /* only events before are noted in the ring; the rankings' */
     struct rankings *rankings;
 };
 #define CHANGED_RING ((u32)1 << 17)
