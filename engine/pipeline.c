@@ -3,9 +3,10 @@
  *
  *  - front thread (pipeline/front.c): socket, HTTP or frame, decode, price, series, key hash. The
  *    result is a slot, an event batch that is handed over whole.
- *  - commit thread (pipeline/commit.c): duplicates and series of a group of slots; then figures and
- *    answers of the group before, while
- *  - the disk thread (pipeline/disk.c) appends the group: one block, one transaction, one sync.
+ *  - commit thread (pipeline/commit.c): duplicates and series of a group of slots.
+ *  - disk thread (pipeline/disk.c): appends the group: one block, one transaction, one sync.
+ *    Meanwhile the commit thread decides the next group.
+ *  - commit thread: figures and answers, while the disk thread has the next group.
  *  - front thread: the same slot again, with a verdict for each event: the answer.
  *
  * Beside it: the reader threads run what touches the log for queries (pipeline/reader.c); the
@@ -33,8 +34,8 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&pipeline->work, &monotonic);
     pthread_cond_init(&pipeline->snapshot_fixed, NULL);
-    pthread_mutex_init(&pipeline->disk_lock, NULL);
-    pthread_cond_init(&pipeline->disk_change, NULL);
+    pthread_cond_init(&pipeline->disk_work, NULL);
+    pipeline->wake_events = UINT32_MAX;
     pthread_mutex_init(&pipeline->job_lock, NULL);
     pthread_cond_init(&pipeline->job_work, NULL);
     pthread_mutex_init(&pipeline->pause_lock, NULL);
@@ -118,10 +119,9 @@ void pipeline_destroy(struct pipeline *pipeline) {
     free(pipeline->fronts);
     pthread_cond_destroy(&pipeline->pause);
     pthread_mutex_destroy(&pipeline->pause_lock);
-    pthread_cond_destroy(&pipeline->disk_change);
-    pthread_mutex_destroy(&pipeline->disk_lock);
     pthread_cond_destroy(&pipeline->job_work);
     pthread_mutex_destroy(&pipeline->job_lock);
+    pthread_cond_destroy(&pipeline->disk_work);
     pthread_cond_destroy(&pipeline->snapshot_fixed);
     pthread_cond_destroy(&pipeline->work);
     pthread_mutex_destroy(&pipeline->lock);

@@ -139,7 +139,6 @@ void agg_destroy(struct agg *agg) {
     free(agg->accounts);
     free(agg->changed);
     free(agg->pending);
-    free(agg->pending_marks);
     free(agg);
 }
 

@@ -28,16 +28,30 @@ void agg_destroy(struct agg *agg);
 /* --- series --------------------------------------------------------------------------------- */
 
 /* Finds or makes the series of rows[0..count) that are SERIES_UNRESOLVED, writing batch->series.
- * New series are pending until agg_settle() (their block is durable) or agg_undo() (it is not).
+ * New series are pending until they are settled (their block is durable) or taken back (it is not).
  * ERR_LIMIT: a bound of limits.h; ERR_NO_MEMORY. On error the call made nothing. */
 enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count);
-/* The pending definitions, for the log; valid until the next call that changes them. */
-const struct series_def *agg_pending(const struct agg *agg, u32 *count);
-void agg_settle(struct agg *agg);
-void agg_undo(struct agg *agg);
-/* After agg_undo(), for each batch it concerns: rows whose series is gone are SERIES_UNRESOLVED
+
+/* How far resolving has come. Pending series are settled from the oldest on and taken back from the
+ * newest on, each time up to a mark: so those of one group are settled while the next group uses
+ * them, and more of its own, already. */
+struct agg_mark {
+    u32 series; /* the id the next series gets */
+    u64 events; /* resolved ever */
+};
+struct agg_mark agg_mark(const struct agg *agg);
+/* The series before the mark are durable. It is not before the last one settled. */
+void agg_settle_to(struct agg *agg, struct agg_mark mark);
+/* Takes back what was resolved since the mark, of which nothing is settled. */
+void agg_undo_to(struct agg *agg, struct agg_mark mark);
+void agg_settle(struct agg *agg); /* all */
+void agg_undo(struct agg *agg);   /* all that is pending; nothing settled waits to be applied */
+/* After taking back, for each batch it concerns: rows whose series is gone are SERIES_UNRESOLVED
  * again. */
 void agg_unresolve(const struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count);
+
+/* A series' definition, for the log; texts as agg_value_text(). The series may be pending. [any] */
+struct series_def agg_definition(const struct agg *agg, u32 series);
 /* Recovery: takes a definition from the log. ids ascend without gaps. ERR_CORRUPT otherwise. */
 enum err agg_define(struct agg *agg, const struct series_def *def);
 

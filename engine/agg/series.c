@@ -3,8 +3,9 @@
  * the lists and cells through which queries find them.
  *
  * A new series lives in two steps. Resolving makes its definition (values, dimensions, hash), which
- * agg_undo() can take back; settling, once the definition is durable, makes everything that follows
- * from it. So ids of series and values are those that replaying the log gives.
+ * can be taken back; settling, once the definition is durable, makes everything that follows from
+ * it. Both go by position: what is pending is a queue by ids, settled at its head and taken back at
+ * its tail. So ids of series and values are those that replaying the log gives.
  */
 #include "agg/state.h"
 
@@ -204,21 +205,24 @@ static u32 series_find(const struct agg *agg, struct hash128 hash) {
     }
 }
 
+/* Makes room for one more mark, where those of settled series were if they are most. */
 static bool pending_reserve(struct agg *agg) {
-    if (agg->pending_count < agg->pending_capacity) {
+    u32 end = agg->pending_first + agg->pending_count;
+    if (end < agg->pending_capacity) {
+        return true;
+    }
+    if (agg->pending_first > agg->pending_count) {
+        memcpy(agg->pending, agg->pending + agg->pending_first,
+               agg->pending_count * sizeof *agg->pending);
+        agg->pending_first = 0;
         return true;
     }
     u32 capacity = MAX(agg->pending_capacity * 2, 256u);
-    struct series_def *pending = realloc(agg->pending, capacity * sizeof *pending);
+    struct pending_mark *pending = realloc(agg->pending, capacity * sizeof *pending);
     if (pending == NULL) {
         return false;
     }
     agg->pending = pending;
-    struct pending_mark *marks = realloc(agg->pending_marks, capacity * sizeof *marks);
-    if (marks == NULL) {
-        return false;
-    }
-    agg->pending_marks = marks;
     agg->pending_capacity = capacity;
     return true;
 }
@@ -290,12 +294,7 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
     *(struct hash128 *)array_at(&agg->hashes, id) = key->hash;
     table_put(&agg->series_table, key->hash.low, id);
     mark.texts_after = agg->texts.count;
-    agg->pending_marks[agg->pending_count] = mark;
-    struct series_def *def = &agg->pending[agg->pending_count++];
-    *def = (struct series_def){.series = id, .account = key->account, .source = key->source};
-    for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
-        def->text[dim] = agg_value_text(agg, (enum store_dim)dim, values[dim]);
-    }
+    agg->pending[agg->pending_first + agg->pending_count++] = mark;
     *out = id;
     return ERR_OK;
 }
@@ -303,14 +302,15 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
 /* Takes back pending series down to `count` of them. */
 static void pending_unmake(struct agg *agg, u32 count) {
     while (agg->pending_count > count) {
-        u32 id = agg->pending[--agg->pending_count].series;
+        u32 id = agg->dims.count - 1;
+        agg->pending_count--;
         const struct hash128 *hash = array_at(&agg->hashes, id);
         table_remove(&agg->series_table, hash->low, id);
         array_pop(&agg->dims);
         array_pop(&agg->hashes);
         array_pop(&agg->series);
         array_pop(&agg->links);
-        values_unmake(agg, &agg->pending_marks[agg->pending_count]);
+        values_unmake(agg, &agg->pending[agg->pending_first + agg->pending_count]);
     }
 }
 
@@ -369,6 +369,7 @@ enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows
     enum err err = resolve_rows(agg, batch, rows, count, &locked);
     if (err == ERR_OK) {
         agg->reserved_events += count;
+        agg->resolved_events += count;
     } else {
         if (!locked) {
             pthread_rwlock_wrlock(&agg->lock);
@@ -386,16 +387,27 @@ enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows
     return err;
 }
 
-const struct series_def *agg_pending(const struct agg *agg, u32 *count) {
-    *count = agg->pending_count;
-    return agg->pending;
+struct agg_mark agg_mark(const struct agg *agg) {
+    return (struct agg_mark){agg->dims.count, agg->resolved_events};
+}
+
+void agg_undo_to(struct agg *agg, struct agg_mark mark) {
+    check(mark.series <= agg->dims.count && mark.events <= agg->resolved_events);
+    u32 count = agg->dims.count - mark.series;
+    u64 events = agg->resolved_events - mark.events;
+    check(count <= agg->pending_count && events <= agg->reserved_events);
+    if (count > 0) {
+        pthread_rwlock_wrlock(&agg->lock);
+        pending_unmake(agg, agg->pending_count - count);
+        pthread_rwlock_unlock(&agg->lock);
+    }
+    agg->reserved_events -= events;
+    agg->resolved_events = mark.events;
 }
 
 void agg_undo(struct agg *agg) {
-    pthread_rwlock_wrlock(&agg->lock);
-    pending_unmake(agg, 0);
-    agg->reserved_events = 0;
-    pthread_rwlock_unlock(&agg->lock);
+    agg_undo_to(agg, (struct agg_mark){agg->dims.count - agg->pending_count,
+                                       agg->resolved_events - agg->reserved_events});
 }
 
 void agg_unresolve(const struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count) {
@@ -515,19 +527,29 @@ static void settle_one(struct agg *agg, u32 series) {
     agg->settled = series + 1;
 }
 
-void agg_settle(struct agg *agg) {
+void agg_settle_to(struct agg *agg, struct agg_mark mark) {
+    u32 first = agg->dims.count - agg->pending_count;
+    check(mark.series >= first && mark.series <= agg->dims.count);
+    if (mark.series == first) {
+        return;
+    }
     pthread_rwlock_wrlock(&agg->lock);
-    for (u32 i = 0; i < agg->pending_count; i++) {
-        if (i > 0 && i % LOCK_SERIES_MAX == 0) {
+    for (u32 series = first; series < mark.series; series++) {
+        if (series > first && (series - first) % LOCK_SERIES_MAX == 0) {
             pthread_rwlock_unlock(&agg->lock);
             pthread_rwlock_wrlock(&agg->lock);
         }
-        settle_one(agg, agg->pending[i].series);
+        settle_one(agg, series);
     }
-    agg->pending_count = 0;
     pthread_rwlock_unlock(&agg->lock);
+    agg->pending_count -= mark.series - first;
+    agg->pending_first = agg->pending_count == 0 ? 0 : agg->pending_first + mark.series - first;
     __atomic_store_n(&agg->series_count, agg->settled, __ATOMIC_RELEASE);
     agg_memory_publish(agg);
+}
+
+void agg_settle(struct agg *agg) {
+    agg_settle_to(agg, agg_mark(agg));
 }
 
 enum err agg_define(struct agg *agg, const struct series_def *def) {
@@ -554,4 +576,14 @@ u32 agg_series_count(const struct agg *agg) {
 
 const u32 *agg_series_dims(const struct agg *agg, u32 series) {
     return dims_of(agg, series);
+}
+
+struct series_def agg_definition(const struct agg *agg, u32 series) {
+    const u32 *dims = dims_of(agg, series);
+    struct series_def def = {
+        .series = series, .account = dims[DIM_ACCOUNT], .source = (u8)dims[DIM_SOURCE]};
+    for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
+        def.text[dim] = agg_value_text(agg, (enum store_dim)dim, dims[dim]);
+    }
+    return def;
 }

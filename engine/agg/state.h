@@ -222,7 +222,8 @@ struct agg {
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;
-    u64 reserved_events;
+    u64 reserved_events; /* resolved and not applied yet */
+    u64 resolved_events; /* ever */
 
     struct array dims;   /* u32[STORE_DIMS] */
     struct array hashes; /* struct hash128 of each series */
@@ -258,8 +259,8 @@ struct agg {
     u64 version;      /* atomic */
     u64 layout;       /* changes when partitions are dropped or edges move; under the lock */
     u64 memory_bytes; /* atomic */
-    struct series_def *pending;
-    struct pending_mark *pending_marks; /* of each */
+    struct pending_mark *pending; /* of the series that are, from pending_first on */
+    u32 pending_first;
     u32 pending_count;
     u32 pending_capacity;
 

@@ -2,8 +2,8 @@
  * dedup.c: claims, their taking back, and snapshots, over two sets of set.h. Nearly always there is
  * one, `main`. While a snapshot is copied, main is frozen: the copying thread reads it without any
  * lock, new claims go to `delta`, and a key is known if either has it. After the snapshot, settling
- * moves delta back into main, a little at a time. Nothing is copied twice and no claim waits
- * for a page.
+ * moves delta back into main, a little at a time; not before every claim in delta is settled, for
+ * what is moved half cannot be taken back. Nothing is copied twice and no claim waits for a page.
  */
 #include "dedup/dedup.h"
 
@@ -31,9 +31,12 @@ struct dedup {
     usize merge_entry;
     bool grown; /* a partition grew in this call: buckets looked up before it are others */
 
-    struct claim *undo; /* claims since the last settle */
-    u32 undo_count;
+    struct claim *undo; /* the claims that are not settled are those from first to end */
+    u32 undo_first;
+    u32 undo_end;
     u32 undo_capacity;
+    u64 settled;    /* claims settled ever: the mark of the first in `undo` */
+    u64 delta_mark; /* claims from here on are not in delta */
 
     _Atomic bool frozen; /* a snapshot reads main */
     u32 copy_part;       /* place of the snapshot; the copying thread's */
@@ -104,16 +107,25 @@ static void publish_bytes(struct dedup *dedup) {
     atomic_store_explicit(&dedup->bytes, bytes, memory_order_relaxed);
 }
 
+/* Makes room for `count` more claims to be taken back, where settled ones were if that is enough.
+ */
 static enum err reserve_undo(struct dedup *dedup, u32 count) {
-    if (count <= dedup->undo_capacity - dedup->undo_count) {
+    if (count <= dedup->undo_capacity - dedup->undo_end) {
         return ERR_OK;
     }
+    u32 open = dedup->undo_end - dedup->undo_first;
+    memmove(dedup->undo, dedup->undo + dedup->undo_first, open * sizeof *dedup->undo);
+    dedup->undo_first = 0;
+    dedup->undo_end = open;
     u32 capacity = dedup->undo_capacity;
-    while (capacity - dedup->undo_count < count) {
+    while (capacity - open < count) {
         if (capacity > UINT32_MAX / 2) {
             return ERR_NO_MEMORY;
         }
         capacity *= 2;
+    }
+    if (capacity == dedup->undo_capacity) {
+        return ERR_OK;
     }
     struct claim *undo = realloc(dedup->undo, capacity * sizeof *undo);
     if (undo == NULL) {
@@ -124,10 +136,10 @@ static enum err reserve_undo(struct dedup *dedup, u32 count) {
     return ERR_OK;
 }
 
-/* Takes back the claims made after the first `kept`. */
-static void take_back(struct dedup *dedup, u32 kept) {
-    while (dedup->undo_count > kept) {
-        struct claim claim = dedup->undo[--dedup->undo_count];
+/* Takes back the claims from this place on. */
+static void take_back(struct dedup *dedup, u32 end) {
+    while (dedup->undo_end > end) {
+        struct claim claim = dedup->undo[--dedup->undo_end];
         if (set_remove(&dedup->delta, claim.high, claim.low)) {
             dedup->delta_count--;
             continue;
@@ -174,7 +186,7 @@ static inline enum err claim_in(struct dedup *dedup, struct set *set, struct set
     }
     *entry = (struct set_entry){claim.high, claim.low, digest};
     part->count++;
-    dedup->undo[dedup->undo_count++] = claim;
+    dedup->undo[dedup->undo_end++] = claim;
     *verdict = DEDUP_NEW;
     return ERR_OK;
 }
@@ -253,27 +265,47 @@ static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, 
                                : claim_event_in_two(dedup, batch, i, frozen, answer);
         }
     }
+    if (frozen) {
+        dedup->delta_mark = dedup_mark(dedup);
+    }
     return err;
 }
 
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict) {
     check(first <= batch->count && count <= batch->count - first);
-    u32 kept = dedup->undo_count;
     enum err err = reserve_undo(dedup, count);
+    u32 kept = dedup->undo_end;
     if (err == ERR_OK) {
         err = claim_all(dedup, batch, first, first + count, verdict);
     }
     if (err != ERR_OK) {
         take_back(dedup, kept);
+        dedup->delta_mark = MIN(dedup->delta_mark, dedup_mark(dedup));
     }
-    publish(dedup, (i64)dedup->undo_count - kept);
+    publish(dedup, (i64)dedup->undo_end - kept);
     return err;
 }
 
+u64 dedup_mark(const struct dedup *dedup) {
+    return dedup->settled + (dedup->undo_end - dedup->undo_first);
+}
+
+/* Where in `undo` the mark is. */
+static u32 place_of(const struct dedup *dedup, u64 mark) {
+    check(mark >= dedup->settled && mark <= dedup_mark(dedup));
+    return dedup->undo_first + (u32)(mark - dedup->settled);
+}
+
+void dedup_undo_to(struct dedup *dedup, u64 mark) {
+    u32 place = place_of(dedup, mark);
+    publish(dedup, (i64)place - dedup->undo_end);
+    take_back(dedup, place);
+    dedup->delta_mark = MIN(dedup->delta_mark, mark);
+}
+
 void dedup_undo(struct dedup *dedup) {
-    publish(dedup, -(i64)dedup->undo_count);
-    take_back(dedup, 0);
+    dedup_undo_to(dedup, dedup->settled);
 }
 
 /* --- delta back into main -------------------------------------------------------------------- */
@@ -322,12 +354,21 @@ static enum err merge(struct dedup *dedup) {
     return err;
 }
 
-void dedup_settle(struct dedup *dedup) {
-    dedup->undo_count = 0;
+void dedup_settle_to(struct dedup *dedup, u64 mark) {
+    dedup->undo_first = place_of(dedup, mark);
+    dedup->settled = mark;
+    if (dedup->undo_first == dedup->undo_end) {
+        dedup->undo_first = 0;
+        dedup->undo_end = 0;
+    }
     bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
-    if (dedup->delta_count > 0 && !frozen) {
+    if (dedup->delta_count > 0 && !frozen && dedup->delta_mark <= mark) {
         merge(dedup);
     }
+}
+
+void dedup_settle(struct dedup *dedup) {
+    dedup_settle_to(dedup, dedup_mark(dedup));
 }
 
 u64 dedup_count(const struct dedup *dedup) {
@@ -348,7 +389,7 @@ static struct set_entry header_of(u32 part, u32 count) {
 }
 
 enum err dedup_snapshot_begin(struct dedup *dedup) {
-    check(dedup->undo_count == 0 && !atomic_load(&dedup->frozen));
+    check(dedup->undo_first == dedup->undo_end && !atomic_load(&dedup->frozen));
     enum err err = merge(dedup);
     if (err != ERR_OK || dedup->delta_count > 0) {
         return err == ERR_OK ? ERR_BUSY : err;
@@ -422,7 +463,7 @@ static enum err restore_entry(struct dedup *dedup, const struct set_entry *entry
 }
 
 enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes) {
-    check(dedup->undo_count == 0 && dedup->delta_count == 0);
+    check(dedup->undo_first == dedup->undo_end && dedup->delta_count == 0);
     check(!atomic_load(&dedup->frozen));
     enum err err = bytes % sizeof(struct set_entry) == 0 ? ERR_OK : ERR_CORRUPT;
     const struct set_entry *entry = entries;

@@ -3,9 +3,10 @@
  * bits of the pair's hash (among a billion keys two share them with a probability of 6e-12) and the
  * payload digest.
  *
- * One writer (the commit thread; recovery before it). Claims become final with dedup_settle();
- * until then dedup_undo() takes back all claims since the last settle, so that a failed commit
- * never leaves a key without its event.
+ * One writer (the commit thread; recovery before it). A claim is final once it is settled; until
+ * then it can be taken back, so that a failed commit never leaves a key without its event. Claims
+ * are settled from the oldest on and taken back from the newest on, each time up to a mark: so one
+ * group's claims are settled while the next group's are open already.
  */
 #ifndef MARGIN_DEDUP_DEDUP_H
 #define MARGIN_DEDUP_DEDUP_H
@@ -31,8 +32,15 @@ void dedup_hash_keys(struct event_batch *batch, u32 first, u32 count, u64 seed);
  * nothing is claimed by this call. */
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict);
-void dedup_settle(struct dedup *dedup);
-void dedup_undo(struct dedup *dedup);
+/* How far claims have come. Settling and taking back move no mark but those taken back. */
+u64 dedup_mark(const struct dedup *dedup);
+/* Claims before the mark are final. It is not before the last one settled. */
+void dedup_settle_to(struct dedup *dedup, u64 mark);
+/* Takes back all claims since the mark. None of them is settled. A verdict against one of them no
+ * longer holds. */
+void dedup_undo_to(struct dedup *dedup, u64 mark);
+void dedup_settle(struct dedup *dedup); /* all */
+void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 
 u64 dedup_count(const struct dedup *dedup);
 u64 dedup_memory_bytes(const struct dedup *dedup);

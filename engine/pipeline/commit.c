@@ -1,39 +1,68 @@
 /*
- * commit.c: the commit thread. It takes every waiting batch, decides duplicates, names the series,
- * lets the disk thread append them as one block, applies them to the figures once they are durable,
- * and gives the answers back. While group N is on its way to the disk, N-1 is applied and N+1
- * fills: group commit without timers.
+ * commit.c: the commit thread. It takes waiting batches, decides duplicates, names the series, lets
+ * the disk thread append them as one block, applies them to the figures once they are durable, and
+ * gives the answers back. While the disk has group N, N-1 is applied and answered and N+1 is
+ * decided, batch by batch as they come; when N is durable, N+1 follows at once: group commit
+ * without timers, and neither thread waits for the other as long as there is work.
  *
  * The order inside a group is the promise: claim, log, apply, answer. Applying before the commit
  * would show figures that a crash takes back; answering before it would lose acknowledged events;
- * and a claim whose commit fails is undone, so a key never outlives its event.
+ * and a claim whose commit fails is undone, so a key never outlives its event. Groups are answered
+ * in their order: an event that N+1 calls a duplicate of one in N is answered after that is
+ * durable.
+ *
+ * Claims and new series of two groups may be unsettled at a time, so both are settled and taken
+ * back up to a mark (dedup.h, agg.h). Where nothing of N could be written, N+1 is taken back with
+ * it and decided again: its duplicates may be new now, and its series others.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "pipeline/parts.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define GROUP_SLOTS_MAX 1024
-#define IDLE_SECONDS 1 /* how often an idle commit thread lets time pass in the figures */
+#define READY_EVENTS 16384 /* an idle disk waits for the deciding of no more than these */
+#define WAKE_EVENTS 4096   /* waiting ones that are worth waking up for while the disk is busy */
+#define IDLE_SECONDS 1     /* how often an idle commit thread lets time pass in the figures */
+
+/* How far claims and series have come. */
+struct mark {
+    u64 keys;
+    struct agg_mark series;
+};
 
 struct group {
     struct slot *slot[GROUP_SLOTS_MAX];
     u32 slot_count;
+    u32 event_count; /* in its slots, duplicates included */
+    usize text_bytes;
+    struct mark begin;
+    struct mark end; /* of a submitted group */
     struct store_part part[GROUP_SLOTS_MAX];
+    struct series_def *defs;
+    u32 def_capacity;
     struct store_group out; /* what the disk thread has of it */
     u64 begin_ns;
 };
 
+struct commit {
+    struct pipeline *pipeline;
+    struct group *written; /* submitted; without slots: the disk has nothing to do */
+    struct group *next;    /* being decided */
+    struct group group[2];
+};
+
 /* --- taking work ------------------------------------------------------------------------------ */
 
-static bool snapshot_wanted(struct pipeline *pipeline) {
-    pthread_mutex_lock(&pipeline->lock);
-    bool wanted = pipeline->snapshot == SNAPSHOT_WANTED;
-    pthread_mutex_unlock(&pipeline->lock);
-    return wanted;
-}
+enum turn {
+    TURN_WRITE,  /* the disk is idle, and there are batches */
+    TURN_DECIDE, /* the disk is busy, and batches wait */
+    TURN_IDLE,   /* time passes */
+    TURN_END     /* stopping, and all is done */
+};
 
 /* Nothing is under way, so the state belongs to one log position. It may take some calls: see
  * dedup_snapshot_begin(). */
@@ -57,46 +86,218 @@ static void fix_snapshot(struct pipeline *pipeline) {
     pthread_cond_signal(&pipeline->snapshot_fixed);
 }
 
-/* Nothing is under way: a snapshot may begin, and work is waited for. */
-static void wait_for_work(struct pipeline *pipeline) {
+static bool fits(const struct group *group, const struct slot *slot) {
+    return group->slot_count < GROUP_SLOTS_MAX &&
+           group->event_count + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX &&
+           (group->text_bytes == 0 ||
+            group->text_bytes + slot->batch.text_bytes <= COMMIT_GROUP_BYTES_MAX);
+}
+
+/* Whether a batch may be taken. Where a snapshot is wanted, what is in hand is brought to its end
+ * first. Under the lock. */
+static bool may_take(const struct commit *commit) {
+    const struct pipeline *pipeline = commit->pipeline;
+    return pipeline->waiting.head != NULL && fits(commit->next, pipeline->waiting.head) &&
+           (pipeline->snapshot != SNAPSHOT_WANTED || commit->written->slot_count == 0);
+}
+
+/* Sleeps until there may be something to do; true: because time has passed. Under the lock. */
+static bool sleep_until(struct pipeline *pipeline, u32 wake_events, const struct timespec *until) {
+    pipeline->wake_events = wake_events;
+    int error = until == NULL ? pthread_cond_wait(&pipeline->work, &pipeline->lock)
+                              : pthread_cond_timedwait(&pipeline->work, &pipeline->lock, until);
+    pipeline->wake_events = UINT32_MAX;
+    return error == ETIMEDOUT;
+}
+
+/* What to do while the disk is idle. */
+static enum turn turn_idle(struct commit *commit, const struct timespec *until) {
+    struct pipeline *pipeline = commit->pipeline;
+    if (commit->written->slot_count > 0 || commit->next->slot_count > 0) {
+        return TURN_WRITE;
+    }
     fix_snapshot(pipeline);
     if (pipeline->waiting.head == NULL && !pipeline->stopping &&
-        pipeline->snapshot != SNAPSHOT_WANTED) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += IDLE_SECONDS;
-        pthread_cond_timedwait(&pipeline->work, &pipeline->lock, &until);
+        pipeline->snapshot != SNAPSHOT_WANTED && !sleep_until(pipeline, 0, until)) {
         fix_snapshot(pipeline);
+    }
+    if (pipeline->waiting.head != NULL) {
+        return TURN_WRITE;
+    }
+    return pipeline->stopping ? TURN_END : TURN_IDLE;
+}
+
+static enum turn wait_for_turn(struct commit *commit) {
+    struct pipeline *pipeline = commit->pipeline;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_SECONDS;
+    pthread_mutex_lock(&pipeline->lock);
+    while (pipeline->disk == DISK_BUSY && !may_take(commit)) {
+        bool full = pipeline->waiting.head != NULL;
+        sleep_until(pipeline, full ? UINT32_MAX : WAKE_EVENTS, NULL);
+    }
+    enum turn turn = pipeline->disk == DISK_BUSY ? TURN_DECIDE : turn_idle(commit, &until);
+    pthread_mutex_unlock(&pipeline->lock);
+    return turn;
+}
+
+/* Takes the first waiting batch into the group; false: there is none, or it may not be taken. */
+static bool take_slot(struct commit *commit) {
+    struct pipeline *pipeline = commit->pipeline;
+    struct group *group = commit->next;
+    pthread_mutex_lock(&pipeline->lock);
+    bool taken = may_take(commit);
+    if (taken) {
+        struct slot *slot = pipeline->waiting.head;
+        pipeline->waiting.head = slot->next;
+        pipeline->waiting.tail = slot->next == NULL ? NULL : pipeline->waiting.tail;
+        pipeline->waiting_events -= slot->batch.count;
+        group->slot[group->slot_count++] = slot;
+        group->event_count += slot->batch.count;
+        group->text_bytes += slot->batch.text_bytes;
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    if (taken) {
+        atomic_fetch_sub_explicit(&pipeline->counters.queued_batches, 1, memory_order_relaxed);
+    }
+    return taken;
+}
+
+/* --- deciding --------------------------------------------------------------------------------- */
+
+static struct mark mark_now(const struct pipeline *pipeline) {
+    return (struct mark){dedup_mark(pipeline->dedup), agg_mark(pipeline->agg)};
+}
+
+static void undo_to(struct pipeline *pipeline, struct mark mark) {
+    dedup_undo_to(pipeline->dedup, mark.keys);
+    agg_undo_to(pipeline->agg, mark.series);
+}
+
+static void collect_rows(struct slot *slot) {
+    slot->row_count = 0;
+    for (u32 row = 0; row < slot->batch.count; row++) {
+        slot->rows[slot->row_count] = row;
+        slot->row_count += slot->verdict[row] == DEDUP_NEW;
     }
 }
 
-/* Takes what waits, at most one commit's worth; where nothing is under way, waits for it a moment.
- * False: stopping, and nothing waits any more. */
-static bool take_group(struct pipeline *pipeline, struct group *group, bool idle) {
-    group->slot_count = 0;
-    pthread_mutex_lock(&pipeline->lock);
-    if (idle) {
-        wait_for_work(pipeline);
+/* Room for the definitions that the group will hand to the log. */
+static enum err reserve_defs(struct group *group, u32 count) {
+    if (count <= group->def_capacity) {
+        return ERR_OK;
     }
-    u32 events = 0;
-    usize bytes = 0;
-    struct slot *slot;
-    while ((slot = pipeline->waiting.head) != NULL && group->slot_count < GROUP_SLOTS_MAX &&
-           events + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX &&
-           (bytes == 0 || bytes + slot->batch.text_bytes <= COMMIT_GROUP_BYTES_MAX)) {
-        pipeline->waiting.head = slot->next;
-        events += slot->batch.count;
-        bytes += slot->batch.text_bytes;
-        group->slot[group->slot_count++] = slot;
+    u32 capacity = MAX(count, 2 * group->def_capacity);
+    struct series_def *defs = realloc(group->defs, capacity * sizeof *defs);
+    if (defs == NULL) {
+        return ERR_NO_MEMORY;
     }
-    if (pipeline->waiting.head == NULL) {
-        pipeline->waiting.tail = NULL;
+    group->defs = defs;
+    group->def_capacity = capacity;
+    return ERR_OK;
+}
+
+/* Duplicates and series of one slot. One that cannot be decided (memory, a bound) fails alone. */
+static void decide(struct pipeline *pipeline, struct group *group, struct slot *slot) {
+    struct mark before = mark_now(pipeline);
+    slot->row_count = 0;
+    enum err err = dedup_claim(pipeline->dedup, &slot->batch, 0, slot->batch.count, slot->verdict);
+    if (err == ERR_OK) {
+        collect_rows(slot);
+        err = agg_resolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
     }
-    bool more = group->slot_count > 0 || !pipeline->stopping;
-    pthread_mutex_unlock(&pipeline->lock);
-    atomic_fetch_sub_explicit(&pipeline->counters.queued_batches, group->slot_count,
-                              memory_order_relaxed);
-    return more;
+    if (err == ERR_OK) {
+        err = reserve_defs(group, agg_mark(pipeline->agg).series - group->begin.series.series);
+    }
+    if (err != ERR_OK) {
+        undo_to(pipeline, before);
+        agg_unresolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+        slot->err = err;
+        log_warn("batch_refused", "reason=%s events=%u", err_text(err), slot->batch.count);
+    }
+}
+
+/* Takes a batch into the next group and decides it; false: there is none for it. */
+static bool decide_one(struct commit *commit) {
+    struct group *group = commit->next;
+    if (!take_slot(commit)) {
+        return false;
+    }
+    if (group->slot_count == 1) {
+        group->begin = mark_now(commit->pipeline);
+        group->begin_ns = clock_monotonic_ns();
+    }
+    decide(commit->pipeline, group, group->slot[group->slot_count - 1]);
+    return true;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* Hands the group's new events to the disk thread, if it has any. */
+static void submit(struct pipeline *pipeline, struct group *group) {
+    u64 next_id = store_next_id(pipeline->options.store);
+    group->end = mark_now(pipeline);
+    group->out = (struct store_group){.parts = group->part, .defs = group->defs};
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct slot *slot = group->slot[i];
+        if (slot->err != ERR_OK || slot->row_count == 0) {
+            continue;
+        }
+        slot->first_id = next_id + group->out.event_count;
+        group->part[group->out.part_count++] =
+            (struct store_part){&slot->batch, slot->rows, slot->row_count};
+        group->out.event_count += slot->row_count;
+    }
+    if (group->out.event_count == 0) {
+        return;
+    }
+    for (u32 series = group->begin.series.series; series < group->end.series.series; series++) {
+        group->defs[group->out.def_count++] = agg_definition(pipeline->agg, series);
+    }
+    disk_submit(pipeline, &group->out);
+}
+
+static void unresolve(struct pipeline *pipeline, struct group *group) {
+    for (u32 i = 0; i < group->slot_count; i++) {
+        struct slot *slot = group->slot[i];
+        agg_unresolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+    }
+}
+
+/* Nothing of the submitted group was stored: as if it had never been, for the next one, too. */
+static void refuse(struct commit *commit, enum err err) {
+    struct pipeline *pipeline = commit->pipeline;
+    struct group *group = commit->written;
+    struct group *next = commit->next;
+    undo_to(pipeline, group->begin);
+    unresolve(pipeline, group);
+    unresolve(pipeline, next);
+    for (u32 i = 0; i < group->slot_count; i++) {
+        if (group->slot[i]->err == ERR_OK) {
+            group->slot[i]->err = err;
+        }
+    }
+    group->end = group->begin;
+    next->begin = group->begin;
+    for (u32 i = 0; i < next->slot_count; i++) {
+        if (next->slot[i]->err == ERR_OK) {
+            decide(pipeline, next, next->slot[i]);
+        }
+    }
+    count_add(&pipeline->counters.no_space, 1);
+}
+
+/* The disk is idle. False: what it holds is unknown, or that of a merge is. */
+static bool look_at_result(struct commit *commit) {
+    struct pipeline *pipeline = commit->pipeline;
+    enum err err = commit->written->out.event_count > 0 ? pipeline->disk_err : ERR_OK;
+    if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_LIMIT) {
+        refuse(commit, err);
+    } else if (err != ERR_OK) {
+        pipeline_fail(pipeline, err);
+    }
+    return !atomic_load(&pipeline->failed);
 }
 
 /* --- ending ----------------------------------------------------------------------------------- */
@@ -108,12 +309,12 @@ static void apply(struct pipeline *pipeline, struct slot *slot) {
     agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
 }
 
-/* The settled group becomes visible, then it is answered. The group is empty afterwards. */
+/* Nothing takes the group back any more: it becomes visible, then it is answered. It is empty
+ * afterwards. */
 static void finish(struct pipeline *pipeline, struct group *group) {
+    dedup_settle_to(pipeline->dedup, group->end.keys);
+    agg_settle_to(pipeline->agg, group->end.series);
     agg_advance(pipeline->agg, clock_wall_ms());
-    if (group->slot_count == 0) {
-        return;
-    }
     for (u32 i = 0; i < group->slot_count; i++) {
         if (group->slot[i]->err == ERR_OK) {
             apply(pipeline, group->slot[i]);
@@ -125,144 +326,45 @@ static void finish(struct pipeline *pipeline, struct group *group) {
         front_return_slot(group->slot[i]);
     }
     group->slot_count = 0;
+    group->event_count = 0;
+    group->text_bytes = 0;
+    group->out.event_count = 0;
 }
 
-/* --- deciding --------------------------------------------------------------------------------- */
-
-static void collect_rows(struct slot *slot) {
-    slot->row_count = 0;
-    for (u32 row = 0; row < slot->batch.count; row++) {
-        slot->rows[slot->row_count] = row;
-        slot->row_count += slot->verdict[row] == DEDUP_NEW;
+/* The disk is idle: it gets the next group before the one it had is applied and answered. */
+static bool write_next(struct commit *commit) {
+    struct group *done = commit->written;
+    if (!look_at_result(commit)) {
+        return false; /* no answer is better than a wrong one: connections close without */
     }
-}
-
-/* Duplicates and series of one slot. */
-static enum err decide(struct pipeline *pipeline, struct slot *slot) {
-    enum err err = dedup_claim(pipeline->dedup, &slot->batch, 0, slot->batch.count, slot->verdict);
-    if (err != ERR_OK) {
-        return err;
+    while (commit->next->event_count < READY_EVENTS && decide_one(commit)) {
     }
-    collect_rows(slot);
-    return agg_resolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
-}
-
-/* Takes back every claim and every new series since the last commit. */
-static void undo(struct pipeline *pipeline, struct group *group) {
-    dedup_undo(pipeline->dedup);
-    agg_undo(pipeline->agg);
-    u32 known = agg_series_count(pipeline->agg);
-    for (u32 i = 0; i < group->slot_count; i++) {
-        struct event_batch *batch = &group->slot[i]->batch;
-        for (u32 row = 0; row < batch->count; row++) {
-            if (batch->series[row] >= known) {
-                batch->series[row] = SERIES_UNRESOLVED;
-            }
-        }
+    submit(commit->pipeline, commit->next);
+    commit->written = commit->next;
+    commit->next = done;
+    if (done->slot_count > 0) {
+        finish(commit->pipeline, done);
     }
+    return true;
 }
 
-/* Decides the whole group. A slot that cannot be decided (memory, a bound) fails alone: all is
- * taken back and the rest is decided again, which is rare enough to be simple. */
-static void decide_group(struct pipeline *pipeline, struct group *group, struct group *before) {
-    for (u32 i = 0; i < group->slot_count; i++) {
-        struct slot *slot = group->slot[i];
-        if (slot->err != ERR_OK) {
-            continue;
-        }
-        slot->err = decide(pipeline, slot);
-        if (slot->err != ERR_OK) {
-            log_warn("batch_refused", "reason=%s events=%u", err_text(slot->err),
-                     slot->batch.count);
-            finish(pipeline, before); /* what is taken back must not be memory it counts on */
-            undo(pipeline, group);
-            i = UINT32_MAX; /* from the start, without this slot */
-        }
-    }
-}
-
-/* --- writing ---------------------------------------------------------------------------------- */
-
-/* Hands the group's new events to the disk thread, if it has any. */
-static void submit(struct pipeline *pipeline, struct group *group) {
-    u64 next_id = store_next_id(pipeline->options.store);
-    group->out = (struct store_group){.parts = group->part};
-    for (u32 i = 0; i < group->slot_count; i++) {
-        struct slot *slot = group->slot[i];
-        if (slot->err != ERR_OK || slot->row_count == 0) {
-            continue;
-        }
-        slot->first_id = next_id + group->out.event_count;
-        group->part[group->out.part_count++] =
-            (struct store_part){&slot->batch, slot->rows, slot->row_count};
-        group->out.event_count += slot->row_count;
-    }
-    if (group->out.event_count > 0) {
-        group->out.defs = agg_pending(pipeline->agg, &group->out.def_count);
-        disk_submit(pipeline, &group->out);
-    }
-}
-
-/* Nothing of the group was stored. */
-static void refuse(struct pipeline *pipeline, struct group *group, enum err err) {
-    undo(pipeline, group);
-    for (u32 i = 0; i < group->slot_count; i++) {
-        if (group->slot[i]->err == ERR_OK) {
-            group->slot[i]->err = err;
-        }
-    }
-    count_add(&pipeline->counters.no_space, 1);
-}
-
-/* Duplicates and series; the append is under way afterwards. */
-static void begin(struct pipeline *pipeline, struct group *group, struct group *before) {
-    group->begin_ns = clock_monotonic_ns();
-    decide_group(pipeline, group, before);
-    submit(pipeline, group);
-}
-
-/* Waits for the group's commit. Its keys and series are final then, or as if it had never been. */
-static void settle(struct pipeline *pipeline, struct group *group) {
-    enum err err = group->out.event_count > 0 ? disk_wait(pipeline) : ERR_OK;
-    if (err == ERR_OK) {
-        dedup_settle(pipeline->dedup);
-        agg_settle(pipeline->agg);
-    } else if (err == ERR_NO_SPACE || err == ERR_NO_MEMORY || err == ERR_LIMIT) {
-        refuse(pipeline, group, err);
-    } else {
-        pipeline_fail(pipeline, err);
-    }
-}
-
-/* Two groups are in hand: while the disk has the next one, the one before is applied and answered.
- * A group is settled before the next one is decided, so that at most one can be taken back. */
 void *commit_run(void *context) {
     struct pipeline *pipeline = context;
-    struct group group[2];
-    struct group *before = &group[0]; /* its commit is under way, if it has slots */
-    struct group *next = &group[1];
+    struct commit commit = {.pipeline = pipeline};
+    commit.written = &commit.group[0];
+    commit.next = &commit.group[1];
     pthread_setname_np(pthread_self(), "commit");
-    before->slot_count = 0;
-    for (;;) {
-        if (before->slot_count > 0) {
-            settle(pipeline, before);
-            if (atomic_load(&pipeline->failed)) {
-                return NULL; /* no answer is better than a wrong one: connections close without */
-            }
-            if (snapshot_wanted(pipeline)) {
-                finish(pipeline, before);
-            }
+    enum turn turn;
+    while ((turn = wait_for_turn(&commit)) != TURN_END) {
+        if (turn == TURN_DECIDE) {
+            decide_one(&commit);
+        } else if (turn == TURN_IDLE) {
+            agg_advance(pipeline->agg, clock_wall_ms());
+        } else if (!write_next(&commit)) {
+            break;
         }
-        bool idle = before->slot_count == 0;
-        bool more = take_group(pipeline, next, idle);
-        if (next->slot_count > 0) {
-            begin(pipeline, next, before);
-        } else if (idle && !more) {
-            return NULL;
-        }
-        finish(pipeline, before);
-        struct group *done = before;
-        before = next;
-        next = done;
     }
+    free(commit.group[0].defs);
+    free(commit.group[1].defs);
+    return NULL;
 }

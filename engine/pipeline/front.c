@@ -128,8 +128,15 @@ static void hand_over(struct front *front, struct slot *slot) {
     count_add(&pipeline->counters.queued_batches, 1);
     pthread_mutex_lock(&pipeline->lock);
     slot_list_add(&pipeline->waiting, slot);
-    pthread_cond_signal(&pipeline->work);
+    pipeline->waiting_events += slot->batch.count;
+    bool wake = pipeline->waiting_events >= pipeline->wake_events;
+    if (wake) {
+        pipeline->wake_events = UINT32_MAX;
+    }
     pthread_mutex_unlock(&pipeline->lock);
+    if (wake) {
+        pthread_cond_signal(&pipeline->work);
+    }
 }
 
 static void hand_over_open(struct front *front) {

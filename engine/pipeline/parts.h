@@ -112,16 +112,16 @@ struct pipeline {
     struct counters counters;
     _Atomic bool failed; /* a write failed: nothing is answered any more */
 
-    pthread_mutex_t lock; /* guards the four below */
-    pthread_cond_t work;  /* the commit thread waits here */
+    pthread_mutex_t lock; /* guards what follows, up to disk_err */
+    pthread_cond_t work;  /* the commit thread waits here, for batches or the disk */
     struct slot_list waiting;
+    u32 waiting_events;
+    u32 wake_events; /* so many waiting events wake the commit thread; UINT32_MAX: it is awake */
     bool stopping;
     enum snapshot_state snapshot;
     pthread_cond_t snapshot_fixed; /* the background thread waits here */
     u64 snapshot_id;               /* log position the fixed state belongs to */
-
-    pthread_mutex_t disk_lock; /* guards the four below */
-    pthread_cond_t disk_change;
+    pthread_cond_t disk_work;      /* the disk thread waits here */
     enum disk_state disk;
     const struct store_group *disk_group;
     enum err disk_err; /* of the last append */
@@ -163,9 +163,10 @@ void *commit_run(void *pipeline);
 
 /* disk.c */
 void *disk_run(void *pipeline);
-/* The group and what it points to stay as they are until disk_wait(), which tells how it went. */
+/* The disk is idle. The group and what it points to stay as they are until it is idle again; then
+ * pipeline->disk_err tells how it went, and the commit thread has been woken. */
 void disk_submit(struct pipeline *pipeline, const struct store_group *group);
-enum err disk_wait(struct pipeline *pipeline);
+/* Waits until the disk is idle and ends its thread; the commit thread has ended. */
 void disk_stop(struct pipeline *pipeline);
 
 /* background.c */

@@ -493,14 +493,13 @@ static struct series_def *defs;
 static u32 def_count;
 
 static void keep_defs(void) {
-    u32 count;
-    const struct series_def *pending = agg_pending(agg, &count);
-    defs = realloc(defs, (def_count + count + 1) * sizeof *defs);
+    u32 end = agg_mark(agg).series;
+    defs = realloc(defs, (end + 1) * sizeof *defs);
     require(defs != NULL);
-    for (u32 i = 0; i < count; i++) {
-        require(pending[i].series == def_count);
-        struct series_def *def = &defs[def_count++];
-        *def = pending[i];
+    while (def_count < end) {
+        struct series_def *def = &defs[def_count];
+        *def = agg_definition(agg, def_count);
+        require(def->series == def_count++);
         for (u32 text = 0; text < SERIES_TEXTS; text++) {
             char *copy = malloc(def->text[text].bytes + 1);
             require(copy != NULL);

@@ -128,10 +128,15 @@ static void commit(u32 count) {
         rows[i] = i;
     }
     model.fact_count += count;
+    static struct series_def defs[ROWS_MAX];
+    u32 known = agg_series_count(model.agg);
     check(agg_resolve(model.agg, batch, rows, count) == ERR_OK);
     struct store_part part = {batch, rows, count};
-    struct store_group group = {.parts = &part, .part_count = 1, .event_count = count};
-    group.defs = agg_pending(model.agg, &group.def_count);
+    struct store_group group = {
+        .parts = &part, .part_count = 1, .event_count = count, .defs = defs};
+    for (; known < agg_mark(model.agg).series; known++) {
+        defs[group.def_count++] = agg_definition(model.agg, known);
+    }
     check(store_append(model.store, &group) == ERR_OK);
     agg_settle(model.agg);
     agg_apply(model.agg, batch, rows, count);
