@@ -2,7 +2,8 @@
  * block.c: see block.h. This file writes blocks; block_read.c reads them. Rows are gathered into a
  * frame column by column (a straight copy where the rows are neighbours, as they nearly always
  * are), and each full frame is coded at once: the working set stays in the second-level cache, and
- * a block of any size needs no more memory than its coded bytes.
+ * a block of any size needs no more memory than its coded bytes. Frames of other blocks are copied
+ * coded, and their checksums are those of the copy.
  */
 #include "storage/block.h"
 
@@ -15,6 +16,9 @@
 #define OUT_BYTES_FIRST (64 * KIB)
 #define KEPT_BYTES_MAX (64 * MIB) /* memory kept for the next block */
 #define STORED_TEXTS (TEXT_COUNT - SERIES_TEXTS)
+/* Of one frame in the directory, before unused columns are left out. */
+#define ENTRY_BYTES                                                                                \
+    (sizeof(struct block_frame_entry) + BLOCK_COLUMNS * sizeof(struct block_section))
 
 struct bytes {
     u8 *data;
@@ -42,8 +46,8 @@ struct block_builder {
     u8 small[COL_DIGEST - COL_COST_SOURCE][FRAME_ROWS_MAX];
     i64 number[NUM_COUNT][FRAME_ROWS_MAX];
     struct slice text[STORED_TEXTS][FRAME_ROWS_MAX];
-    struct text_sink kept[2]; /* texts of the frame's rows whose batch has gone; used in turn */
-    u32 kept_last;
+    u32 kept_rows; /* of them, those whose batch has gone: their texts are in `kept` */
+    struct text_sink kept;
 
     i64 values[FRAME_ROWS_MAX]; /* what is being coded */
     struct slice texts[FRAME_ROWS_MAX];
@@ -92,8 +96,7 @@ enum err block_builder_create(enum text_effort effort, struct block_builder **ou
 void block_builder_destroy(struct block_builder *builder) {
     if (builder != NULL) {
         text_packer_destroy(builder->packer);
-        text_sink_free(&builder->kept[0]);
-        text_sink_free(&builder->kept[1]);
+        text_sink_free(&builder->kept);
         free(builder->out.data);
         free(builder->directory.data);
         free(builder->defs.data);
@@ -122,6 +125,7 @@ void block_begin(struct block_builder *builder, enum block_kind kind, u64 first_
     builder->defs.bytes = 0;
     builder->last_def_series = 0;
     builder->rows = 0;
+    builder->kept_rows = 0;
 }
 
 /* --- gathering -------------------------------------------------------------------------------- */
@@ -308,14 +312,25 @@ static enum err put_fixed_columns(struct block_builder *builder) {
     return err == ERR_OK ? put_u32(builder, COL_DIGEST, builder->digest) : err;
 }
 
+/* The frame is coded. */
+static void note_frame(struct block_builder *builder, const struct block_frame_entry *entry) {
+    struct block_header *header = &builder->header;
+    header->time_min = MIN(header->time_min, entry->time_min);
+    header->time_max = MAX(header->time_max, entry->time_max);
+    header->count += builder->rows;
+    header->frame_count++;
+    builder->rows = 0;
+    builder->kept_rows = 0;
+}
+
 static enum err flush_frame(struct block_builder *builder) {
     struct block_frame_entry entry = {
         .offset = (u32)builder->out.bytes,
+        .first_row = builder->header.count,
         .time_min = INT64_MAX,
         .time_max = INT64_MIN,
     };
-    usize directory_bytes = sizeof entry + BLOCK_COLUMNS * sizeof(struct block_section);
-    if (!bytes_reserve(&builder->directory, directory_bytes)) {
+    if (!bytes_reserve(&builder->directory, ENTRY_BYTES)) {
         return ERR_NO_MEMORY;
     }
     for (u32 i = 0; i < builder->rows; i++) {
@@ -330,12 +345,7 @@ static enum err flush_frame(struct block_builder *builder) {
     for (u32 text = SERIES_TEXTS; text < TEXT_COUNT && err == ERR_OK; text++) {
         err = put_text_column(builder, text);
     }
-    struct block_header *header = &builder->header;
-    header->time_min = MIN(header->time_min, entry.time_min);
-    header->time_max = MAX(header->time_max, entry.time_max);
-    header->count += builder->rows;
-    header->frame_count++;
-    builder->rows = 0;
+    note_frame(builder, &entry);
     return err;
 }
 
@@ -356,32 +366,135 @@ enum err block_add(struct block_builder *builder, const struct event_batch *batc
     return ERR_OK;
 }
 
+u32 block_rows_waiting(const struct block_builder *builder) {
+    return builder->rows;
+}
+
+/* --- frames of other blocks ------------------------------------------------------------------- */
+
+/* Copies a section, if the copy's checksum holds: what is hashed is what stays. */
+static enum err section_copy(struct block_builder *builder, u32 column, const u8 *from,
+                             const struct block_section *section) {
+    u8 *to = builder->out.data + builder->out.bytes;
+    if (section->bytes > 0) {
+        memcpy(to, from, section->bytes);
+        if ((u32)hash64(to, section->bytes, column) != section->hash) {
+            return ERR_CORRUPT;
+        }
+        builder->out.bytes += section->bytes;
+        builder->header.column_mask |= (u32)1 << column;
+    }
+    bytes_put(&builder->directory, section, sizeof *section);
+    return ERR_OK;
+}
+
+/* Codes a text column of the frame anew, and leaves it as it was where that gains nothing. */
+static enum err section_recode(struct block_builder *builder, u32 column, const u8 *from,
+                               const struct block_section *section) {
+    usize bytes = builder->out.bytes;
+    usize directory_bytes = builder->directory.bytes;
+    enum err err = put_text_column(builder, column - COL_TEXT + SERIES_TEXTS);
+    if (err == ERR_OK && builder->out.bytes - bytes >= section->bytes) {
+        builder->out.bytes = bytes;
+        builder->directory.bytes = directory_bytes;
+        err = section_copy(builder, column, from, section);
+    }
+    return err;
+}
+
+/* What section_recode() looks at, of the frame's rows. */
+static void gather_recoded(struct block_builder *builder, const struct event_batch *batch,
+                           u32 recoded) {
+    builder->present_any = 0;
+    for (u32 i = 0; i < builder->rows && recoded != 0; i++) {
+        builder->present[i] = batch->present[i];
+        builder->present_any |= batch->present[i];
+    }
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT; text++) {
+        for (u32 i = 0; i < builder->rows && (recoded & TEXT_BIT(text)) != 0; i++) {
+            struct text_ref ref = batch->ref[text][i];
+            builder->text[text - SERIES_TEXTS][i] =
+                (struct slice){batch->text + ref.offset, ref.bytes};
+        }
+    }
+}
+
+enum err block_add_frame(struct block_builder *builder, const struct block_view *view, u32 frame,
+                         u32 recoded, const struct event_batch *batch) {
+    struct block_section sections[BLOCK_COLUMNS];
+    enum err err = builder->rows > 0 ? flush_frame(builder) : ERR_OK;
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct block_frame_entry entry = block_frame_at(view, frame);
+    const u8 *from = view->data + entry.offset;
+    usize bytes = block_sections(view, frame, sections);
+    if (builder->out.bytes + bytes > BLOCK_BYTES_MAX) {
+        return ERR_LIMIT;
+    }
+    if (!bytes_reserve(&builder->out, bytes) || !bytes_reserve(&builder->directory, ENTRY_BYTES)) {
+        return ERR_NO_MEMORY;
+    }
+    entry.offset = (u32)builder->out.bytes;
+    entry.first_row = builder->header.count;
+    bytes_put(&builder->directory, &entry, sizeof entry);
+    builder->rows = block_frame_rows(view, frame);
+    gather_recoded(builder, batch, recoded);
+    for (u32 column = 0; column < BLOCK_COLUMNS && err == ERR_OK; column++) {
+        bool again = column >= COL_TEXT && sections[column].bytes > 0 &&
+                     (recoded & TEXT_BIT(column - COL_TEXT + SERIES_TEXTS)) != 0;
+        err = again ? section_recode(builder, column, from, &sections[column])
+                    : section_copy(builder, column, from, &sections[column]);
+        from += sections[column].bytes;
+    }
+    note_frame(builder, &entry);
+    return err;
+}
+
+/* Room for the texts that are not kept yet. Those that are move with their memory. */
+static enum err kept_reserve(struct block_builder *builder) {
+    struct text_sink *kept = &builder->kept;
+    usize bytes = 0;
+    uintptr_t before = (uintptr_t)kept->data;
+    kept->bytes = builder->kept_rows > 0 ? kept->bytes : 0;
+    for (u32 text = 0; text < STORED_TEXTS; text++) {
+        u32 bit = TEXT_BIT(text + SERIES_TEXTS);
+        for (u32 i = builder->kept_rows; i < builder->rows; i++) {
+            bytes += (builder->present[i] & bit) != 0 ? builder->text[text][i].bytes : 0;
+        }
+    }
+    enum err err = text_sink_reserve(kept, bytes);
+    bool moved = before != (uintptr_t)kept->data;
+    for (u32 text = 0; text < STORED_TEXTS && err == ERR_OK && moved; text++) {
+        u32 bit = TEXT_BIT(text + SERIES_TEXTS);
+        for (u32 i = 0; i < builder->kept_rows; i++) {
+            if ((builder->present[i] & bit) != 0) {
+                uintptr_t offset = (uintptr_t)builder->text[text][i].data - before;
+                builder->text[text][i].data = kept->data + offset;
+            }
+        }
+    }
+    return err;
+}
+
 enum err block_keep(struct block_builder *builder) {
-    struct text_sink *kept = &builder->kept[builder->kept_last ^ 1];
-    kept->bytes = 0;
-    for (u32 text = 0; text < STORED_TEXTS; text++) {
-        for (u32 i = 0; i < builder->rows; i++) {
-            if ((builder->present[i] & TEXT_BIT(text + SERIES_TEXTS)) == 0) {
-                continue;
-            }
-            struct slice *value = &builder->text[text][i];
-            if (text_sink_reserve(kept, value->bytes) != ERR_OK) {
-                return ERR_NO_MEMORY;
-            }
-            memcpy(kept->data + kept->bytes, value->data, value->bytes);
-            /* An offset for now: the memory may still move. */
-            value->data = (const char *)kept->bytes;
-            kept->bytes += value->bytes;
-        }
+    struct text_sink *kept = &builder->kept;
+    enum err err = kept_reserve(builder);
+    if (err != ERR_OK) {
+        return err;
     }
     for (u32 text = 0; text < STORED_TEXTS; text++) {
-        for (u32 i = 0; i < builder->rows; i++) {
-            if ((builder->present[i] & TEXT_BIT(text + SERIES_TEXTS)) != 0) {
-                builder->text[text][i].data = kept->data + (usize)builder->text[text][i].data;
+        u32 bit = TEXT_BIT(text + SERIES_TEXTS);
+        for (u32 i = builder->kept_rows; i < builder->rows; i++) {
+            if ((builder->present[i] & bit) != 0) {
+                struct slice *value = &builder->text[text][i];
+                memcpy(kept->data + kept->bytes, value->data, value->bytes);
+                value->data = kept->data + kept->bytes;
+                kept->bytes += value->bytes;
             }
         }
     }
-    builder->kept_last ^= 1;
+    builder->kept_rows = builder->rows;
     return ERR_OK;
 }
 

@@ -1,8 +1,9 @@
 /*
  * block.h: what the log consists of. A block holds the events of consecutive ids first_id ..
- * first_id + count - 1 as columns, cut into frames of FRAME_ROWS_MAX rows, and the definitions of
- * the series that appear in it for the first time. A commit writes one block; the merge rewrites
- * runs of small blocks as one segment of the same shape.
+ * first_id + count - 1 as columns, cut into frames of at most FRAME_ROWS_MAX rows, and the
+ * definitions of the series that appear in it for the first time. A commit writes one block; the
+ * merge turns runs of small blocks into one segment of the same shape. It takes frames over as they
+ * are coded wherever it can, so frames of fewer rows may stand anywhere in a block.
  *
  *   header      struct block_header
  *   frames      for each frame, for each column of column_mask: the coded values of those rows that
@@ -12,8 +13,10 @@
  *
  * Every section has its own checksum in the directory, the directory has one in the header, and the
  * header one of its own: so a reader of one frame verifies what it reads and nothing else, and the
- * header's checksum covers the whole block. Headers form a chain: `previous` is the `chain` of the
- * block before. A segment keeps the outer ends of the chain it replaces.
+ * header's checksum covers the whole block. A section's checksum says nothing of where the section
+ * stands, so a frame that is taken over keeps those it has, after its bytes have met them. Headers
+ * form a chain: `previous` is the `chain` of the block before. A segment keeps the outer ends of
+ * the chain it replaces.
  *
  * The texts of series are not stored with the events, nor are key hashes (computed anew from keys).
  */
@@ -56,7 +59,7 @@ enum block_kind {
 #define BLOCK_DEFS_BYTES(header) (sizeof(struct block_header) + (header)->def_bytes)
 
 #define BLOCK_MAGIC 0x6b6c626du /* "mblk" */
-#define BLOCK_VERSION 1
+#define BLOCK_VERSION 2         /* 1: every frame but the last was full */
 
 struct block_header {
     u32 magic;
@@ -83,8 +86,8 @@ struct block_header {
 _Static_assert(sizeof(struct block_header) == 112, "no padding");
 
 struct block_frame_entry {
-    u32 offset; /* of the frame's first section */
-    u32 zero;
+    u32 offset;    /* of the frame's first section */
+    u32 first_row; /* of the block; 0 in the first frame */
     i64 time_min;
     i64 time_max;
 };
@@ -103,6 +106,7 @@ static inline u64 block_chain(const struct block_header *header) {
 /* One block at a time; one thread at a time. Memory grows to the largest block and stays, up to
  * what block_shrink() leaves. */
 struct block_builder;
+struct block_view;
 enum err block_builder_create(enum text_effort effort, struct block_builder **out);
 void block_builder_destroy(struct block_builder *builder);
 
@@ -112,6 +116,14 @@ void block_begin(struct block_builder *builder, enum block_kind kind, u64 first_
  * follow. */
 enum err block_add(struct block_builder *builder, const struct event_batch *batch, const u32 *rows,
                    u32 count);
+/* Takes over a frame of another block as it is coded, after its checksums have held. Rows that wait
+ * become a frame of their own before it. Texts of the columns `recoded` (TEXT_BIT) are coded anew
+ * where that makes them smaller: they and `present` are in rows 0.. of the batch. ERR_CORRUPT:
+ * nothing of the frame may be used. Errors as block_add(). */
+enum err block_add_frame(struct block_builder *builder, const struct block_view *view, u32 frame,
+                         u32 recoded, const struct event_batch *batch);
+/* Rows added that wait for others to fill their frame. */
+u32 block_rows_waiting(const struct block_builder *builder);
 /* Takes a copy of the texts still needed, so that the batches added so far may go. */
 enum err block_keep(struct block_builder *builder);
 /* Adds a definition. It comes into force with the group whose last event has the id `last_id`. */
@@ -132,7 +144,8 @@ struct block_view {
     u32 series_end; /* no row's series is as large; a reader that knows the bound lowers it */
 };
 
-/* Checks the header alone (all that opening a log looks at). ERR_CORRUPT, ERR_VERSION. */
+/* Checks the header alone (all that opening a log looks at). ERR_CORRUPT, ERR_VERSION: of a version
+ * that this program does not read. */
 enum err block_read_header(const void *data, usize bytes, struct block_header *out);
 /* Makes the copy of a block's definitions, BLOCK_DEFS_BYTES of them, and looks at one: the view is
  * for block_read_defs() alone. ERR_CORRUPT. */
@@ -142,9 +155,14 @@ enum err block_view_defs(struct block_view *view, struct slice copy);
 enum err block_view_open(struct block_view *view, const void *data, usize bytes, const char **what);
 
 u32 block_frame_rows(const struct block_view *view, u32 frame);
+/* The frame that holds the block's row. */
+u32 block_frame_of(const struct block_view *view, u32 row);
 struct block_frame_entry block_frame_at(const struct block_view *view, u32 frame);
 /* Bytes of a section; empty where the frame has no such column. */
 struct slice block_section_of(const struct block_view *view, u32 frame, enum block_column column);
+/* All sections of a frame as the directory has them, by column; returns their bytes together, which
+ * lie side by side from the frame's offset on. */
+usize block_sections(const struct block_view *view, u32 frame, struct block_section *out);
 
 /* Scratch of a reader; one thread at a time. */
 struct block_reader;

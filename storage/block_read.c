@@ -45,14 +45,15 @@ enum err block_read_header(const void *data, usize bytes, struct block_header *o
         hash64(out, offsetof(struct block_header, header_hash), 0) != out->header_hash) {
         return ERR_CORRUPT;
     }
-    if (out->version > BLOCK_VERSION) {
+    if (out->version != BLOCK_VERSION) {
         return ERR_VERSION;
     }
     u32 columns = (u32)__builtin_popcount(out->column_mask);
-    u64 frames = ((u64)out->count + FRAME_ROWS_MAX - 1) / FRAME_ROWS_MAX;
+    u64 frames = out->frame_count;
     u64 entry_bytes = sizeof(struct block_frame_entry) + columns * sizeof(struct block_section);
     bool good = out->kind < BLOCK_KINDS && out->first_id > 0 && out->count > 0 &&
-                out->count <= SEGMENT_ROWS_MAX && out->frame_count == frames &&
+                out->count <= SEGMENT_ROWS_MAX && frames <= out->count &&
+                frames >= ((u64)out->count + FRAME_ROWS_MAX - 1) / FRAME_ROWS_MAX &&
                 out->first_id <= UINT64_MAX - out->count && out->block_bytes == bytes &&
                 out->column_mask >> BLOCK_COLUMNS == 0 &&
                 out->directory_bytes == frames * entry_bytes &&
@@ -98,6 +99,12 @@ struct block_frame_entry block_frame_at(const struct block_view *view, u32 frame
     return entry;
 }
 
+/* The block's end stands behind its last frame. */
+static u32 first_row_of(const struct block_view *view, u32 frame) {
+    return frame < view->header.frame_count ? block_frame_at(view, frame).first_row
+                                            : view->header.count;
+}
+
 static struct block_section section_at(const struct block_view *view, u32 frame, u32 index) {
     struct block_section section;
     memcpy(&section,
@@ -110,7 +117,7 @@ enum err block_view_open(struct block_view *view, const void *data, usize bytes,
                          const char **what) {
     enum err err = block_read_header(data, bytes, &view->header);
     if (err != ERR_OK) {
-        *what = err == ERR_VERSION ? "written by a newer version" : "header checksum";
+        *what = err == ERR_VERSION ? "written by another version" : "header checksum";
         return err;
     }
     view->data = data;
@@ -122,11 +129,15 @@ enum err block_view_open(struct block_view *view, const void *data, usize bytes,
         return ERR_CORRUPT;
     }
     for (u32 frame = 0; frame < view->header.frame_count; frame++) {
-        u64 end = block_frame_at(view, frame).offset;
+        struct block_frame_entry entry = block_frame_at(view, frame);
+        u32 rows_end = first_row_of(view, frame + 1);
+        u64 end = entry.offset;
         for (u32 i = 0; i < view->column_count; i++) {
             end += section_at(view, frame, i).bytes;
         }
-        if (end > bytes) {
+        /* Each frame goes on where the one before ends, down to the block's last row. */
+        if (end > bytes || (frame == 0 && entry.first_row != 0) || rows_end <= entry.first_row ||
+            rows_end - entry.first_row > FRAME_ROWS_MAX) {
             *what = "directory entry";
             return ERR_CORRUPT;
         }
@@ -136,7 +147,22 @@ enum err block_view_open(struct block_view *view, const void *data, usize bytes,
 
 u32 block_frame_rows(const struct block_view *view, u32 frame) {
     check(frame < view->header.frame_count);
-    return MIN(view->header.count - frame * FRAME_ROWS_MAX, (u32)FRAME_ROWS_MAX);
+    return first_row_of(view, frame + 1) - first_row_of(view, frame);
+}
+
+u32 block_frame_of(const struct block_view *view, u32 row) {
+    check(row < view->header.count);
+    u32 low = 0;
+    u32 high = view->header.frame_count;
+    while (high - low > 1) {
+        u32 middle = low + (high - low) / 2;
+        if (first_row_of(view, middle) <= row) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 /* Index of a column among those the block has. */
@@ -154,6 +180,19 @@ struct slice block_section_of(const struct block_view *view, u32 frame, enum blo
         offset += section_at(view, frame, i).bytes;
     }
     return (struct slice){(const char *)view->data + offset, section_at(view, frame, index).bytes};
+}
+
+usize block_sections(const struct block_view *view, u32 frame, struct block_section *out) {
+    usize bytes = 0;
+    u32 index = 0;
+    for (u32 column = 0; column < BLOCK_COLUMNS; column++) {
+        out[column] = (struct block_section){0, 0};
+        if ((view->header.column_mask >> column & 1) != 0) {
+            out[column] = section_at(view, frame, index++);
+        }
+        bytes += out[column].bytes;
+    }
+    return bytes;
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
@@ -241,7 +280,7 @@ static enum err fixed_read(struct frame *frame, u32 column, u64 most, u32 *wide,
 
 static enum err first_read(struct frame *frame, struct event_batch *batch) {
     u32 at = frame->at;
-    u64 first_id = frame->view->header.first_id + (u64)frame->frame * FRAME_ROWS_MAX;
+    u64 first_id = frame->view->header.first_id + first_row_of(frame->view, frame->frame);
     for (u32 i = 0; i < frame->rows; i++) {
         batch->id[at + i] = first_id + i;
     }

@@ -27,7 +27,7 @@
 #define MAP_BYTES_MIN (64 * MIB)
 #define PATH_BYTES_MAX 4096
 #define READER_CHECK_NS ((u64)3600 * 1000000000) /* between looks for killed readers */
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2                         /* 2: frames of any size */
 #define FORMAT_PREFIX "margind data "
 #define SHORT_BYTES_MAX                                                                            \
     (128 * KIB)                    /* pages made and freed by one transaction are never written    \
@@ -515,6 +515,13 @@ static enum err format_read(int fd, const char *path, char *why, usize why_bytes
     unsigned long version = strtoul(text + prefix, NULL, 10);
     if (version > FORMAT_VERSION) {
         snprintf(why, why_bytes, "%s: data format %lu is newer than this program's (%d): update it",
+                 path, version, FORMAT_VERSION);
+        return ERR_VERSION;
+    }
+    if (version < FORMAT_VERSION) {
+        snprintf(why, why_bytes,
+                 "%s: data format %lu is older than this program's (%d), which cannot read it: "
+                 "export the events with the version that wrote them and send them again",
                  path, version, FORMAT_VERSION);
         return ERR_VERSION;
     }

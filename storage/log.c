@@ -288,7 +288,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     if (err == ERR_OK) {
         err = directory_load(log, !options->read_only);
         if (err != ERR_OK) {
-            const char *hint = err == ERR_VERSION ? ": written by a newer version, update" : "";
+            const char *hint = err == ERR_VERSION ? ": written by another version" : "";
             snprintf(why, why_bytes, "cannot read the log in %s: %s%s", options->dir, err_text(err),
                      hint);
         }

@@ -1,6 +1,10 @@
 /*
  * merge.c: see merge.h. A segment is exactly the events, definitions and outer chain ends of the
  * blocks it replaces. Without series_dims (tools, tests of the log) segments have no index.
+ *
+ * Frames are taken over as they are coded: of those, only what the index looks at is decoded.
+ * Frames of few rows are decoded and joined, so that readers meet no more than about two frames
+ * where full ones would be one.
  */
 #include "storage/merge.h"
 
@@ -9,6 +13,7 @@
 
 #include <stdlib.h>
 
+#define COPIED_ROWS_MIN (FRAME_ROWS_MAX / 2)
 #define DIMS_AHEAD 12 /* the dimensions of series lie anywhere: fetched so many rows ahead */
 
 struct merge {
@@ -123,7 +128,23 @@ static enum err add_def(void *context, const struct series_def *def, u64 last_id
     return block_add_def(merge->builder, def, last_id);
 }
 
-static enum err add_frames(struct merge *merge, const struct block_view *view, const char **what) {
+static enum err read_frame(struct merge *merge, const struct block_view *view, u32 frame,
+                           u32 columns, const char **what) {
+    struct event_batch *batch = merge->batch;
+    merge->texts.bytes = 0;
+    enum err err = block_read_frame(merge->reader, view, frame, columns, batch, merge->accounts, 0,
+                                    &merge->texts, what);
+    batch->count = block_frame_rows(view, frame);
+    batch->text = merge->texts.data;
+    batch->text_bytes = (u32)merge->texts.bytes;
+    if (err == ERR_OK && wants_index(merge)) {
+        index_rows(merge);
+    }
+    return err;
+}
+
+static enum err join_frame(struct merge *merge, const struct block_view *view, u32 frame,
+                           const char **what) {
     u32 all = READ_FIRST | READ_REST;
     for (u32 number = 0; number < NUM_COUNT; number++) {
         all |= NUM_BIT(number);
@@ -131,22 +152,44 @@ static enum err add_frames(struct merge *merge, const struct block_view *view, c
     for (u32 text = SERIES_TEXTS; text < TEXT_COUNT; text++) {
         all |= TEXT_BIT(text);
     }
+    enum err err = read_frame(merge, view, frame, all, what);
+    return err == ERR_OK ? add_rows(merge) : err;
+}
+
+/* Text columns of a frame as committed that deserve more effort than a commit has time for. */
+static u32 recoded_texts(const struct block_view *view, u32 frame) {
+    u32 recoded = 0;
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT && view->header.kind == BLOCK_GROUP; text++) {
+        struct slice section = block_section_of(view, frame, COL_TEXT + text - SERIES_TEXTS);
+        bool smaller = text_may_shrink((const u8 *)section.data, section.bytes);
+        recoded |= smaller ? TEXT_BIT(text) : 0;
+    }
+    return recoded;
+}
+
+static enum err copy_frame(struct merge *merge, const struct block_view *view, u32 frame,
+                           const char **what) {
+    u32 recoded = recoded_texts(view, frame);
+    u32 indexed = wants_index(merge) ? TEXT_BIT(TEXT_TRACE) | TEXT_BIT(TEXT_AGENT) : 0;
+    enum err err = ERR_OK;
+    if ((recoded | indexed) != 0) {
+        err = read_frame(merge, view, frame, READ_FIRST | recoded | indexed, what);
+    }
+    if (err == ERR_OK) {
+        *what = "section checksum";
+        err = block_add_frame(merge->builder, view, frame, recoded, merge->batch);
+    }
+    return err;
+}
+
+static enum err add_frames(struct merge *merge, const struct block_view *view, const char **what) {
     enum err err = ERR_OK;
     for (u32 frame = 0; frame < view->header.frame_count && err == ERR_OK; frame++) {
-        struct event_batch *batch = merge->batch;
-        merge->texts.bytes = 0;
-        err = block_read_frame(merge->reader, view, frame, all, batch, merge->accounts, 0,
-                               &merge->texts, what);
-        if (err != ERR_OK) {
-            break;
-        }
-        batch->count = block_frame_rows(view, frame);
-        batch->text = merge->texts.data;
-        batch->text_bytes = (u32)merge->texts.bytes;
-        if (wants_index(merge)) {
-            index_rows(merge);
-        }
-        err = add_rows(merge);
+        u32 rows = block_frame_rows(view, frame);
+        u32 waiting = block_rows_waiting(merge->builder);
+        bool fits = waiting > 0 && waiting + rows <= FRAME_ROWS_MAX;
+        err = rows >= COPIED_ROWS_MIN && !fits ? copy_frame(merge, view, frame, what)
+                                               : join_frame(merge, view, frame, what);
     }
     return err;
 }

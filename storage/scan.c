@@ -281,7 +281,7 @@ static enum err take_frame(struct store_scan *scan, const struct block_view *vie
     if (err != ERR_OK) {
         return err;
     }
-    u32 count = select_rows(scan, at, frame * FRAME_ROWS_MAX, rows);
+    u32 count = select_rows(scan, at, block_frame_at(view, frame).first_row, rows);
     if (count == 0) {
         scan->texts.bytes = text_bytes;
         return ERR_OK;
@@ -393,7 +393,7 @@ static enum err find_rows(struct store_scan *scan, const struct log_read *read) 
 
 static bool frame_matters(const struct store_scan *scan, const struct block_view *view, u32 frame) {
     struct block_frame_entry entry = block_frame_at(view, frame);
-    u32 first_row = frame * FRAME_ROWS_MAX;
+    u32 first_row = entry.first_row;
     u32 rows = block_frame_rows(view, frame);
     return !time_disjoint(scan, entry.time_min, entry.time_max) &&
            (scan->rows == NULL || index_rows_any(scan->rows, first_row, first_row + rows));
@@ -404,9 +404,9 @@ static enum err take_frames(struct store_scan *scan, const struct block_view *vi
     bool down = scan->options.newest_first;
     u64 first_id = view->header.first_id;
     u64 id_to = scan->options.filter.id_to;
-    u32 frame = (u32)((scan->next - (down ? 1 : 0) - first_id) / FRAME_ROWS_MAX);
+    u32 frame = block_frame_of(view, (u32)(scan->next - (down ? 1 : 0) - first_id));
     while (!is_full(scan)) {
-        u64 from = first_id + (u64)frame * FRAME_ROWS_MAX;
+        u64 from = first_id + block_frame_at(view, frame).first_row;
         u64 to = from + block_frame_rows(view, frame);
         if (frame_matters(scan, view, frame)) {
             const char *what = "";

@@ -762,6 +762,10 @@ enum err text_unpack(struct text_reader *reader, const u8 *data, usize bytes, u3
     return ERR_OK;
 }
 
+bool text_may_shrink(const u8 *data, usize bytes) {
+    return bytes >= ZSTD_BYTES_MIN && (data[0] == CODING_RAW || data[0] == CODING_ZSTD);
+}
+
 const char *text_coding(const u8 *data, usize bytes) {
     static const char *const names[] = {"same", "dictionary", "numbered", "hex",
                                         "raw",  "zstd",       "uuid"};

@@ -56,6 +56,9 @@ void text_reader_destroy(struct text_reader *reader);
 enum err text_unpack(struct text_reader *reader, const u8 *data, usize bytes, u32 count,
                      struct text_sink *sink, struct text_ref *refs);
 
+/* True if texts coded with TEXT_FAST may get smaller with TEXT_SMALL. */
+bool text_may_shrink(const u8 *data, usize bytes);
+
 /* A word for tools. */
 const char *text_coding(const u8 *data, usize bytes);
 

@@ -45,7 +45,7 @@ static enum err verify_frames(struct verify *verify, const struct block_view *vi
         enum err err = block_read_frame(verify->reader, view, frame, all, verify->batch,
                                         verify->accounts, 0, &verify->texts, &what);
         if (err == ERR_CORRUPT) {
-            u64 from = view->header.first_id + (u64)frame * FRAME_ROWS_MAX;
+            u64 from = view->header.first_id + block_frame_at(view, frame).first_row;
             damage(verify, from, from + block_frame_rows(view, frame), what);
         } else if (err != ERR_OK) {
             return err;

@@ -158,9 +158,12 @@ Test(store, refuses_other_formats) {
     struct store *store;
     make_dir();
     int fd = open(path_of("FORMAT"), O_WRONLY | O_CREAT, 0600);
-    cr_assert(write(fd, "margind data 2\n", 15) == 15);
+    cr_assert(write(fd, "margind data 3\n", 15) == 15);
     cr_assert_eq(open_store(&store, false), ERR_VERSION);
     cr_assert(strstr(why, "newer") != NULL);
+    cr_assert(pwrite(fd, "margind data 1\n", 15, 0) == 15);
+    cr_assert_eq(open_store(&store, false), ERR_VERSION);
+    cr_assert(strstr(why, "older") != NULL && strstr(why, "export") != NULL);
     cr_assert(pwrite(fd, "something else", 14, 0) == 14);
     cr_assert_eq(open_store(&store, false), ERR_CORRUPT);
     cr_assert(ftruncate(fd, 0) == 0);
@@ -257,6 +260,71 @@ static void check_damage(usize offset, u64 lost, const char *what) {
     cr_assert(seen.events == 6100 - lost && seen.damages == 1, "%s", what);
     store_close(store);
     drop_dir();
+}
+
+/* 18 groups of frames of 1024, 1024, 1024 and 928 rows. */
+static struct store *fill_for_merge(void) {
+    struct store *store;
+    make_dir();
+    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+    for (u32 i = 0; i < 18; i++) {
+        cr_assert_eq(append(store, 4000), ERR_OK);
+    }
+    return store;
+}
+
+/* Damage that is there before a merge and that nobody has read: it is found, stays where it is, and
+ * is never sealed by fresh checksums; what lies before and behind it is merged. */
+Test(store, merges_launder_no_damage) {
+    for (u32 round = 0; round < 4; round++) {
+        bool did;
+        struct store *store = fill_for_merge();
+        store_close(store);
+        /* In the header's neighbour (a section of the first frame), later ones, the last frame. */
+        usize offset = (usize[]){113, 190, 270, 390}[round];
+        change_block(8001, flip_bit, &offset);
+        cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+        do {
+            cr_assert_eq(store_merge(store, &did), ERR_OK);
+        } while (did);
+        struct store_stats stats;
+        store_get_stats(store, &stats);
+        cr_assert_eq(stats.damaged_blocks, 1u);
+        cr_assert_eq(stats.segments, 1u, "%zu", (usize)stats.segments);
+        struct seen seen = read_all(store, false);
+        cr_assert_eq(seen.damages, 1u);
+        cr_assert(seen.damaged_from >= 8001 && seen.damaged_to <= 12001);
+        cr_assert_eq(seen.events, 72000 - (seen.damaged_to - seen.damaged_from));
+        cr_assert(seen.damaged_to - seen.damaged_from <= FRAME_ROWS_MAX);
+        u64 reports = 0;
+        cr_assert_eq(store_verify(store, count_damage, NULL, &reports), ERR_OK);
+        cr_assert_eq(reports, 1u);
+        store_close(store);
+        drop_dir();
+    }
+}
+
+/* Damage in a frame that was taken over from a group: just its rows are lost. */
+Test(store, reports_damage_in_merged_frames) {
+    for (usize offset = 113; offset < 5000; offset += 331) {
+        bool did;
+        struct store *store = fill_for_merge();
+        cr_assert(store_merge(store, &did) == ERR_OK && did);
+        store_close(store);
+        change_block(1, flip_bit, &offset);
+        cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
+        struct seen seen = read_all(store, true);
+        cr_assert_eq(seen.damages, 1u);
+        u64 lost = seen.damaged_to - seen.damaged_from;
+        cr_assert(lost == 1024 || lost == 928, "%zu", (usize)lost);
+        cr_assert_eq((seen.damaged_from - 1) % 4000 % 1024, 0u);
+        cr_assert_eq(seen.events, 72000 - lost);
+        u64 reports = 0;
+        cr_assert_eq(store_verify(store, count_damage, NULL, &reports), ERR_OK);
+        cr_assert_eq(reports, 1u);
+        store_close(store);
+        drop_dir();
+    }
 }
 
 Test(store, reports_damage_and_goes_on) {
