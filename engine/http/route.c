@@ -108,6 +108,7 @@ void http_router_init(struct http_router *router, const struct http_route *route
             if (has == segments && brace == NULL) {
                 add_exact(router, at + 1);
             } else if (has == segments) {
+                check(brace > pattern && brace[-1] == '/');
                 router->prefix_bytes[captured] = (u16)(brace - pattern);
                 router->captured[captured++] = (u16)at;
             }
@@ -145,7 +146,9 @@ static void match_captured(const struct http_router *router, enum http_method me
         u32 prefix = router->prefix_bytes[at];
         struct http_match found;
         u32 exact;
-        if (path.bytes <= prefix || memcmp(path.data, route->pattern, prefix) != 0 ||
+        /* Most are told apart by where a segment ends. */
+        if (path.bytes <= prefix || path.data[prefix - 1] != '/' ||
+            memcmp(path.data, route->pattern, prefix) != 0 ||
             !match_pattern(route->pattern, path, &found, &exact)) {
             continue;
         }
