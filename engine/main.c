@@ -58,6 +58,7 @@ struct server {
     struct accounts *accounts;
     struct store *store;
     struct prices *prices;
+    struct docs docs;
     struct pipeline *pipeline;
     struct recovered recovered;
     _Atomic(struct agg *) agg;
@@ -252,6 +253,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .store = server->store,
         .accounts = server->accounts,
         .prices = server->prices,
+        .docs = &server->docs,
         .ready = &server->ready,
         .edge_metrics = edge_metrics,
         .wiring = server,
@@ -369,6 +371,9 @@ static enum err serve(struct server *server) {
         err = open_pipeline(server);
     }
     if (err == ERR_OK) {
+        err = docs_make(&server->docs);
+    }
+    if (err == ERR_OK) {
         err = open_fronts(server);
     }
     if (err != ERR_OK) {
@@ -404,6 +409,7 @@ static void close_all(struct server *server) {
     accounts_close(server->accounts);
     control_close(server->control);
     prices_destroy(server->prices);
+    docs_free(&server->docs);
 }
 
 int main(int argc, char **argv) {

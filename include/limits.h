@@ -15,6 +15,9 @@
 #define HTTP_BODY_INGEST_MAX (16 * MIB)   /* expanded body of an ingest request */
 #define HTTP_BODY_MANAGE_MAX (2 * MIB)    /* expanded body of any other request */
 #define HTTP_ROUTES_MAX 1024              /* paths and methods a router knows */
+#define SCHEMAS_MAX 512                   /* schemas of bodies in the documentation */
+#define PARAMETERS_MAX 256                /* described parameters in the documentation */
+#define SCHEMA_NAME_MAX 63                /* bytes of the name of either */
 #define HTTP_QUERY_PARAMS_MAX 32          /* parameters in a query string */
 #define JSON_DEPTH_MAX 64                 /* nesting of a request body */
 #define HTTP_WAITING_BYTES_MAX (16 * KIB) /* pipelined input kept before receiving stops */

@@ -4,6 +4,7 @@
 #define MARGIN_API_CONTEXT_H
 
 #include "api/answers.h"
+#include "api/docs.h"
 #include "pipeline.h"
 
 /* A key that was good a moment ago; spares the digest on every request of a busy client. */
@@ -22,6 +23,7 @@ struct context {
     struct agg *agg;
     struct accounts *accounts;
     struct prices *prices;
+    const struct docs *docs;
     const _Atomic bool *ready; /* recovery is done */
     /* Sums over all front threads, for /metrics: name, value pairs added by the wiring. */
     void (*edge_metrics)(void *wiring, struct buf *out);

@@ -106,9 +106,8 @@ enum call_outcome error_client(struct http_call *call, u16 status, const char *c
 }
 
 bool error_is_client(const struct http_call *call) {
-    static const char prefix[] = "/api/v1/client/";
-    return call->path.bytes >= sizeof prefix - 1 &&
-           memcmp(call->path.data, prefix, sizeof prefix - 1) == 0;
+    return call->path.bytes >= sizeof ERROR_CLIENT_PREFIX - 1 &&
+           memcmp(call->path.data, ERROR_CLIENT_PREFIX, sizeof ERROR_CLIENT_PREFIX - 1) == 0;
 }
 
 void error_refusal(struct http_call *call, const char *text) {

@@ -25,6 +25,8 @@ enum call_outcome error_of(struct http_call *call, enum err err);
 enum call_outcome error_client(struct http_call *call, u16 status, const char *code,
                                const char *message, const char *detail);
 
+#define ERROR_CLIENT_PREFIX "/api/v1/client/" /* where the client endpoints are */
+
 /* The path is one of the client endpoints'. */
 bool error_is_client(const struct http_call *call);
 

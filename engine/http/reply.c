@@ -53,7 +53,7 @@ static u32 index_of(u16 status) {
     return at;
 }
 
-static const char *text_of(u16 status) {
+const char *http_status_text(u16 status) {
     u32 at = index_of(status);
     return at < ARRAY_COUNT(statuses) ? statuses[at].text : "Unknown";
 }
@@ -122,7 +122,7 @@ usize http_reply_head(const struct http_reply *reply, char *out) {
     char *to = PUT(out, "HTTP/1.1 ");
     to = put_number(to, reply->status);
     *to++ = ' ';
-    const char *text = text_of(reply->status);
+    const char *text = http_status_text(reply->status);
     to = put(to, text, strlen(text));
     to = PUT(to, "\r\nDate: ");
     to = put_date(to, reply->now_ms);

@@ -24,6 +24,8 @@ struct http_reply {
 usize http_reply_head(const struct http_reply *reply, char *out);
 /* 204, 304 and 1xx have neither body nor length. */
 bool http_status_has_body(u16 status);
+/* "Not Found"; "Unknown" for a status that this server never sends. */
+const char *http_status_text(u16 status);
 /* The `code` of an error body: "not_found". */
 const char *http_status_code(u16 status);
 
