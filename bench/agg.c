@@ -1,7 +1,8 @@
 /*
  * agg.c: what the figures cost. Prints `bench name=... value=... unit=...` lines: nanoseconds per
- * event for resolving series and for applying, the latency of "top 100 customers by margin", point
- * queries, and memory per series, for few and many customers.
+ * event for resolving series and for applying, in the middle of a minute and where one begins, what
+ * letting a minute pass costs for each series, the latency of "top 100 customers by margin", point
+ * queries, a month by days, and memory per series, for few and many customers.
  */
 #include "agg/agg.h"
 #include "agg/series_cache.h"
@@ -116,6 +117,67 @@ static void ask_all(struct agg *agg, u32 customers) {
                          .to = INT64_MAX,
                          .limit = 100};
     ask(agg, customers, "models_last_hour", &hour, 5);
+    struct query month = {.account = 1,
+                          .from = query_window_start(START, (i64)30 * 86400000),
+                          .to = INT64_MAX,
+                          .bucket = BUCKET_DAY,
+                          .limit = 100};
+    month.from -= month.from % 86400000;
+    ask(agg, customers, "days_of_month", &month, 5);
+}
+
+static int compare_values(const void *left, const void *right) {
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Nanoseconds per event for applying all batches, with new times in them. */
+static double apply_all(struct agg *agg, struct event_batch **batches, i64 now) {
+    static u32 rows[EVENT_BATCH_MAX];
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        rows[i] = i;
+    }
+    for (u32 i = 0; i < BATCHES * EVENT_BATCH_MAX; i++) {
+        batches[i / EVENT_BATCH_MAX]->number[NUM_TIME][i % EVENT_BATCH_MAX] =
+            now - random_below(1000);
+    }
+    u64 start = cpu_ns();
+    for (u32 i = 0; i < BATCHES; i++) {
+        agg_apply(agg, batches[i], rows, EVENT_BATCH_MAX);
+    }
+    return since(start, BATCHES * EVENT_BATCH_MAX);
+}
+
+/* Nanoseconds per series that had an event for letting the time come. */
+static double pass(struct agg *agg, i64 now, u32 series) {
+    u64 start = cpu_ns();
+    for (u32 i = 0; i < 100; i++) {
+        agg_advance(agg, now);
+    }
+    return since(start, series);
+}
+
+#define ROUNDS 15
+
+/* Minutes in which nothing is new but the time. */
+static void run_minutes(struct agg *agg, u32 customers, struct event_batch **batches) {
+    double begin[ROUNDS];
+    double middle[ROUNDS];
+    double passed[ROUNDS];
+    u32 touched = MIN(customers, (u32)(BATCHES * EVENT_BATCH_MAX)); /* nearly */
+    for (u32 round = 0; round < ROUNDS; round++) {
+        i64 now = START + (i64)(round + 1) * 60000;
+        begin[round] = apply_all(agg, batches, now);
+        middle[round] = apply_all(agg, batches, now + 5000);
+        passed[round] = pass(agg, now + 30000, touched);
+    }
+    qsort(begin, ROUNDS, sizeof *begin, compare_values);
+    qsort(middle, ROUNDS, sizeof *middle, compare_values);
+    qsort(passed, ROUNDS, sizeof *passed, compare_values);
+    say("apply", customers, middle[ROUNDS / 2], "ns/event");
+    say("apply_new_minute", customers, begin[ROUNDS / 2], "ns/event");
+    say("pass_minute", customers, passed[ROUNDS / 2], "ns/series");
 }
 
 static void run(u32 customers, struct event_batch **batches) {
@@ -132,7 +194,6 @@ static void run(u32 customers, struct event_batch **batches) {
     }
     u32 rounds = MAX(customers * 4 / EVENT_BATCH_MAX / BATCHES, 4u);
     double resolve_ns = 0;
-    double apply_ns = 0;
     double cache_ns = 0;
     for (u32 round = 0; round < rounds; round++) {
         bool last = round + 1 == rounds; /* the rest warms up */
@@ -152,16 +213,14 @@ static void run(u32 customers, struct event_batch **batches) {
         resolve_ns = round == 0 ? since(start, BATCHES * EVENT_BATCH_MAX) : resolve_ns;
         for (u32 i = 0; i < BATCHES; i++) {
             series_cache_learn(cache, batches[i]);
-        }
-        start = cpu_ns();
-        for (u32 i = 0; i < BATCHES; i++) {
             agg_apply(agg, batches[i], rows, EVENT_BATCH_MAX);
         }
-        apply_ns = since(start, BATCHES * EVENT_BATCH_MAX);
     }
     say("cache", customers, cache_ns, "ns/event");
     say("resolve_first", customers, resolve_ns, "ns/event");
-    say("apply", customers, apply_ns, "ns/event");
+    say("memory_first", customers, (double)agg_memory_bytes(agg) / agg_series_count(agg),
+        "bytes/series");
+    run_minutes(agg, customers, batches);
     say("memory", customers, (double)agg_memory_bytes(agg) / agg_series_count(agg), "bytes/series");
     ask_all(agg, customers);
     series_cache_destroy(cache);
