@@ -1,6 +1,7 @@
 /*
- * advance.c: time goes on. Hours that pass the age of 7, 30 or 90 days move from one band to the
- * next, minutes and hours that are no longer kept are dropped. The hour at an edge may have
+ * advance.c: time goes on. Minutes and hours are folded (fold.c), hours that pass the age of 7, 30
+ * or 90 days move from one band to the next, minutes and hours that are no longer kept are dropped.
+ * The hour at an edge may have
  * millions of rows, so it moves in slices; while it does, queries whose window begins at that edge
  * read rows instead of bands (plan.c in engine/query).
  */
@@ -21,13 +22,7 @@ static bool row_moved(const struct agg *agg, u32 edge, u32 hour_row) {
     const struct width_rows *hours = &agg->width[WIDTH_HOUR];
     const struct partition *partition = width_find(hours, (u32)(agg->edge[edge] / HOUR_MS));
     check(partition != NULL);
-    for (u32 chunk = 0; chunk < partition->chunks.count; chunk++) {
-        if (list_at(&partition->chunks, chunk) == hour_row / PARTITION_CHUNK) {
-            return chunk * PARTITION_CHUNK + hour_row % PARTITION_CHUNK < agg->moved[edge];
-        }
-    }
-    check(false);
-    return false;
+    return partition_place(partition, hour_row) < agg->moved[edge];
 }
 
 u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row) {
@@ -100,13 +95,14 @@ static void skip_empty(struct agg *agg, u32 edge, i64 target) {
     }
 }
 
-static bool move_edges(struct agg *agg) {
-    u32 budget = agg->advance_rows;
+/* Only hours that are whole move: what is folded into one that has moved would not. */
+static bool move_edges(struct agg *agg, u32 *budget) {
+    i64 whole = agg_whole(agg, WIDTH_HOUR);
     for (u32 edge = 0; edge < EDGES; edge++) {
-        i64 target = floor_to(agg->now - edge_ms[edge], HOUR_MS);
+        i64 target = MIN(floor_to(agg->now - edge_ms[edge], HOUR_MS), whole);
         skip_empty(agg, edge, target);
         while (agg->edge[edge] < target) {
-            if (!move_hour(agg, edge, &budget)) {
+            if (!move_hour(agg, edge, budget)) {
                 return false;
             }
             skip_empty(agg, edge, target);
@@ -123,16 +119,20 @@ static void keep_from(struct agg *agg, enum width kind, i64 edge) {
     pthread_rwlock_wrlock(&agg->lock);
     width->edge = edge;
     width_drop_before(agg, kind, (u32)(edge / width->ms));
-    agg->layout++;
     pthread_rwlock_unlock(&agg->lock);
 }
 
 void agg_advance(struct agg *agg, i64 now_ms) {
     check(now_ms > HOURS_KEPT * HOUR_MS);
     agg->now = MAX(agg->now, now_ms);
+    u32 budget = agg->advance_rows;
+    bool folded = agg_fold(agg, &budget);
     keep_from(agg, WIDTH_MINUTE,
-              floor_to(agg->now, MINUTE_MS) - (i64)agg->minutes_kept * MINUTE_MS);
-    if (move_edges(agg)) {
-        keep_from(agg, WIDTH_HOUR, floor_to(agg->now - HOURS_KEPT * HOUR_MS, DAY_MS));
+              MIN(floor_to(agg->now, MINUTE_MS) - (i64)agg->minutes_kept * MINUTE_MS,
+                  agg_whole(agg, WIDTH_HOUR)));
+    if (move_edges(agg, &budget) && folded) {
+        keep_from(
+            agg, WIDTH_HOUR,
+            MIN(floor_to(agg->now - HOURS_KEPT * HOUR_MS, DAY_MS), agg_whole(agg, WIDTH_DAY)));
     }
 }

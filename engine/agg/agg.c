@@ -1,10 +1,10 @@
 /*
  * agg.c: making the figures and adding events to them.
  *
- * An event adds to eight rows: its series' minute, hour and day, the series' band, and the bands of
- * customer, feature, model and cost type. Each is one cache line, and most are cold; so a slice of
- * events is walked by three hands, the first fetching the series, the second what the series points
- * to, the third what those point to, well ahead of the one that adds.
+ * An event adds to six rows: its series' minute (hour and day follow later: fold.c), the series'
+ * band, and the bands of customer, feature, model and cost type. Each is one cache line, and most
+ * are cold; so a slice of events is walked by three hands, the first fetching the series, the
+ * second what the series points to, the third what those point to, well ahead of the one that adds.
  */
 #include "agg/agg.h"
 
@@ -200,8 +200,7 @@ static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum
     const i64 ms = width_ms(kind);
     u32 bucket = (u32)(time / ms);
     u32 at = series->row[kind];
-    const struct row *known = row_at(&width->rows, at);
-    if (unlikely(known->series != index || known->stamp != (u16)bucket)) {
+    if (unlikely(!cursor_fits(width, at, index, bucket))) {
         at = partition_row(agg, kind, bucket, index);
         series->row[kind] = at;
     }
@@ -211,6 +210,27 @@ static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum
     return at;
 }
 
+/* An event that comes for a bucket which is folded already, or no longer kept, goes to the wider
+ * ones, too. Returns the row of the hour it was added to; 0: none. */
+static u32 add_late(struct agg *agg, u32 index, struct series *series, i64 time,
+                    const struct delta *delta) {
+    u32 hour_row = 0;
+    if (time >= agg->width[WIDTH_MINUTE].edge) {
+        u32 row = add_width(agg, WIDTH_MINUTE, index, series, time, delta);
+        if (!agg_is_folded(agg, WIDTH_MINUTE, time, row)) {
+            return 0;
+        }
+    }
+    if (time >= agg->width[WIDTH_HOUR].edge) {
+        hour_row = add_width(agg, WIDTH_HOUR, index, series, time, delta);
+        if (!agg_is_folded(agg, WIDTH_HOUR, time, hour_row)) {
+            return hour_row;
+        }
+    }
+    add_width(agg, WIDTH_DAY, index, series, time, delta);
+    return hour_row;
+}
+
 static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     u32 index = batch->series[i];
     i64 time = batch->number[NUM_TIME][i];
@@ -218,13 +238,11 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
     delta_read(&delta, batch, i);
     struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
     u32 hour_row = 0;
-    if (time >= agg->width[WIDTH_MINUTE].edge) {
+    if (likely(time >= agg->fold[WIDTH_MINUTE].next + MINUTE_MS)) {
         add_width(agg, WIDTH_MINUTE, index, series, time, &delta);
+    } else {
+        hour_row = add_late(agg, index, series, time, &delta);
     }
-    if (time >= agg->width[WIDTH_HOUR].edge) {
-        hour_row = add_width(agg, WIDTH_HOUR, index, series, time, &delta);
-    }
-    add_width(agg, WIDTH_DAY, index, series, time, &delta);
     u32 band = agg_band_of(agg, time, hour_row);
     series->first = MIN(series->first, time);
     series->last = MAX(series->last, time);
@@ -248,9 +266,7 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
 static inline __attribute__((always_inline)) void
 hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
     const struct series *series = series_at(agg, batch->series[i]);
-    for (u32 kind = 0; kind < WIDTHS; kind++) {
-        __builtin_prefetch(row_at(&agg->width[kind].rows, series->row[kind]), 1);
-    }
+    __builtin_prefetch(row_at(&agg->width[WIDTH_MINUTE].rows, series->row[WIDTH_MINUTE]), 1);
     __builtin_prefetch(band_at(agg, series->band[0]), 1);
     for (u32 kind = 0; kind < KINDS_COLD; kind++) {
         __builtin_prefetch(cell_at(agg, series->cell[kind]), 1);

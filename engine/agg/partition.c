@@ -41,6 +41,13 @@ struct partition *width_find(const struct width_rows *width, u32 bucket) {
     return NULL;
 }
 
+/* Buckets whose numbers differ by more than a stamp holds may be taken for each other. */
+static void width_measure(struct width_rows *width) {
+    width->low = width->count == 0 ? 0 : width->list[0]->bucket;
+    bool all = width->count > 0 && width->list[width->count - 1]->bucket - width->low <= UINT16_MAX;
+    width->told = all ? (u32)UINT16_MAX + 1 : 0;
+}
+
 static struct partition *partition_make(struct agg *agg, enum width kind, u32 bucket, u32 place) {
     struct width_rows *width = &agg->width[kind];
     if (width->count == width->capacity) {
@@ -64,6 +71,7 @@ static struct partition *partition_make(struct agg *agg, enum width kind, u32 bu
             (width->count - place) * sizeof *width->list);
     width->list[place] = partition;
     width->count++;
+    width_measure(width);
     return partition;
 }
 
@@ -170,6 +178,15 @@ static u32 chunk_take(struct width_rows *width) {
     return chunk;
 }
 
+u32 partition_place(const struct partition *partition, u32 row) {
+    u32 chunk = 0;
+    while (list_at(&partition->chunks, chunk) != row / PARTITION_CHUNK) {
+        chunk++;
+        check(chunk < partition->chunks.count);
+    }
+    return chunk * PARTITION_CHUNK + row % PARTITION_CHUNK;
+}
+
 u32 partition_row(struct agg *agg, enum width kind, u32 bucket, u32 series) {
     struct width_rows *width = &agg->width[kind];
     struct partition *partition = partition_of(agg, kind, bucket);
@@ -224,7 +241,7 @@ void width_drop_before(struct agg *agg, enum width kind, u32 bucket) {
     memmove(width->list, width->list + count, (width->count - count) * sizeof *width->list);
     width->count -= count;
     width->memo = 0;
-    agg->layout++;
+    width_measure(width);
 }
 
 bool width_restore(struct agg *agg, enum width kind, u32 bucket, u32 row_count, const u32 *chunks) {

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1
+#define FORMAT 2
 
 enum tag { TAG_HEAD = 1, TAG_DIRECTORY, TAG_ARRAY, TAG_UNDO };
 
@@ -27,6 +27,7 @@ struct head {
     u64 seed_check;
     i64 edge[EDGES];
     i64 width_edge[WIDTHS];
+    struct fold fold[WIDTHS - 1];
     i64 now;
     i64 oldest;
     i64 newest;
@@ -100,6 +101,10 @@ static void head_make(struct agg *agg, struct head *head) {
                           .directory_words = directory_size(agg)};
     memcpy(head->edge, agg->edge, sizeof head->edge);
     memcpy(head->moved, agg->moved, sizeof head->moved);
+    for (u32 kind = 0; kind < WIDTHS - 1; kind++) { /* not what pads them */
+        head->fold[kind].next = agg->fold[kind].next;
+        head->fold[kind].rows = agg->fold[kind].rows;
+    }
     for (u32 kind = 0; kind < WIDTHS; kind++) {
         head->width_edge[kind] = agg->width[kind].edge;
     }
@@ -363,6 +368,7 @@ enum err agg_snapshot_loaded(struct agg *agg) {
     for (u32 kind = 0; kind < WIDTHS; kind++) {
         agg->width[kind].edge = head->width_edge[kind];
     }
+    memcpy(agg->fold, head->fold, sizeof agg->fold);
     agg->now = head->now;
     agg->oldest = head->oldest;
     agg->newest = head->newest;
@@ -370,7 +376,7 @@ enum err agg_snapshot_loaded(struct agg *agg) {
     if (!agg_directory_restore(agg, snapshot->directory, snapshot->directory_words)) {
         return ERR_CORRUPT;
     }
-    enum err err = agg_rebuild(agg);
+    enum err err = agg_folds_hold(agg) ? agg_rebuild(agg) : ERR_CORRUPT;
     agg_snapshot_end(agg);
     if (err == ERR_OK) {
         __atomic_store_n(&agg->series_count, agg->settled, __ATOMIC_RELEASE);

@@ -9,7 +9,8 @@
  *           every population is a sum of cells
  * band      ages are cut at the hours in edge[]: an event is in exactly one of the BANDS, and hours
  *           that pass an edge move on (advance.c); so a rolling window is a sum of bands
- * width     minutes, hours, days: partitions.c
+ * width     minutes, hours, days: partition.c; an event is in the finest one that is kept, and goes
+ *           on to the next when its bucket is folded: fold.c
  *
  * All references are indexes into arrays (0 means none where a record may be missing), so that a
  * snapshot is a copy of the arrays; hash tables and lists are rebuilt from them.
@@ -209,6 +210,14 @@ struct width_rows {
     u32 memo; /* where the last one was found */
     i64 ms;   /* width of a bucket */
     i64 edge; /* buckets from here on are kept; ms */
+    u32 low;  /* stamps tell buckets from here on apart, and `told` of them */
+    u32 told;
+};
+
+/* Buckets before `next`, and the first rows of the one there, are in the next width's rows. */
+struct fold {
+    i64 next; /* ms */
+    u32 rows;
 };
 
 struct agg {
@@ -248,6 +257,7 @@ struct agg {
     u32 account_max;           /* ids below may be used */
 
     struct width_rows width[WIDTHS];
+    struct fold fold[WIDTHS - 1]; /* of minutes into hours, of hours into days */
     i64 edge[EDGES];
     u32 moved[EDGES]; /* rows of the hour at the edge that have moved on already */
     i64 now;
@@ -257,7 +267,7 @@ struct agg {
     u32 settled;      /* series that are not pending */
     u32 series_count; /* published for [any]; atomic */
     u64 version;      /* atomic */
-    u64 layout;       /* changes when partitions are dropped or edges move; under the lock */
+    u64 layout;       /* changes when rows move from band to band or edges do; under the lock */
     u64 memory_bytes; /* atomic */
     struct pending_mark *pending; /* of the series that are, from pending_first on */
     u32 pending_first;
@@ -349,8 +359,7 @@ bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
 void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class);
 void agg_memory_publish(struct agg *agg);
-/* The band of a time; `place` is its row's place in the hour's partition, for the hour that is
- * just moving. */
+/* The band of a time; `hour_row` is its row, for the hour that is just moving. */
 u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row);
 u32 agg_band_row(struct agg *agg, u32 *slot);
 
@@ -375,6 +384,8 @@ u32 partition_find(const struct partition *partition, u32 series);
 struct partition *width_find(const struct width_rows *width, u32 bucket);
 /* Index of the first partition whose bucket is not below. */
 u32 width_lower_bound(const struct width_rows *width, u32 bucket);
+/* The row's place in its partition: looks for it. */
+u32 partition_place(const struct partition *partition, u32 row);
 static inline u32 partition_row_at(const struct partition *partition, u32 place) {
     return list_at(&partition->chunks, place / PARTITION_CHUNK) * PARTITION_CHUNK +
            place % PARTITION_CHUNK;
@@ -384,6 +395,38 @@ void width_drop_before(struct agg *agg, enum width width, u32 bucket);
 bool width_restore(struct agg *agg, enum width width, u32 bucket, u32 row_count, const u32 *chunks);
 /* After loading: hashes and free chunks from the rows. False: no memory, or rows that cannot be. */
 bool width_rebuild(struct agg *agg, enum width width);
+
+/* Does the row that a cursor knows still belong to the series and the bucket? */
+static inline bool cursor_fits(const struct width_rows *width, u32 row, u32 series, u32 bucket) {
+    const struct row *known = row_at(&width->rows, row);
+    return known->series == series && known->stamp == (u16)bucket &&
+           bucket - width->low < width->told;
+}
+
+/* --- fold.c ----------------------------------------------------------------------------------- */
+
+/* Folds what has ended; at most `*budget` rows, which it counts down. False: there is more. */
+bool agg_fold(struct agg *agg, u32 *budget);
+/* Is the row of an event, in its bucket of the width, in the next width's rows already? */
+bool agg_is_folded(const struct agg *agg, enum width width, i64 time, u32 row);
+/* Buckets of the width that begin before this time have all their events. Minutes always do, as far
+ * as they are kept; so are the next finer buckets from this time on. */
+static inline i64 agg_whole(const struct agg *agg, enum width width) {
+    if (width == WIDTH_MINUTE) {
+        return INT64_MAX;
+    }
+    i64 folded = agg->fold[width - 1].next;
+    return folded - folded % width_ms(width);
+}
+/* Up to here the width's rows have all events, the last bucket's too, which may be part of one. It
+ * stays so until the next row is folded. */
+static inline i64 agg_reached(const struct agg *agg, enum width width) {
+    if (width == WIDTH_MINUTE || agg->fold[width - 1].rows > 0) {
+        return agg_whole(agg, width);
+    }
+    return agg->fold[width - 1].next;
+}
+bool agg_folds_hold(const struct agg *agg); /* after loading */
 
 /* --- rebuild.c -------------------------------------------------------------------------------- */
 

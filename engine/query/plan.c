@@ -147,38 +147,56 @@ i64 plan_bucket_start(const struct plan *plan, i64 time) {
 
 /* Could there be events in [from, to) at all? Asks the finest buckets that are kept there. */
 static bool any_events(const struct agg *agg, i64 from, i64 to) {
-    const struct width_rows *width = &agg->width[WIDTH_DAY];
-    if (from >= agg->width[WIDTH_HOUR].edge) {
-        width = &agg->width[WIDTH_HOUR];
+    for (u32 kind = 0; kind < WIDTHS; kind++) {
+        const struct width_rows *width = &agg->width[kind];
+        i64 begin = MAX(from, kind == WIDTH_DAY ? INT64_MIN : width->edge);
+        u32 place = width_lower_bound(width, (u32)(begin / width->ms));
+        if (begin < to && place < width->count &&
+            (i64)width->list[place]->bucket * width->ms < to) {
+            return true;
+        }
+        to = MIN(to, begin);
     }
-    u32 place = width_lower_bound(width, (u32)(from / width->ms));
-    return place < width->count && (i64)width->list[place]->bucket * width->ms < to;
+    return false;
 }
 
-static void cover(struct plan *plan, i32 width, i64 from, i64 to) {
+/* Up to where the width's rows are to be used, at most to the end of the window. */
+static i64 cover_end(struct plan *plan, enum width kind, i64 to) {
+    const struct agg *agg = plan->agg;
+    i64 reached = plan->firm ? agg_whole(agg, kind) : agg_reached(agg, kind);
+    i64 ms = agg->width[kind].ms;
+    if (to < reached || reached % ms == 0) {
+        return MIN(to, reached) / ms * ms;
+    }
+    plan->reached[kind] = reached;
+    return reached;
+}
+
+/* Buckets of the width as far as it has everything, the rest by the next finer ones. */
+static void cover(struct plan *plan, i32 kind, i64 from, i64 to) {
     if (from >= to) {
         return;
     }
-    if (width < 0) {
+    if (kind < 0) {
         if (any_events(plan->agg, from, to)) {
             check(plan->log_count < PLAN_LOGS_MAX);
             plan->logs[plan->log_count++] = (struct plan_log){from, to};
         }
         return;
     }
-    const struct width_rows *rows = &plan->agg->width[width];
+    const struct width_rows *rows = &plan->agg->width[kind];
     i64 begin = MAX(from, rows->edge);
     begin = (begin + rows->ms - 1) / rows->ms * rows->ms;
-    i64 end = to / rows->ms * rows->ms;
+    i64 end = cover_end(plan, (enum width)kind, to);
     if (begin >= end) {
-        cover(plan, width - 1, from, to);
+        cover(plan, kind - 1, from, to);
         return;
     }
     check(plan->range_count < PLAN_RANGES_MAX);
-    plan->ranges[plan->range_count++] =
-        (struct plan_range){(enum width)width, (u32)(begin / rows->ms), (u32)(end / rows->ms)};
-    cover(plan, width - 1, from, begin);
-    cover(plan, width - 1, end, to);
+    plan->ranges[plan->range_count++] = (struct plan_range){
+        (enum width)kind, (u32)(begin / rows->ms), (u32)((end + rows->ms - 1) / rows->ms)};
+    cover(plan, kind - 1, from, begin);
+    cover(plan, kind - 1, end, to);
 }
 
 static bool choose_bands(struct plan *plan) {
@@ -220,8 +238,8 @@ static void choose_ranges(struct plan *plan) {
     cover(plan, (i32)widest, from, to);
 }
 
-void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
-    *plan = (struct plan){.agg = agg, .query = query};
+static void make(struct plan *plan, struct agg *agg, const struct query *query, bool firm) {
+    *plan = (struct plan){.agg = agg, .query = query, .firm = firm};
     for (u32 class = 0; class < CLASSES; class ++) {
         bool out = (query->live && (class & CLASS_STRIPE) != 0) ||
                    (query->without_revenue && (class & CLASS_REVENUE) != 0);
@@ -242,9 +260,17 @@ void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
     }
 }
 
+void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
+    make(plan, agg, query, false);
+}
+
+void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *query) {
+    make(plan, agg, query, true);
+}
+
 /* Does what the plan assumed of time still hold? Rows that move from one band to the next change no
  * sum over both, nor any row; so bands depend only on the edge where the window begins, and ranges
- * only on their buckets being kept. */
+ * on their buckets being kept and on nothing more being folded into a bucket that is not whole. */
 static bool time_holds(const struct plan *plan) {
     const struct agg *agg = plan->agg;
     if (plan->by_bands) {
@@ -255,6 +281,12 @@ static bool time_holds(const struct plan *plan) {
         const struct plan_range *range = &plan->ranges[i];
         const struct width_rows *rows = &agg->width[range->width];
         if ((i64)range->first * rows->ms < rows->edge) {
+            return false;
+        }
+    }
+    for (u32 kind = WIDTH_HOUR; kind < WIDTHS; kind++) {
+        i64 reached = plan->reached[kind];
+        if (reached != 0 && reached != agg_reached(agg, (enum width)kind)) {
             return false;
         }
     }

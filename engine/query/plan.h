@@ -8,7 +8,7 @@
 #include "agg/state.h"
 #include "query/query.h"
 
-struct plan_range { /* whole buckets [first, end) of a width */
+struct plan_range { /* buckets [first, end) of a width */
     enum width width;
     u32 first;
     u32 end;
@@ -39,13 +39,17 @@ struct plan {
     u32 range_count;
     struct plan_log logs[PLAN_LOGS_MAX];
     u32 log_count;
-    u32 edge; /* by_bands: where the window begins; EDGES: it has no beginning */
+    i64 reached[WIDTHS]; /* up to where buckets are folded that are not whole; 0: they are */
+    bool firm;           /* only whole buckets are read: folding does not concern it */
+    u32 edge;            /* by_bands: where the window begins; EDGES: it has no beginning */
 };
 
 /* NULL, or why the query cannot be answered. Needs no lock. */
 const char *plan_check(const struct query *query);
 /* Caller holds the read lock. */
 void plan_make(struct plan *plan, struct agg *agg, const struct query *query);
+/* Reads more rows, but those of buckets that are still being folded into wider ones only. */
+void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *query);
 bool plan_holds(const struct plan *plan);
 
 bool plan_matches(const struct plan *plan, const u32 *dims);

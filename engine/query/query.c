@@ -2,7 +2,8 @@
  * query.c: running aggregate queries. A plan is made and carried out in slices; when time moves the
  * edge or drops the rows that the plan relied on, or an event is the first to be outside what it
  * took for all time, the query begins again. The next plan relies on less: a moving edge is left
- * for rows, and dropped rows for the log; so a few tries are enough, and no try keeps the lock.
+ * for rows, a bucket that is being folded for finer ones, and dropped rows for the log; so a few
+ * tries are enough, and no try keeps the lock.
  */
 #include "query/query.h"
 
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 
 #define TRIES 8
-#define RANKED_TRIES 3 /* a ranking that events outrun is left for looking at everybody */
+#define QUICK_TRIES 3 /* a ranking that events outrun is left for looking at everybody */
 
 i64 query_window_start(i64 now_ms, i64 window_ms) {
     i64 start = now_ms - window_ms;
@@ -60,18 +61,22 @@ bool query_is_short(const struct agg *agg, const struct query *query) {
 }
 
 static enum err run_once(struct agg *agg, struct store *store, const struct query *query,
-                         struct query_result *result, const char **why, bool ranked) {
+                         struct query_result *result, const char **why, bool quick) {
     struct plan plan;
     struct groups groups;
     agg_read_lock(agg);
-    plan_make(&plan, agg, query);
+    if (quick) {
+        plan_make(&plan, agg, query);
+    } else {
+        plan_make_firm(&plan, agg, query);
+    }
     enum err err = groups_init(&groups, &plan, plan_streams(&plan));
     if (err == ERR_OK && plan.log_count > 0 && store == NULL) {
         *why = "these bounds need the log";
         err = ERR_INVALID;
     }
     if (err == ERR_OK) {
-        err = walk_memory(&plan, &groups, ranked);
+        err = walk_memory(&plan, &groups, quick);
     }
     agg_read_unlock(agg);
     if (err == ERR_OK) {
@@ -93,7 +98,7 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
     }
     enum err err = ERR_BUSY;
     for (u32 try = 1; try <= TRIES && err == ERR_BUSY; try++) {
-        err = run_once(agg, store, query, result, why, try <= RANKED_TRIES);
+        err = run_once(agg, store, query, result, why, try <= QUICK_TRIES);
     }
     return err;
 }

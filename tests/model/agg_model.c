@@ -1,8 +1,9 @@
 /*
  * agg_model.c: the figures against an oracle that keeps every event and adds up anew for every
  * question, with 128-bit numbers and strings. Random events (late, early, ahead, negative, in
- * foreign units, as large as numbers get), a clock that jumps over the edges of windows,
- * definitions taken back, snapshots written while events arrive, and queries of every shape.
+ * foreign units, as large as numbers get), a clock that jumps over the edges of windows
+ * or creeps over those of buckets, definitions taken back, snapshots written while events arrive,
+ * and queries of every shape.
  *
  * The log that ragged bounds ask for is the oracle's own list of events.
  */
@@ -603,6 +604,44 @@ static void pass_edge(struct event_batch *batch) {
     fact_hour = 0;
 }
 
+/* A minute, an hour or a day ends, and is folded a few rows at a time, while events for it and for
+ * what is left of it come, late and early ones, and questions whose buckets and bounds are there.
+ */
+static void pass_folds(struct event_batch *batch) {
+    static const i64 units[] = {MINUTE, HOUR, DAY};
+    i64 unit = units[fact_below(3)];
+    i64 edge = (fact_now / unit + 1) * unit;
+    fact_now = edge - (i64)fact_below(90000);
+    fact_few = fact_one_in(2);
+    agg_advance(agg, fact_now);
+    for (u32 round = 0; round < 25; round++) {
+        fact_span = (i64)(1 + fact_below(6)) * MINUTE;
+        fact_hour = (fact_one_in(3) ? edge + MINUTE : fact_now) - fact_span;
+        send_events(batch, 1 + fact_below(12), false);
+        fact_now += fact_one_in(12) ? (i64)fact_below(3 * 3600000) : (i64)fact_below(40000);
+        for (u32 i = fact_below(3); i > 0; i--) {
+            agg_advance(agg, fact_now);
+        }
+        i64 whole = fact_one_in(2) ? DAY : fact_one_in(2) ? HOUR : MINUTE;
+        struct query query = {.account = fact_below(ACCOUNTS),
+                              .group_count = fact_below(2),
+                              .group = {(u8)(fact_one_in(2) ? DIM_CUSTOMER : DIM_EVENT_NAME)},
+                              .from = (edge - (i64)fact_below(3) * whole) / whole * whole,
+                              .to = fact_one_in(3) ? edge + (i64)fact_below(3) * MINUTE : INT64_MAX,
+                              .bucket = (enum query_bucket)fact_below(5),
+                              .limit = 1000};
+        query.to = MAX(query.to, query.from);
+        if (fact_one_in(4)) {
+            query.from = INT64_MIN;
+            query.bucket = fact_one_in(2) ? BUCKET_DAY : BUCKET_MONTH;
+        }
+        compare_query(&query);
+    }
+    fact_few = false;
+    fact_hour = 0;
+    fact_span = HOUR;
+}
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 struct piece {
@@ -719,6 +758,9 @@ int main(int argc, char **argv) {
         compare_trace_list();
         if (fact_one_in(3)) {
             pass_edge(batch);
+        }
+        if (fact_one_in(3)) {
+            pass_folds(batch);
         }
         if (fact_one_in(8)) {
             restart(batch, &options, fact_one_in(4));

@@ -65,7 +65,7 @@ static void *write_all(void *context) {
     }
     i64 now = START;
     for (u32 round = 0; round < ROUNDS; round++) {
-        fill(batch, round, now);
+        fill(batch, round, now + (i64)(round % 4) * 60000);
         for (u32 i = 0; i < EVENTS; i++) {
             rows[i] = i;
         }
@@ -95,7 +95,9 @@ static void ask(u32 round) {
                           .group_count = round % 4 == 0 ? 0 : 1,
                           .from = round % 5 == 0 ? START : INT64_MIN,
                           .to = INT64_MAX,
-                          .bucket = round % 7 == 0 ? BUCKET_HOUR : BUCKET_NONE,
+                          .bucket = round % 7 == 0   ? BUCKET_HOUR
+                                    : round % 7 == 3 ? BUCKET_DAY
+                                                     : BUCKET_NONE,
                           .order = (enum query_order)(round % QUERY_ORDERS),
                           .limit = 50};
     struct query_result result;

@@ -61,13 +61,15 @@ static i64 random_tokens(void) {
     return fact_one_in(12) ? EVENT_TOKENS_MAX - fact_below(3) : fact_below(5000);
 }
 
-i64 fact_hour; /* if set, events of this hour are asked for */
+i64 fact_hour;
+i64 fact_span = HOUR;
+bool fact_few;
 
 i64 fact_time(void) {
     static const i64 edges[] = {7 * DAY, 30 * DAY, 90 * DAY, 92 * DAY, 180 * MINUTE, HOUR};
     i64 time = fact_now;
     if (fact_hour != 0 && !fact_one_in(8)) {
-        return fact_hour + (i64)(fact_random() % (u64)HOUR);
+        return fact_hour + (i64)(fact_random() % (u64)fact_span);
     }
     switch (fact_below(7)) {
     case 0:
@@ -96,7 +98,8 @@ i64 fact_time(void) {
 void fact_make(struct fact *fact, bool plain) {
     *fact = (struct fact){0};
     for (u32 dim = 0; dim < SERIES_TEXTS; dim++) {
-        fact->dim[dim] = plain ? 1 : fact_below(fact_text_counts[dim]);
+        bool many = !plain && (!fact_few || dim == TEXT_CUSTOMER);
+        fact->dim[dim] = many ? fact_below(fact_text_counts[dim]) : 1;
     }
     if (fact->dim[TEXT_EVENT_NAME] == 0) {
         fact->dim[TEXT_EVENT_NAME] = 1;
@@ -105,7 +108,8 @@ void fact_make(struct fact *fact, bool plain) {
     if (fact->dim[TEXT_COST_TYPE] == 0) {
         fact->dim[TEXT_COST_TYPE] = fact->dim[TEXT_MODEL] != 0 ? 1 : 2;
     }
-    fact->source = (u8)(plain || fact_one_in(2) ? SOURCE_SDK : fact_below(EVENT_SOURCES));
+    fact->source =
+        (u8)(plain || fact_few || fact_one_in(2) ? SOURCE_SDK : fact_below(EVENT_SOURCES));
     fact->flags = fact_one_in(9) ? EVENT_FLAG_FOREIGN_UNIT : 0;
     fact->unpriced = fact_one_in(7);
     fact->agent = fact_one_in(3) ? fact_below(4) : 0;

@@ -25,7 +25,9 @@ extern const char *const fact_agents[4];
 
 extern u64 fact_seed; /* state of the random numbers */
 extern i64 fact_now;  /* around which events happen */
-extern i64 fact_hour; /* if set, most events are of this hour */
+extern i64 fact_hour; /* if set, most events are of the time that begins there */
+extern i64 fact_span; /* and is so long; an hour at first */
+extern bool fact_few; /* if set, facts are of a few series, so that they meet in rows */
 
 u64 fact_random(void);
 u32 fact_below(u32 bound);

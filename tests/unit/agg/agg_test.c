@@ -177,19 +177,47 @@ Test(agg, tables_grow_piece_by_piece) {
         largest = MAX(largest, agg->trace_table.part[i].mask + 1);
     }
     cr_expect_leq(largest, 512, "of 204800 entries in 1024 parts");
-    const struct width_rows *hours = &agg->width[WIDTH_HOUR];
-    cr_assert_eq(hours->count, 1);
-    cr_expect_eq(hours->list[0]->row_count, 50 * EVENT_BATCH_MAX);
-    cr_expect_not_null(hours->list[0]->old_slots, "in the middle of growing");
+    const struct width_rows *minutes = &agg->width[WIDTH_MINUTE];
+    cr_assert_eq(minutes->count, 1);
+    cr_expect_eq(minutes->list[0]->row_count, 50 * EVENT_BATCH_MAX);
+    cr_expect_not_null(minutes->list[0]->old_slots, "in the middle of growing");
     for (u32 series = 0; series < agg_series_count(agg); series++) {
-        u32 row = partition_find(hours->list[0], series);
-        cr_assert(row != 0 && row_at(&hours->rows, row)->series == series);
+        u32 row = partition_find(minutes->list[0], series);
+        cr_assert(row != 0 && row_at(&minutes->rows, row)->series == series);
     }
     const struct account *account = account_at(agg, 1);
     cr_assert_eq(account->traces.count, 50 * EVENT_BATCH_MAX);
     for (u32 i = 0; i < account->traces.count; i++) {
         cr_assert_eq(list_at(&account->traces, i), i);
     }
+    close_all();
+}
+
+/* Rows know only some bits of their bucket's number: after a long pause, rows of the last minutes
+ * before it may be there still when the ones come that look the same. */
+Test(agg, minutes_are_told_apart_after_a_pause) {
+    const struct agg_options options = {.seed = 5, .advance_rows = 1};
+    open_with(&options);
+    const i64 pause = ((i64)UINT16_MAX + 1) * MINUTE_MS;
+    for (u32 round = 0; round < 2; round++) {
+        clear();
+        for (u32 i = 0; i < 20; i++) {
+            put_event(i);
+            batch->number[NUM_TIME][i] = NOW + round * pause;
+        }
+        commit();
+        agg_advance(agg, NOW + pause);
+    }
+    struct query query = {.account = 1,
+                          .from = (NOW + pause) / DAY_MS * DAY_MS,
+                          .to = INT64_MAX,
+                          .bucket = BUCKET_DAY,
+                          .limit = 10};
+    struct query_result result;
+    const char *why;
+    cr_assert_eq(query_run(agg, NULL, &query, &result, &why), ERR_OK);
+    cr_expect_eq(result.total.events, 20);
+    query_result_free(&result);
     close_all();
 }
 
