@@ -72,11 +72,13 @@ const struct route routes_table[] = {
      .response = "text/plain", .limit = LIMIT_NONE},
     {HTTP_GET, "/openapi.json", docs_handle_openapi, ROUTE_PUBLIC,
      .tag = "Server", .summary = "This description, as an OpenAPI 3.1 document",
-     .response = "openapi"},
+     .response = "openapi", .limit = LIMIT_NONE},
     {HTTP_GET, "/docs", docs_handle_page, ROUTE_PUBLIC,
-     .tag = "Server", .summary = "This description, as a page", .response = "text/html"},
+     .tag = "Server", .summary = "This description, as a page",
+     .response = "text/html", .limit = LIMIT_NONE},
     {HTTP_GET, "/llms.txt", docs_handle_text, ROUTE_PUBLIC,
-     .tag = "Server", .summary = "This description, as plain text", .response = "text/plain"},
+     .tag = "Server", .summary = "This description, as plain text",
+     .response = "text/plain", .limit = LIMIT_NONE},
 };
 // clang-format on
 const u32 routes_count = ARRAY_COUNT(routes_table);

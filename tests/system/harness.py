@@ -13,6 +13,8 @@ import threading
 import time
 from decimal import Decimal
 
+import schema
+
 START_SECONDS = 60
 STOP_SECONDS = 60
 READY = re.compile(r"event=ready http=\S*?:(\d+) wire=\S*?:(\d+)")
@@ -49,27 +51,52 @@ def once(function):
 
 
 class Reply:
-    def __init__(self, status, headers, body):
+    def __init__(self, status, headers, body, value=None):
         self.status = status
         self.headers = headers
         self.body = body
+        self.value = value
 
     @property
     def json(self):
-        try:
-            return json.loads(self.body, parse_float=Decimal)
-        except ValueError as error:
-            raise Failure("not JSON: %r" % self.body[:200]) from error
+        if self.value is None:
+            try:
+                self.value = json.loads(self.body, parse_float=Decimal)
+            except ValueError as error:
+                raise Failure("not JSON: %r" % self.body[:200]) from error
+        return self.value
 
 
 class Client:
-    """One keep-alive connection."""
+    """One keep-alive connection. Every answer is checked against the server's own description."""
+
+    description = None  # of the build under test, read from the first server that starts
 
     def __init__(self, port, key=None):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         self.key = key
 
-    def send(self, method, path, body=None, headers=None, key=True):
+    @classmethod
+    def learn(cls, port):
+        if cls.description is None:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            connection.request("GET", "/openapi.json")
+            cls.description = schema.Description(json.loads(connection.getresponse().read()))
+            connection.close()
+
+    def check(self, method, path, answer, body):
+        """What the body says if it is JSON; None if this client has nothing to check against."""
+        if self.description is None:
+            return None
+        try:
+            return self.description.check(method, path, answer.status,
+                                          answer.headers.get("Content-Type", ""), body)
+        except (schema.Mismatch, ValueError) as why:
+            raise Failure("%s %s answers %d not as described: %s (%r)"
+                          % (method, path, answer.status, why, body[:200])) from why
+
+    def send(self, method, path, body=None, headers=None, key=True, checked=True):
+        """`checked=False` is for requests that are malformed on purpose."""
         fields = dict(headers or {})
         if key and self.key:
             fields.setdefault("Observe-Key", self.key)
@@ -79,7 +106,9 @@ class Client:
             body = body.encode()
         self.connection.request(method, path, body=body, headers=fields)
         answer = self.connection.getresponse()
-        return Reply(answer.status, answer.headers, answer.read())
+        data = answer.read()
+        value = self.check(method, path, answer, data) if checked else None
+        return Reply(answer.status, answer.headers, data, value)
 
     def get(self, path, **options):
         return self.send("GET", path, **options)
@@ -133,6 +162,7 @@ class Server:
             if time.monotonic() > deadline:
                 self.kill()
                 raise Failure("the server was not ready in time: " + "".join(self.log[-5:]))
+        Client.learn(self.port)
         return self
 
     def read_log(self, process):

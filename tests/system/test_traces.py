@@ -81,7 +81,7 @@ def test_long_chain(context):
     with context.server() as server:
         client = server.client()
         client.ingest(spans)
-        body = client.get("/api/events/trace/t?tree=1").body
+        body = client.get("/api/events/trace/t?tree=1", checked=False).body  # too deep for Python
         equal(body.count(b'"children":[{'), count - 1, "depth")
 
 
