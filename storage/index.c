@@ -16,6 +16,10 @@
 #define INDEX_MAGIC 0x7864696du /* "midx" */
 #define INDEX_VERSION 1
 #define PAGE_PAIRS FRAME_ROWS_MAX
+#define INDEX_TEXTS (INDEX_DIMS - STORE_DIMS)
+#define COUNTED_KEYS 65536 /* values below it, less one, are sorted by counting them */
+#define DIGIT_BITS 11
+#define ROWS_CHUNK 256 /* rows whose series are looked up ahead: their dimensions lie anywhere */
 
 struct index_dim {
     u32 page_count;
@@ -64,10 +68,20 @@ struct bytes {
 };
 
 struct index_builder {
-    u64 *pairs[INDEX_DIMS]; /* value << 32 | row */
-    u32 pair_count[INDEX_DIMS];
-    u32 varies[INDEX_DIMS]; /* bits in which the dimension's values differ from its first one */
-    u64 *spare;             /* for sorting */
+    u32 row_count;
+    u32 first[STORE_DIMS];   /* of the first row; DIM_NONE where it has no value */
+    u32 varies[STORE_DIMS];  /* bits in which other rows' values differ from it */
+    u32 *values[STORE_DIMS]; /* of every row, where they vary */
+    u64 *texts[INDEX_TEXTS]; /* value << 32 | row of the rows that have one */
+    u32 text_count[INDEX_TEXTS];
+
+    /* The dimension being put: its pairs (value << 32 | row), sorted, without the dense values. */
+    u64 *pairs;
+    u64 *spare;
+    u32 pair_count;
+    u32 dense[INDEX_DENSE]; /* ascending; no more can be in so many rows */
+    u32 dense_count;
+    u32 *counts; /* two tables of COUNTED_KEYS */
     u32 *rows;
     struct bytes directory;
     struct bytes body;
@@ -109,13 +123,20 @@ enum err index_builder_create(struct index_builder **out) {
         return ERR_NO_MEMORY;
     }
     bool good = true;
-    for (u32 dim = 0; dim < INDEX_DIMS; dim++) {
-        builder->pairs[dim] = malloc(SEGMENT_ROWS_MAX * sizeof(u64));
-        good = good && builder->pairs[dim] != NULL;
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        builder->values[dim] = malloc(SEGMENT_ROWS_MAX * sizeof(u32));
+        good = good && builder->values[dim] != NULL;
     }
-    builder->spare = malloc(SEGMENT_ROWS_MAX * sizeof(u64));
+    for (u32 text = 0; text < INDEX_TEXTS; text++) {
+        builder->texts[text] = malloc(SEGMENT_ROWS_MAX * sizeof(u64));
+        good = good && builder->texts[text] != NULL;
+    }
+    builder->pairs = malloc((SEGMENT_ROWS_MAX + 1) * sizeof(u64));
+    builder->spare = malloc((SEGMENT_ROWS_MAX + 1) * sizeof(u64));
+    builder->counts = malloc(2 * COUNTED_KEYS * sizeof(u32));
     builder->rows = malloc(SEGMENT_ROWS_MAX * sizeof(u32));
-    if (!good || builder->spare == NULL || builder->rows == NULL) {
+    if (!good || builder->pairs == NULL || builder->spare == NULL || builder->counts == NULL ||
+        builder->rows == NULL) {
         index_builder_destroy(builder);
         return ERR_NO_MEMORY;
     }
@@ -125,10 +146,15 @@ enum err index_builder_create(struct index_builder **out) {
 
 void index_builder_destroy(struct index_builder *builder) {
     if (builder != NULL) {
-        for (u32 dim = 0; dim < INDEX_DIMS; dim++) {
-            free(builder->pairs[dim]);
+        for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+            free(builder->values[dim]);
         }
+        for (u32 text = 0; text < INDEX_TEXTS; text++) {
+            free(builder->texts[text]);
+        }
+        free(builder->pairs);
         free(builder->spare);
+        free(builder->counts);
         free(builder->rows);
         free(builder->directory.data);
         free(builder->body.data);
@@ -139,47 +165,168 @@ void index_builder_destroy(struct index_builder *builder) {
 }
 
 void index_begin(struct index_builder *builder) {
-    memset(builder->pair_count, 0, sizeof builder->pair_count);
+    builder->row_count = 0;
+    memset(builder->text_count, 0, sizeof builder->text_count);
     memset(builder->varies, 0, sizeof builder->varies);
 }
 
-void index_add(struct index_builder *builder, u32 dim, u32 value, u32 row) {
-    check(dim < INDEX_DIMS && row < SEGMENT_ROWS_MAX);
-    u32 count = builder->pair_count[dim];
-    check(count < SEGMENT_ROWS_MAX);
-    u64 *pairs = builder->pairs[dim];
-    pairs[count] = (u64)value << 32 | row;
-    builder->varies[dim] |= value ^ (u32)(pairs[0] >> 32);
-    builder->pair_count[dim] = count + 1;
+/* Writes the values of a dimension down, from the first row that brings a second one on. */
+static void put_column(struct index_builder *builder, u32 dim, u32 (*dims)[STORE_DIMS], u32 count,
+                       bool is_new) {
+    u32 *values = builder->values[dim];
+    u32 at = builder->row_count;
+    for (u32 i = 0; i < at && is_new; i++) {
+        values[i] = builder->first[dim];
+    }
+    for (u32 i = 0; i < count; i++) {
+        values[at + i] = dims[i][dim];
+    }
 }
 
-/* Least significant digit first, a byte at a time; rows ascend already, so only values are sorted.
- * Bytes in which all values agree cost nothing. */
-static void sort_pairs(struct index_builder *builder, u32 dim) {
-    u32 count = builder->pair_count[dim];
-    for (u32 shift = 32; shift < 64; shift += 8) {
-        if ((builder->varies[dim] >> (shift - 32) & 0xff) == 0) {
+static void add_chunk(struct index_builder *builder, const u32 **found, u32 count) {
+    u32 dims[ROWS_CHUNK][STORE_DIMS];
+    u32 varies[STORE_DIMS] = {0};
+    u32 first[STORE_DIMS];
+    if (builder->row_count == 0) {
+        memcpy(builder->first, found[0], sizeof first);
+    }
+    memcpy(first, builder->first, sizeof first);
+    for (u32 i = 0; i < count; i++) {
+        memcpy(dims[i], found[i], sizeof dims[i]);
+        for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+            varies[dim] |= dims[i][dim] ^ first[dim];
+        }
+    }
+    for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+        if ((builder->varies[dim] | varies[dim]) != 0) {
+            put_column(builder, dim, dims, count, builder->varies[dim] == 0);
+            builder->varies[dim] |= varies[dim];
+        }
+    }
+    builder->row_count += count;
+}
+
+void index_add_rows(struct index_builder *builder, index_dims_of dims_of, void *context,
+                    const u32 *series, u32 count) {
+    const u32 *found[ROWS_CHUNK];
+    check(builder->row_count + count <= SEGMENT_ROWS_MAX);
+    for (u32 from = 0; from < count; from += ROWS_CHUNK) {
+        u32 some = MIN(count - from, (u32)ROWS_CHUNK);
+        for (u32 i = 0; i < some; i++) {
+            found[i] = dims_of(context, series[from + i]);
+            __builtin_prefetch(found[i]);
+        }
+        add_chunk(builder, found, some);
+    }
+}
+
+void index_add_text(struct index_builder *builder, u32 dim, struct slice text, u32 row) {
+    check(dim >= STORE_DIMS && dim < INDEX_DIMS && row < SEGMENT_ROWS_MAX);
+    u32 *count = &builder->text_count[dim - STORE_DIMS];
+    check(*count < SEGMENT_ROWS_MAX);
+    builder->texts[dim - STORE_DIMS][(*count)++] = (u64)index_text_value(text) << 32 | row;
+}
+
+/* --- sorting ---------------------------------------------------------------------------------- */
+
+/* Few different values, or small ones: all are counted, and rows of dense values never moved. A key
+ * is a value and 1, so that rows without a value have key 0. */
+static void sort_counted(struct index_builder *builder, const u32 *values, u32 key_max) {
+    u32 rows = builder->row_count;
+    u32 *counts = builder->counts;
+    u32 *odd = counts + COUNTED_KEYS;
+    memset(counts, 0, (key_max + 1) * sizeof *counts);
+    memset(odd, 0, (key_max + 1) * sizeof *odd);
+    /* Neighbours are often equal: two tables, so that no addition waits for the one before. */
+    for (u32 i = 0; i + 1 < rows; i += 2) {
+        counts[values[i] + 1]++;
+        odd[values[i + 1] + 1]++;
+    }
+    counts[values[rows - 1] + 1] += rows % 2;
+    u32 start = 0;
+    u32 *keeps = odd; /* from now on: 1 if the key's pairs are kept */
+    for (u32 key = 0; key <= key_max; key++) {
+        u32 count = counts[key] + odd[key];
+        bool dense = key > 0 && count > 0 && (u64)count * INDEX_DENSE >= rows;
+        if (dense) {
+            builder->dense[builder->dense_count++] = key - 1;
+        }
+        keeps[key] = key > 0 && !dense;
+        counts[key] = keeps[key] != 0 ? start : SEGMENT_ROWS_MAX; /* a place for what is dropped */
+        start += keeps[key] != 0 ? count : 0;
+    }
+    builder->pair_count = start;
+    for (u32 i = 0; i < rows && start > 0; i++) {
+        u32 key = values[i] + 1;
+        builder->pairs[counts[key]] = (u64)values[i] << 32 | i;
+        counts[key] += keeps[key];
+    }
+}
+
+/* Least significant digit first; rows ascend already, so only values are sorted. Digits in which
+ * all values agree cost nothing. */
+static void sort_pairs(struct index_builder *builder, u32 varies) {
+    u32 count = builder->pair_count;
+    for (u32 shift = 0; shift < 32 && varies >> shift != 0; shift += DIGIT_BITS) {
+        u32 mask = (1u << DIGIT_BITS) - 1;
+        if ((varies >> shift & mask) == 0) {
             continue;
         }
-        u32 starts[256] = {0};
-        const u64 *from = builder->pairs[dim];
+        u32 starts[1u << DIGIT_BITS] = {0};
+        const u64 *from = builder->pairs;
         for (u32 i = 0; i < count; i++) {
-            starts[from[i] >> shift & 0xff]++;
+            starts[from[i] >> (32 + shift) & mask]++;
         }
         u32 sum = 0;
-        for (u32 digit = 0; digit < 256; digit++) {
+        for (u32 digit = 0; digit <= mask; digit++) {
             u32 here = starts[digit];
             starts[digit] = sum;
             sum += here;
         }
         for (u32 i = 0; i < count; i++) {
-            builder->spare[starts[from[i] >> shift & 0xff]++] = from[i];
+            builder->spare[starts[from[i] >> (32 + shift) & mask]++] = from[i];
         }
         u64 *sorted = builder->spare;
-        builder->spare = builder->pairs[dim];
-        builder->pairs[dim] = sorted;
+        builder->spare = builder->pairs;
+        builder->pairs = sorted;
     }
 }
+
+static void sort_values(struct index_builder *builder, u32 dim) {
+    const u32 *values = builder->values[dim];
+    u32 rows = builder->row_count;
+    u32 key_max = 0; /* not below any value and 1 */
+    builder->pair_count = 0;
+    builder->dense_count = 0;
+    if (builder->varies[dim] == 0) { /* one value, or none, for all */
+        builder->dense[0] = builder->first[dim];
+        builder->dense_count = builder->first[dim] != DIM_NONE;
+        return;
+    }
+    for (u32 i = 0; i < rows; i++) {
+        key_max |= values[i] + 1;
+    }
+    if (key_max < COUNTED_KEYS) {
+        sort_counted(builder, values, key_max);
+        return;
+    }
+    u32 count = 0;
+    for (u32 i = 0; i < rows; i++) {
+        builder->pairs[count] = (u64)values[i] << 32 | i;
+        count += values[i] != DIM_NONE;
+    }
+    builder->pair_count = count;
+    sort_pairs(builder, builder->varies[dim]);
+}
+
+static void sort_texts(struct index_builder *builder, u32 text) {
+    builder->dense_count = 0;
+    builder->pair_count = builder->text_count[text];
+    memcpy(builder->pairs, builder->texts[text], builder->pair_count * sizeof(u64));
+    sort_pairs(builder, UINT32_MAX);
+}
+
+/* --- coding ----------------------------------------------------------------------------------- */
 
 static bool put_page(struct index_builder *builder, const u64 *pairs, u32 count) {
     i64 values[PAGE_PAIRS];
@@ -232,12 +379,18 @@ static bool put_bitmap(struct index_builder *builder, const u64 *pairs, u32 coun
     return good;
 }
 
+static bool put_dense(struct index_builder *builder, u32 value) {
+    struct index_bitmap dense = {.value = value};
+    return bytes_put(&builder->bitmaps, &dense, sizeof dense);
+}
+
 /* One dimension: its pairs fall into values; rare ones wait in `page` until it is full. */
-static bool put_dim(struct index_builder *builder, u32 dim, u32 row_count, struct index_dim *out) {
+static bool put_dim(struct index_builder *builder, u32 row_count, struct index_dim *out) {
     u64 page[PAGE_PAIRS];
     u32 page_count = 0;
-    const u64 *pairs = builder->pairs[dim];
-    u32 count = builder->pair_count[dim];
+    u32 dense = 0; /* dense values that are put */
+    const u64 *pairs = builder->pairs;
+    u32 count = builder->pair_count;
     bool good = true;
     builder->pages.bytes = 0;
     builder->bitmaps.bytes = 0;
@@ -246,22 +399,28 @@ static bool put_dim(struct index_builder *builder, u32 dim, u32 row_count, struc
         for (to = from + 1; to < count && pairs[to] >> 32 == value; to++) {
         }
         u32 rows = to - from;
+        while (dense < builder->dense_count && builder->dense[dense] < value && good) {
+            good = put_dense(builder, builder->dense[dense++]);
+        }
         if ((u64)rows * INDEX_DENSE >= row_count) {
-            struct index_bitmap dense = {.value = value};
-            good = bytes_put(&builder->bitmaps, &dense, sizeof dense);
+            good = good && put_dense(builder, value);
         } else if (rows >= INDEX_COMMON) {
-            good = put_bitmap(builder, pairs + from, rows);
+            good = good && put_bitmap(builder, pairs + from, rows);
         } else {
             if (page_count + rows > PAGE_PAIRS) {
-                good = put_page(builder, page, page_count);
+                good = good && put_page(builder, page, page_count);
                 page_count = 0;
             }
-            memcpy(page + page_count, pairs + from, rows * sizeof *page);
-            page_count += rows;
+            for (u32 i = from; i < to; i++) {
+                page[page_count++] = pairs[i];
+            }
         }
     }
     if (good && page_count > 0) {
         good = put_page(builder, page, page_count);
+    }
+    while (dense < builder->dense_count && good) {
+        good = put_dense(builder, builder->dense[dense++]);
     }
     out->page_count = (u32)(builder->pages.bytes / sizeof(struct index_page));
     out->bitmap_count = (u32)(builder->bitmaps.bytes / sizeof(struct index_bitmap));
@@ -269,7 +428,9 @@ static bool put_dim(struct index_builder *builder, u32 dim, u32 row_count, struc
            bytes_put(&builder->directory, builder->bitmaps.data, builder->bitmaps.bytes);
 }
 
-enum err index_finish(struct index_builder *builder, u32 row_count, struct slice *out) {
+enum err index_finish(struct index_builder *builder, struct slice *out) {
+    u32 row_count = builder->row_count;
+    check(row_count > 0);
     struct index_header header = {
         .magic = INDEX_MAGIC, .version = INDEX_VERSION, .row_count = row_count};
     builder->body.bytes = 0;
@@ -278,8 +439,12 @@ enum err index_finish(struct index_builder *builder, u32 row_count, struct slice
         return ERR_NO_MEMORY;
     }
     for (u32 dim = 0; dim < INDEX_DIMS; dim++) {
-        sort_pairs(builder, dim);
-        if (!put_dim(builder, dim, row_count, &header.dims[dim])) {
+        if (dim < STORE_DIMS) {
+            sort_values(builder, dim);
+        } else {
+            sort_texts(builder, dim - STORE_DIMS);
+        }
+        if (!put_dim(builder, row_count, &header.dims[dim])) {
             return ERR_NO_MEMORY;
         }
     }

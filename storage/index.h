@@ -30,10 +30,15 @@ struct index_builder;
 enum err index_builder_create(struct index_builder **out);
 void index_builder_destroy(struct index_builder *builder);
 void index_begin(struct index_builder *builder);
-/* Rows ascend, below SEGMENT_ROWS_MAX; a row has at most one value in a dimension. */
-void index_add(struct index_builder *builder, u32 dim, u32 value, u32 row);
-/* The bytes last until the next call. ERR_NO_MEMORY. */
-enum err index_finish(struct index_builder *builder, u32 row_count, struct slice *out);
+/* The next rows, SEGMENT_ROWS_MAX at most: each has the values of its series, by enum store_dim.
+ * `dims_of` gives memory that stays as it is. */
+typedef const u32 *(*index_dims_of)(void *context, u32 series);
+void index_add_rows(struct index_builder *builder, index_dims_of dims_of, void *context,
+                    const u32 *series, u32 count);
+/* INDEX_TRACE or INDEX_AGENT of a row; rows ascend. */
+void index_add_text(struct index_builder *builder, u32 dim, struct slice text, u32 row);
+/* The bytes last until the next call. There are rows. ERR_NO_MEMORY. */
+enum err index_finish(struct index_builder *builder, struct slice *out);
 
 /* --- looking up ------------------------------------------------------------------------------- */
 

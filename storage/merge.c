@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #define COPIED_ROWS_MIN (FRAME_ROWS_MAX / 2)
-#define DIMS_AHEAD 12 /* the dimensions of series lie anywhere: fetched so many rows ahead */
 
 struct merge {
     struct log *log;
@@ -85,25 +84,14 @@ static bool wants_index(const struct merge *merge) {
 
 static void index_rows(struct merge *merge) {
     const struct event_batch *batch = merge->batch;
+    index_add_rows(merge->index, merge->series_dims, merge->context, batch->series, batch->count);
     for (u32 i = 0; i < batch->count; i++) {
-        if (i + DIMS_AHEAD < batch->count) {
-            const u32 *ahead = merge->series_dims(merge->context, batch->series[i + DIMS_AHEAD]);
-            __builtin_prefetch(ahead);
-        }
-        const u32 *dims = merge->series_dims(merge->context, batch->series[i]);
         u32 row = (u32)(batch->id[i] - merge->run.first_id);
-        for (u32 dim = 0; dim < STORE_DIMS; dim++) {
-            if (dims[dim] != DIM_NONE) {
-                index_add(merge->index, dim, dims[dim], row);
-            }
-        }
         if (event_has_text(batch, i, TEXT_TRACE)) {
-            struct slice trace = event_text_of(batch, i, TEXT_TRACE);
-            index_add(merge->index, INDEX_TRACE, index_text_value(trace), row);
+            index_add_text(merge->index, INDEX_TRACE, event_text_of(batch, i, TEXT_TRACE), row);
         }
         if (event_has_text(batch, i, TEXT_AGENT)) {
-            struct slice agent = event_text_of(batch, i, TEXT_AGENT);
-            index_add(merge->index, INDEX_AGENT, index_text_value(agent), row);
+            index_add_text(merge->index, INDEX_AGENT, event_text_of(batch, i, TEXT_AGENT), row);
         }
     }
 }
@@ -258,7 +246,7 @@ enum err merge_step(struct merge *merge, bool *did) {
         err = block_finish(merge->builder, merge->run.previous, merge->run.chain, &block, &header);
     }
     if (err == ERR_OK && wants_index(merge)) {
-        err = index_finish(merge->index, header.count, &index);
+        err = index_finish(merge->index, &index);
     }
     if (err == ERR_OK) {
         err = log_replace(merge->log, &merge->run, block, &header, index);
