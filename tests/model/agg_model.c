@@ -493,8 +493,7 @@ static void batch_free(struct event_batch *batch) {
 static struct series_def *defs;
 static u32 def_count;
 
-static void keep_defs(void) {
-    u32 end = agg_mark(agg).series;
+static void keep_defs(u32 end) {
     defs = realloc(defs, (end + 1) * sizeof *defs);
     require(defs != NULL);
     while (def_count < end) {
@@ -510,44 +509,128 @@ static void keep_defs(void) {
     }
 }
 
-static void send_events(struct event_batch *batch, u32 count, bool plain) {
-    static u32 rows[EVENT_BATCH_MAX];
-    struct fact *first = &facts[fact_count];
-    require(fact_count + count <= EVENTS_MAX);
+/* Events on their way. */
+struct group {
+    struct event_batch *batch;
+    struct fact *fact;
+    u32 count;
+    struct agg_mark begin;
+    struct agg_mark end;
+};
+
+static u32 all_rows[EVENT_BATCH_MAX];
+
+static void group_make(struct group *group, bool plain) {
+    struct event_batch *batch = group->batch;
     batch->count = 0;
     batch->text_bytes = 0;
     batch->account = plain ? 1 : fact_below(ACCOUNTS);
-    for (u32 i = 0; i < count; i++) {
-        fact_make(&first[i], plain);
-        first[i].account = batch->account;
+    for (u32 i = 0; i < group->count; i++) {
+        struct fact *fact = &group->fact[i];
+        fact_make(fact, plain);
+        fact->account = batch->account;
         if (plain) {
-            first[i].number[NUM_TIME] = fact_now - (i64)fact_below(10);
+            fact->number[NUM_TIME] = fact_now - (i64)fact_below(10);
         }
-        fact_put(batch, i, &first[i]);
-        rows[i] = i;
+        fact_put(batch, i, fact);
+        all_rows[i] = i;
     }
-    require(agg_resolve(agg, batch, rows, count) == ERR_OK);
+}
+
+static void group_resolve(struct group *group) {
+    group->begin = agg_mark(agg);
+    require(agg_resolve(agg, group->batch, all_rows, group->count) == ERR_OK);
+    group->end = agg_mark(agg);
+    require(group->end.events == group->begin.events + group->count);
+}
+
+static void group_unresolve(struct group *group) {
+    agg_unresolve(agg, group->batch, all_rows, group->count);
+}
+
+/* With a value in it that will not be, and then without. */
+static void group_resolve_in_vain(struct group *group) {
+    fact_put_text(group->batch, 0, TEXT_CUSTOMER, "never seen");
+    group_resolve(group);
+    agg_undo_to(agg, group->begin);
+    group_unresolve(group);
+    group->batch->present[0] &= ~TEXT_BIT(TEXT_CUSTOMER);
+    fact_put_text(group->batch, 0, TEXT_CUSTOMER,
+                  fact_texts[TEXT_CUSTOMER][group->fact[0].dim[TEXT_CUSTOMER]]);
+}
+
+static void group_settle(struct group *group) {
+    keep_defs(group->end.series);
+    agg_settle_to(agg, group->end);
+    require(agg_series_count(agg) == def_count);
+}
+
+static void group_apply(struct group *group) {
+    agg_advance(agg, fact_now);
+    agg_apply(agg, group->batch, all_rows, group->count);
+    require(fact_count + group->count <= EVENTS_MAX);
+    for (u32 i = 0; i < group->count; i++) {
+        group->fact[i].series = group->batch->series[i];
+        facts[fact_count++] = group->fact[i];
+    }
+}
+
+static void send_events(struct event_batch *batch, u32 count, bool plain) {
+    static struct fact made[EVENT_BATCH_MAX];
+    struct group group = {.batch = batch, .fact = made, .count = count};
+    group_make(&group, plain);
+    group_resolve(&group);
     if (fact_one_in(4)) { /* the log refused: everything again, without one event */
         agg_undo(agg);
-        agg_unresolve(agg, batch, rows, count);
-        fact_put_text(batch, 0, TEXT_CUSTOMER, "never seen");
-        require(agg_resolve(agg, batch, rows, count) == ERR_OK);
-        agg_undo(agg);
-        agg_unresolve(agg, batch, rows, count);
-        batch->present[0] &= ~TEXT_BIT(TEXT_CUSTOMER);
-        fact_put_text(batch, 0, TEXT_CUSTOMER,
-                      fact_texts[TEXT_CUSTOMER][first[0].dim[TEXT_CUSTOMER]]);
-        require(agg_resolve(agg, batch, rows, count) == ERR_OK);
+        group_unresolve(&group);
+        group_resolve_in_vain(&group);
+        group_resolve(&group);
     }
-    keep_defs();
-    agg_settle(agg);
-    require(agg_series_count(agg) == def_count);
-    agg_advance(agg, fact_now);
-    agg_apply(agg, batch, rows, count);
-    for (u32 i = 0; i < count; i++) {
-        first[i].series = batch->series[i];
+    group_settle(&group);
+    group_apply(&group);
+}
+
+static struct event_batch *overlap_batch;
+
+/* Two groups at a time: the second is resolved before the first is settled. */
+static void send_overlapping(struct event_batch *batch) {
+    static struct fact made[2][100];
+    struct group first = {.batch = batch, .fact = made[0], .count = 1 + fact_below(100)};
+    struct group second = {.batch = overlap_batch, .fact = made[1], .count = 1 + fact_below(100)};
+    group_make(&first, false);
+    group_make(&second, false);
+    group_resolve(&first);
+    if (fact_one_in(2)) { /* a batch of the second cannot be decided */
+        group_resolve_in_vain(&second);
     }
-    fact_count += count;
+    group_resolve(&second);
+    switch (fact_below(3)) {
+    case 0:
+        group_settle(&first);
+        group_apply(&first);
+        break;
+    case 1: /* the log refused the first, which comes again later */
+        agg_undo_to(agg, first.begin);
+        group_unresolve(&first);
+        group_unresolve(&second);
+        group_resolve(&second);
+        group_settle(&second);
+        group_resolve(&first);
+        group_apply(&second);
+        group_settle(&first);
+        group_apply(&first);
+        return;
+    default: /* the log refused the second, before the first was applied */
+        group_settle(&first);
+        agg_undo_to(agg, second.begin);
+        group_unresolve(&second);
+        group_apply(&first);
+        group_resolve(&second);
+        break;
+    }
+    group_settle(&second);
+    group_apply(&second);
+    require(agg_mark(agg).series == def_count);
 }
 
 static void let_time_pass(void) {
@@ -670,6 +753,7 @@ static struct piece *copy_snapshot(struct event_batch *batch, u32 *count) {
         if (sends > 0 && fact_one_in(room < 20000 ? 40 : 4)) {
             sends--;
             send_events(batch, 1 + fact_below(60), fact_one_in(4));
+            send_overlapping(batch);
             let_time_pass();
         }
         if (fact_one_in(30)) {
@@ -749,8 +833,10 @@ int main(int argc, char **argv) {
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();
+    overlap_batch = batch_make();
     for (u32 round = 0; round < 120; round++) {
         send_events(batch, 1 + fact_below(150), false);
+        send_overlapping(batch);
         let_time_pass();
         for (u32 i = 0; i < 25; i++) {
             random_query();
@@ -777,6 +863,7 @@ int main(int argc, char **argv) {
         }
     }
     batch_free(batch);
+    batch_free(overlap_batch);
     batch_free(scan_batch);
     for (u32 i = 0; i < def_count; i++) {
         for (u32 text = 0; text < SERIES_TEXTS; text++) {

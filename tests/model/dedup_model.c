@@ -1,8 +1,8 @@
 /*
- * dedup_model: random claims, settles, undos, snapshots and restores against a naive set: an array
- * over a fixed universe of keys that says which are known, with which digest. Hashes crowd in a few
- * partitions and hash lines, so that growth, overflow of buckets and removal from full ones happen
- * all the time.
+ * dedup_model: random claims, settles and undos up to random marks, snapshots and restores against
+ * a naive set: an array over a fixed universe of keys that says which are known, with which digest.
+ * Hashes crowd in a few partitions and hash lines, so that growth, overflow of buckets and removal
+ * from full ones happen all the time.
  */
 #include "base/hash.h"
 #include "dedup/dedup.h"
@@ -22,8 +22,9 @@ struct model {
     u64 random;
     u8 state[UNIVERSE];
     u32 digest[UNIVERSE];
-    u32 unsettled[UNIVERSE];
+    u32 unsettled[UNIVERSE]; /* in the order of their claims */
     u32 unsettled_count;
+    u64 settled;              /* the mark of the first of them */
     u32 key[EVENT_BATCH_MAX]; /* of the batch's events; UNIVERSE: no key */
 
     bool snapshot;
@@ -104,16 +105,27 @@ static int claim(struct model *model) {
     return 0;
 }
 
-static void end_claims(struct model *model, bool keep) {
-    if (keep) {
-        dedup_settle(model->dedup);
-    } else {
-        dedup_undo(model->dedup);
+/* Settles the first claims, or takes back the last ones; often all. */
+static int end_claims(struct model *model, bool keep) {
+    u32 count = model->unsettled_count;
+    u32 place = random_below(model, 2) == 0 ? (u32)random_below(model, count + 1) : count;
+    if (dedup_mark(model->dedup) != model->settled + count) {
+        return fail("the mark is", dedup_mark(model->dedup));
     }
-    for (u32 i = 0; i < model->unsettled_count; i++) {
+    if (keep) {
+        dedup_settle_to(model->dedup, model->settled + place);
+    } else {
+        place = count - place;
+        dedup_undo_to(model->dedup, model->settled + place);
+    }
+    for (u32 i = keep ? 0 : place; i < (keep ? place : count); i++) {
         model->state[model->unsettled[i]] = keep ? KNOWN : UNKNOWN;
     }
-    model->unsettled_count = 0;
+    model->unsettled_count = keep ? count - place : place;
+    model->settled += keep ? place : 0;
+    memmove(model->unsettled, model->unsettled + (keep ? place : 0),
+            model->unsettled_count * sizeof *model->unsettled);
+    return 0;
 }
 
 static int begin_snapshot(struct model *model) {
@@ -221,7 +233,7 @@ static int run(struct model *model, u32 steps) {
         if (choice < 60) {
             result = model->unsettled_count + EVENT_BATCH_MAX <= UNIVERSE ? claim(model) : 0;
         } else if (choice < 75) {
-            end_claims(model, random_below(model, 3) != 0);
+            result = end_claims(model, random_below(model, 3) != 0);
         } else if (model->snapshot) {
             result = copy_some(model);
         } else if (choice < 78 && model->unsettled_count == 0) {

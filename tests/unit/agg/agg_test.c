@@ -160,6 +160,72 @@ Test(agg, texts_of_values_taken_back_are_free_again) {
     free(refused);
 }
 
+static void resolve_customers(u32 first, u32 count) {
+    clear();
+    for (u32 i = 0; i < count; i++) {
+        put_event(first + i);
+    }
+    resolve();
+}
+
+/* Series of two groups are pending: the second uses some of the first. */
+Test(agg, groups_end_up_to_their_marks) {
+    const struct agg_options options = {.seed = 5};
+    open_with(&options);
+    struct event_batch *first = batch;
+    struct event_batch *second = calloc(1, sizeof *second);
+    cr_assert_not_null(second);
+    second->text_bytes_max = first->text_bytes_max;
+    second->text = malloc(second->text_bytes_max);
+    second->account = 1;
+    u32 texts = agg->texts.count;
+    for (u32 round = 0; round < 400; round++) {
+        u32 settled = agg_series_count(agg);
+        batch = first;
+        resolve_customers(round * 50, 40);
+        struct agg_mark middle = agg_mark(agg);
+        batch = second;
+        resolve_customers(round * 50 + 30, 40);
+        cr_assert_eq(second->series[9], first->series[39]);
+        cr_assert_eq(second->series[10], first->series[39] + 1);
+        cr_assert_eq(agg->reserved_events, 80);
+        if (round % 2 == 0) { /* the first fails */
+            agg_undo(agg);
+            agg_unresolve(agg, second, rows, 40);
+            cr_assert_eq(second->series[0], SERIES_UNRESOLVED);
+            cr_assert_eq(second->series[39], SERIES_UNRESOLVED);
+            cr_assert_eq(agg->reserved_events, 0);
+            cr_assert_eq(agg->texts.count, texts);
+            continue;
+        }
+        agg_settle_to(agg, middle);
+        cr_assert_eq(agg_series_count(agg), middle.series);
+        struct series_def def = agg_definition(agg, middle.series);
+        char name[64];
+        snprintf(name, sizeof name, "a customer with a name of %u", round * 50 + 40);
+        cr_assert(def.series == middle.series && def.account == 1);
+        cr_assert(def.text[TEXT_CUSTOMER].bytes == strlen(name) &&
+                  memcmp(def.text[TEXT_CUSTOMER].data, name, strlen(name)) == 0);
+        agg_undo_to(agg, middle); /* the second fails before the first is applied */
+        agg_unresolve(agg, second, rows, 40);
+        cr_assert_eq(second->series[9], first->series[39], "what is settled stays");
+        cr_assert_eq(second->series[10], SERIES_UNRESOLVED);
+        cr_assert_eq(agg->reserved_events, 40);
+        agg_apply(agg, first, rows, 40);
+        cr_assert_eq(agg->reserved_events, 0);
+        resolve(); /* `batch` is the second, which comes again */
+        agg_settle(agg);
+        agg_apply(agg, second, rows, 40);
+        texts = agg->texts.count;
+        cr_assert_leq(agg_series_count(agg), settled + 70);
+    }
+    cr_expect_eq(events_of_all(), 200 * 80);
+    batch = first;
+    close_all();
+    free(second->text);
+    free(second);
+}
+
 /* No event of many may make a table double at once. */
 Test(agg, tables_grow_piece_by_piece) {
     const struct agg_options options = {.seed = 5};

@@ -135,6 +135,63 @@ Test(dedup, many_unsettled_claims) {
     }
 }
 
+/* Two groups are open: the first is settled while the second goes on, or both are taken back. */
+Test(dedup, groups_end_up_to_their_marks) {
+    for (u32 round = 0; round < 2; round++) {
+        u64 known = dedup_count(dedup);
+        u64 begin = dedup_mark(dedup);
+        fill(100 * round, 40);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, 40, verdict), ERR_OK);
+        u64 middle = dedup_mark(dedup);
+        fill(100 * round + 30, 40);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, 40, verdict), ERR_OK);
+        cr_expect_eq(count_of(DEDUP_DUPLICATE), 10);
+        cr_expect_eq(middle - begin, 40);
+        cr_expect_eq(dedup_mark(dedup) - middle, 30);
+        if (round == 0) {
+            dedup_undo_to(dedup, begin);
+            cr_expect_eq(dedup_mark(dedup), begin);
+            cr_expect_eq(dedup_count(dedup), known);
+            cr_assert_eq(dedup_claim(dedup, batch, 0, 40, verdict), ERR_OK);
+            cr_expect_eq(count_of(DEDUP_NEW), 40, "no verdict holds against what was taken back");
+            dedup_settle(dedup);
+        } else {
+            dedup_settle_to(dedup, middle);
+            cr_expect_eq(dedup_mark(dedup), middle + 30, "settling moves no mark");
+            dedup_undo_to(dedup, middle);
+            cr_expect_eq(dedup_count(dedup), known + 40);
+            cr_assert_eq(dedup_claim(dedup, batch, 0, 40, verdict), ERR_OK);
+            cr_expect_eq(count_of(DEDUP_DUPLICATE), 10);
+            cr_expect_eq(count_of(DEDUP_NEW), 30);
+            dedup_settle(dedup);
+        }
+    }
+}
+
+/* Settling one group must not move the other's claims, made during a snapshot, where taking them
+ * back does not find them. */
+Test(dedup, claims_of_a_snapshots_time_can_be_taken_back_after_it) {
+    fill(0, 1000);
+    cr_assert_eq(dedup_snapshot_begin(dedup), ERR_OK);
+    cr_assert_eq(dedup_claim(dedup, batch, 0, 1000, verdict), ERR_OK);
+    u64 middle = dedup_mark(dedup);
+    fill(1000, 1000);
+    cr_assert_eq(dedup_claim(dedup, batch, 0, 1000, verdict), ERR_OK);
+    dedup_snapshot_end(dedup);
+    for (u32 i = 0; i < 10; i++) { /* all of it would be moved */
+        dedup_settle_to(dedup, middle);
+    }
+    dedup_undo_to(dedup, middle);
+    cr_expect_eq(dedup_count(dedup), 1000);
+    cr_assert_eq(dedup_claim(dedup, batch, 0, 1000, verdict), ERR_OK);
+    cr_expect_eq(count_of(DEDUP_NEW), 1000);
+    for (u32 i = 0; i < 20; i++) {
+        dedup_settle(dedup);
+    }
+    cr_expect_eq(dedup_snapshot_begin(dedup), ERR_OK, "everything could be moved");
+    dedup_snapshot_end(dedup);
+}
+
 Test(dedup, damaged_pieces_are_refused) {
     u64 entry[4] = {5, 5, 5, 5};
     cr_assert_eq(dedup_restore(dedup, entry, 16), ERR_OK);
