@@ -1,13 +1,18 @@
 /*
- * native.c: what an event costs in the native batch: building it in the client, and decoding it
- * into columns in the server.
+ * native.c: what an event costs in the native batch: building it in the client, and each step of
+ * the front thread in the server, against the same steps for a batch that does not say where its
+ * texts repeat, as JSON does not.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "agg/series_cache.h"
+#include "dedup/dedup.h"
+#include "event/digest.h"
 #include "event/native.h"
+#include "price/prices.h"
 #include "tools/client/codec.h"
 #include "tools/client/generate.h"
 
@@ -17,6 +22,7 @@
 
 static struct event_batch batch;
 static struct decode_result result;
+static struct dicts dicts;
 
 static struct slice text(const char *text) {
     return (struct slice){text, strlen(text)};
@@ -45,7 +51,7 @@ static void decode(struct slice payload) {
     struct decode_error error;
     batch.count = 0;
     batch.text_bytes = 0;
-    enum err err = native_decode(&batch, payload, NOW, &result, &error);
+    enum err err = native_decode(&batch, payload, NOW, &dicts, &result, &error);
     check(err == ERR_OK && result.count == EVENTS);
 }
 
@@ -60,6 +66,64 @@ static double each_ns(u64 begin_ns, u32 rounds) {
     return (double)(used_ns() - begin_ns) / EVENTS / rounds;
 }
 
+struct steps {
+    struct price_cache *prices;
+    struct series_cache *series;
+    u64 ns[4]; /* digest, price, series, keys */
+};
+
+static void lap(u64 *total_ns, u64 *at_ns) {
+    u64 now_ns = used_ns();
+    *total_ns += now_ns - *at_ns;
+    *at_ns = now_ns;
+}
+
+/* The steps after decoding. */
+static void take_steps(struct steps *steps, const struct dicts *known) {
+    u32 overflow[EVENT_BATCH_MAX];
+    u32 overflow_count = 0;
+    u64 at_ns = used_ns();
+    event_digest_dicts(&batch, known, 1);
+    lap(&steps->ns[0], &at_ns);
+    price_events(steps->prices, &batch, 0, batch.count, overflow, &overflow_count);
+    check(overflow_count == 0);
+    lap(&steps->ns[1], &at_ns);
+    series_cache_resolve_dicts(steps->series, &batch, known);
+    lap(&steps->ns[2], &at_ns);
+    dedup_hash_keys(&batch, 0, batch.count, 3);
+    lap(&steps->ns[3], &at_ns);
+}
+
+static void bench_steps(struct slice payload, const struct dicts *known, const char *what) {
+    char why[200];
+    struct price_table *table;
+    struct prices *prices;
+    struct steps steps = {0};
+    check(price_table_load_embedded(&table, why, sizeof why) == ERR_OK);
+    check(prices_create(table, &prices) == ERR_OK);
+    check(price_cache_create(prices, &steps.prices) == ERR_OK);
+    check(series_cache_create(2, &steps.series) == ERR_OK);
+    for (u32 i = 0; i < ROUNDS; i++) {
+        decode(payload);
+        take_steps(&steps, known);
+        if (i == 0) {
+            for (u32 row = 0; row < batch.count; row++) {
+                batch.series[row] = row;
+            }
+            series_cache_learn(steps.series, &batch);
+            memset(steps.ns, 0, sizeof steps.ns);
+        }
+    }
+    static const char *const names[] = {"digest", "price", "series", "keys"};
+    for (u32 i = 0; i < ARRAY_COUNT(names); i++) {
+        printf("native %s, %-10s %6.1f ns an event\n", what, names[i],
+               (double)steps.ns[i] / EVENTS / (ROUNDS - 1));
+    }
+    series_cache_destroy(steps.series);
+    price_cache_destroy(steps.prices);
+    prices_destroy(prices);
+}
+
 int main(void) {
     struct generator generator = generator_default(1, NOW - (i64)86400000 * 30);
     generator.customers = 100000;
@@ -72,9 +136,9 @@ int main(void) {
     build(made, events);
     usize bytes = codec_batch_bytes(made);
     char *payload = malloc(bytes);
-    batch.text = malloc(bytes + EVENT_TEXT_PADDING);
+    batch.text = malloc(bytes + 1024 + EVENT_TEXT_PADDING);
     check(payload != NULL && batch.text != NULL);
-    batch.text_bytes_max = (u32)bytes;
+    batch.text_bytes_max = (u32)bytes + 1024;
     buf_init(&result.messages, MIB);
     u64 begin_ns = used_ns();
     for (u32 i = 0; i < ROUNDS / 5; i++) {
@@ -89,6 +153,9 @@ int main(void) {
         decode((struct slice){payload, bytes});
     }
     printf("native decode  %6.1f ns an event\n", each_ns(begin_ns, ROUNDS));
+    static const struct dicts nothing; /* says of no text where it repeats */
+    bench_steps((struct slice){payload, bytes}, &dicts, "by entry");
+    bench_steps((struct slice){payload, bytes}, &nothing, "by event");
     free(batch.text);
     free(payload);
     margin_batch_free(made);

@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "dedup/dedup.h"
 #include "event/decode.h"
+#include "event/dicts.h"
 #include "price/prices.h"
 #include "store.h"
 
@@ -52,10 +53,11 @@ enum err front_ingest(struct front *front, struct ingest *ingest, struct block b
 enum err front_ingest_client(struct front *front, struct ingest *ingest, struct slice body,
                              struct slice key, i64 now_ms, struct decode_error *error);
 /* A native batch: `fill` decodes the payload into an empty batch whose text memory has room for
- * `payload.bytes` + 64 KiB. It returns ERR_OK or ERR_INVALID with *error. Rejected events go to
- * `result`. */
+ * `payload.bytes` + 64 KiB and says in `dicts` where texts repeat. It returns ERR_OK or ERR_INVALID
+ * with *error. Rejected events go to `result`. */
 typedef enum err (*front_fill)(struct event_batch *batch, struct slice payload, i64 now_ms,
-                               struct decode_result *result, struct decode_error *error);
+                               struct dicts *dicts, struct decode_result *result,
+                               struct decode_error *error);
 enum err front_ingest_native(struct front *front, struct ingest *ingest, front_fill fill,
                              struct slice payload, i64 now_ms, struct decode_error *error);
 

@@ -3,6 +3,11 @@
  * up one of its entries in turn, so the memory is bounded and a hit is one cache miss. The 128-bit
  * hash stands for the texts: its seed is secret and the commit thread relies on the same.
  *
+ * The hash is the sum of a hash of each text, so that a native batch hashes each entry of its
+ * dictionaries once. Each half of a text's hash folds its words, masked with secret words of their
+ * own for the dimension, by 64 x 64 bit multiplication (the mixing of wyhash, Wang Yi), and the
+ * halves share no word.
+ *
  * Resolving goes in two passes over a few events: hash and fetch the bucket, then look.
  */
 #include "agg/series_cache.h"
@@ -18,11 +23,12 @@
 #define HASHES_AHEAD 16
 #define BATCHES (2 * FRONT_BATCHES)
 
-#define KEY_BYTES_MAX                                                                              \
-    (8 + 2 * SERIES_TEXTS + EVENT_NAME_MAX + EVENT_CUSTOMER_MAX + EVENT_FEATURE_MAX +              \
-     EVENT_MODEL_MAX + EVENT_PROVIDER_MAX + EVENT_COST_TYPE_MAX)
+#define TEXT_KEYS 6
 
-#define COPY_STEP 16 /* at most EVENT_TEXT_PADDING */
+/* The secret words of a dimension. */
+struct text_key {
+    u64 word[TEXT_KEYS];
+};
 
 struct bucket {
     struct hash128 hash[BUCKET_ENTRIES];
@@ -38,11 +44,20 @@ struct misses {
 };
 
 struct series_cache {
-    u64 seed;
+    struct text_key key[SERIES_TEXTS + 1]; /* the last one is of account and source */
     struct bucket *buckets;
     struct misses misses[BATCHES];
     u32 turn; /* the next of them to give up when all are taken */
 };
+
+static void make_keys(struct series_cache *cache, u64 seed) {
+    for (u32 i = 0; i < ARRAY_COUNT(cache->key); i++) {
+        for (u32 j = 0; j < TEXT_KEYS; j++) {
+            u64 number = (u64)i * TEXT_KEYS + j;
+            cache->key[i].word[j] = hash64(&number, sizeof number, seed);
+        }
+    }
+}
 
 enum err series_cache_create(u64 seed, struct series_cache **out) {
     struct series_cache *cache = calloc(1, sizeof *cache);
@@ -56,7 +71,7 @@ enum err series_cache_create(u64 seed, struct series_cache **out) {
         return ERR_NO_MEMORY;
     }
     madvise(memory, bytes, MADV_HUGEPAGE); /* found with fewer misses; without them it works too */
-    cache->seed = seed;
+    make_keys(cache, seed);
     cache->buckets = memory;
     *out = cache;
     return ERR_OK;
@@ -69,37 +84,112 @@ void series_cache_destroy(struct series_cache *cache) {
     }
 }
 
-/* In steps of 16 bytes, past the end: texts are short, and behind both sides there is padding. */
-static inline void copy_text(char *to, const char *from, u32 bytes) {
-    for (u32 i = 0; i < bytes; i += COPY_STEP) {
-        memcpy(to + i, from + i, COPY_STEP);
+/* --- hashing ---------------------------------------------------------------------------------- */
+
+static inline u64 fold(u64 a, u64 b) {
+    u128 product = (u128)a * b;
+    return (u64)product ^ (u64)(product >> 64);
+}
+
+static inline u64 load64(const char *at) {
+    u64 word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* A text of more than 16 bytes: 16 a step, the last of them again, and how many there are. */
+static __attribute__((noinline)) struct hash128 hash_long_text(const struct text_key *key,
+                                                               const char *at, u32 bytes) {
+    const u64 *word = key->word;
+    struct hash128 hash = {word[4] + bytes, word[5] + bytes};
+    for (u32 i = 0;; i += 16) {
+        i = MIN(i, bytes - 16);
+        u64 a = load64(at + i);
+        u64 b = load64(at + i + 8);
+        hash.low = fold(a ^ word[0] ^ hash.low, b ^ word[1]);
+        hash.high = fold(a ^ word[2] ^ hash.high, b ^ word[3]);
+        if (i == bytes - 16) {
+            return hash;
+        }
     }
 }
 
-/* False: a text is longer than events may have; such an event is left to the commit thread. */
-static bool hash_event(const struct series_cache *cache, const struct event_batch *batch, u32 index,
-                       struct hash128 *out) {
-    char bytes[KEY_BYTES_MAX + COPY_STEP];
-    usize at = 0;
-    memcpy(bytes, &batch->account, sizeof batch->account);
-    at += sizeof batch->account;
-    bytes[at++] = (char)batch->source[index];
-    u32 present = batch->present[index];
-    for (u32 text = 0; text < SERIES_TEXTS; text++) {
-        struct text_ref ref = batch->ref[text][index];
-        u32 text_bytes = (present & TEXT_BIT(text)) != 0 ? ref.bytes : 0;
-        if (at + 2 + text_bytes > KEY_BYTES_MAX) {
-            return false;
-        }
-        u16 length = (u16)text_bytes;
-        memcpy(bytes + at, &length, sizeof length);
-        at += sizeof length;
-        copy_text(bytes + at, batch->text + ref.offset, text_bytes);
-        at += length;
+/* Of a text of up to 16 bytes those behind it count as 0: padding lies there, and a text holds no
+ * NUL, so lengths need no telling apart. */
+static inline struct hash128 hash_text(const struct text_key *key, const char *at, u32 bytes) {
+    static const u8 masks[32] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    if (unlikely(bytes > 16)) {
+        return hash_long_text(key, at, bytes);
     }
-    *out = hash128(bytes, at, cache->seed);
-    return true;
+    const char *mask = (const char *)masks + 16 - bytes;
+    u64 a = load64(at) & load64(mask);
+    u64 b = load64(at + 8) & load64(mask + 8);
+    return (struct hash128){fold(a ^ key->word[0], b ^ key->word[1]),
+                            fold(a ^ key->word[2], b ^ key->word[3])};
 }
+
+static inline struct hash128 hash_owner(const struct series_cache *cache,
+                                        const struct event_batch *batch, u32 index) {
+    const u64 *word = cache->key[SERIES_TEXTS].word;
+    u64 owner = (u64)batch->source[index] << 32 | batch->account;
+    return (struct hash128){fold(owner ^ word[0], word[1]), fold(owner ^ word[2], word[3])};
+}
+
+static inline void add_text(const struct series_cache *cache, const struct event_batch *batch,
+                            u32 index, u32 text, struct hash128 *sum) {
+    if ((batch->present[index] & TEXT_BIT(text)) != 0) {
+        struct text_ref ref = batch->ref[text][index];
+        struct hash128 hash = hash_text(&cache->key[text], batch->text + ref.offset, ref.bytes);
+        sum->low += hash.low;
+        sum->high += hash.high;
+    }
+}
+
+static struct hash128 hash_event(const struct series_cache *cache, const struct event_batch *batch,
+                                 u32 index) {
+    struct hash128 sum = hash_owner(cache, batch, index);
+    for (u32 text = 0; text < SERIES_TEXTS; text++) {
+        add_text(cache, batch, index, text, &sum);
+    }
+    return sum;
+}
+
+/* Adds a column's hashes to those of all events. A text that is not the dictionary's (a provider
+ * that pricing added) is hashed by itself. */
+static void add_dict(const struct series_cache *cache, const struct event_batch *batch, u32 text,
+                     const struct dict *dict, struct hash128 *sums) {
+    struct hash128 known[WIRE_EVENTS_MAX];
+    u32 bit = TEXT_BIT(text);
+    u32 all = bit;
+    for (u32 i = 0; i < dict->entries; i++) {
+        known[i] =
+            hash_text(&cache->key[text], batch->text + dict->ref[i].offset, dict->ref[i].bytes);
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        all &= batch->present[row];
+    }
+    if (all != 0 && text != TEXT_PROVIDER) {
+        for (u32 row = 0; row < batch->count; row++) {
+            u32 entry = dict_entry(dict, row);
+            sums[row].low += known[entry].low;
+            sums[row].high += known[entry].high;
+        }
+        return;
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        u32 entry = dict_entry(dict, row);
+        if ((batch->present[row] & bit) != 0 && entry < dict->entries &&
+            batch->ref[text][row].offset == dict->ref[entry].offset) {
+            sums[row].low += known[entry].low;
+            sums[row].high += known[entry].high;
+        } else {
+            add_text(cache, batch, row, text, &sums[row]);
+        }
+    }
+}
+
+/* --- looking up ------------------------------------------------------------------------------- */
 
 static struct bucket *bucket_of(const struct series_cache *cache, struct hash128 hash) {
     return &cache->buckets[hash.low & (BUCKETS - 1)];
@@ -135,42 +225,87 @@ static struct misses *misses_of(struct series_cache *cache, const struct event_b
     return misses;
 }
 
-void series_cache_resolve(struct series_cache *cache, struct event_batch *batch, u32 first,
-                          u32 count) {
-    struct hash128 hashes[HASHES_AHEAD];
-    bool hashed[HASHES_AHEAD];
+static void prefetch_bucket(const struct series_cache *cache, struct hash128 hash) {
+    __builtin_prefetch(bucket_of(cache, hash));
+    __builtin_prefetch(&bucket_of(cache, hash)->series);
+}
+
+/* Looks up a few events whose buckets are on their way. */
+static struct misses *find_some(struct series_cache *cache, struct event_batch *batch, u32 first,
+                                const struct hash128 *hashes, u32 count, struct misses *misses) {
+    for (u32 i = 0; i < count; i++) {
+        u32 index = first + i;
+        u32 known = bucket_find(bucket_of(cache, hashes[i]), hashes[i]);
+        batch->series[index] = known;
+        if (known == SERIES_UNRESOLVED) {
+            misses = misses != NULL ? misses : misses_of(cache, batch, true);
+            misses->bits[index / 64] |= (u64)1 << (index % 64);
+        }
+    }
+    return misses;
+}
+
+static struct misses *misses_begin(struct series_cache *cache, const struct event_batch *batch,
+                                   u32 first) {
     struct misses *misses = misses_of(cache, batch, false);
     if (first == 0 && misses != NULL) {
         memset(misses->bits, 0, sizeof misses->bits);
     }
+    return misses;
+}
+
+void series_cache_resolve(struct series_cache *cache, struct event_batch *batch, u32 first,
+                          u32 count) {
+    struct hash128 hashes[HASHES_AHEAD];
+    struct misses *misses = misses_begin(cache, batch, first);
     for (u32 done = 0; done < count; done += HASHES_AHEAD) {
         u32 some = MIN(count - done, (u32)HASHES_AHEAD);
         for (u32 i = 0; i < some; i++) {
-            hashed[i] = hash_event(cache, batch, first + done + i, &hashes[i]);
-            if (hashed[i]) {
-                __builtin_prefetch(bucket_of(cache, hashes[i]));
-                __builtin_prefetch(&bucket_of(cache, hashes[i])->series);
-            }
+            hashes[i] = hash_event(cache, batch, first + done + i);
+            prefetch_bucket(cache, hashes[i]);
         }
-        for (u32 i = 0; i < some; i++) {
-            u32 index = first + done + i;
-            u32 known =
-                hashed[i] ? bucket_find(bucket_of(cache, hashes[i]), hashes[i]) : SERIES_UNRESOLVED;
-            batch->series[index] = known;
-            if (known == SERIES_UNRESOLVED && hashed[i]) {
-                misses = misses != NULL ? misses : misses_of(cache, batch, true);
-                misses->bits[index / 64] |= (u64)1 << (index % 64);
-            }
+        misses = find_some(cache, batch, first + done, hashes, some, misses);
+    }
+}
+
+void series_cache_resolve_dicts(struct series_cache *cache, struct event_batch *batch,
+                                const struct dicts *dicts) {
+    if (!dicts->good) {
+        series_cache_resolve(cache, batch, 0, batch->count);
+        return;
+    }
+    struct hash128 sums[EVENT_BATCH_MAX];
+    for (u32 row = 0; row < batch->count; row++) {
+        sums[row] = hash_owner(cache, batch, row);
+    }
+    for (u32 text = 0; text < SERIES_TEXTS; text++) {
+        const struct dict *dict = &dicts->text[text];
+        if (dict->entries > 0) {
+            add_dict(cache, batch, text, dict, sums);
+            continue;
         }
+        for (u32 row = 0; row < batch->count; row++) {
+            add_text(cache, batch, row, text, &sums[row]);
+        }
+    }
+    struct misses *misses = misses_begin(cache, batch, 0);
+    for (u32 row = 0; row < MIN(batch->count, (u32)HASHES_AHEAD); row++) {
+        prefetch_bucket(cache, sums[row]);
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        if (row + HASHES_AHEAD < batch->count) {
+            prefetch_bucket(cache, sums[row + HASHES_AHEAD]);
+        }
+        misses = find_some(cache, batch, row, &sums[row], 1, misses);
     }
 }
 
 static void learn_event(struct series_cache *cache, const struct event_batch *batch, u32 index) {
-    struct hash128 hash;
     u32 series = batch->series[index];
-    if (series == SERIES_UNRESOLVED || !hash_event(cache, batch, index, &hash)) {
+    if (series == SERIES_UNRESOLVED) {
         return;
     }
+    struct hash128 hash = hash_event(cache, batch, index);
     struct bucket *bucket = bucket_of(cache, hash);
     if (bucket_find(bucket, hash) != SERIES_UNRESOLVED) {
         return;

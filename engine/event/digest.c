@@ -92,3 +92,98 @@ void event_digest(struct event_batch *batch, u32 first, u32 count, u64 seed) {
         batch->digest[row] = digest_event(batch, row, &keys);
     }
 }
+
+/* --- by columns ------------------------------------------------------------------------------- */
+
+struct columns {
+    struct event_batch *batch;
+    const struct keys *keys;
+    u32 any; /* fields that some event has */
+    u32 all; /* and those that each has */
+    u64 sum[EVENT_BATCH_MAX];
+};
+
+/* What the event has of a field: all ones or zero. */
+static inline u64 mask_of(const struct event_batch *batch, u32 row, u32 bit) {
+    return -(u64)((batch->present[row] & bit) != 0);
+}
+
+static void add_dict(struct columns *columns, u32 column, const struct dict *dict) {
+    const struct event_batch *batch = columns->batch;
+    u64 share[WIRE_EVENTS_MAX];
+    for (u32 i = 0; i < dict->entries; i++) {
+        struct text_ref ref = dict->ref[i];
+        share[i] = hash_text(batch->text + ref.offset, ref.bytes, columns->keys->low[column],
+                             columns->keys->high[column]);
+    }
+    if ((columns->all & TEXT_BIT(column)) != 0) {
+        for (u32 row = 0; row < batch->count; row++) {
+            columns->sum[row] += share[dict_entry(dict, row)];
+        }
+        return;
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        columns->sum[row] +=
+            (batch->present[row] & TEXT_BIT(column)) != 0 ? share[dict_entry(dict, row)] : 0;
+    }
+}
+
+static void add_texts(struct columns *columns, u32 column) {
+    const struct event_batch *batch = columns->batch;
+    for (u32 row = 0; row < batch->count; row++) {
+        if ((batch->present[row] & TEXT_BIT(column)) != 0) {
+            struct text_ref ref = batch->ref[column][row];
+            columns->sum[row] += hash_text(batch->text + ref.offset, ref.bytes,
+                                           columns->keys->low[column], columns->keys->high[column]);
+        }
+    }
+}
+
+static void add_numbers(struct columns *columns, u32 column) {
+    const struct event_batch *batch = columns->batch;
+    const i64 *value = batch->number[column];
+    u64 low = columns->keys->low[TEXT_COUNT + column];
+    u64 high = columns->keys->high[TEXT_COUNT + column];
+    if ((columns->all & NUM_BIT(column)) != 0 && column != NUM_TIME) {
+        for (u32 row = 0; row < batch->count; row++) {
+            columns->sum[row] += ((u64)value[row] ^ high) * low;
+        }
+        return;
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        u64 mask = mask_of(batch, row, NUM_BIT(column));
+        if (column == NUM_TIME) {
+            mask &= -(u64)((batch->flags[row] & EVENT_FLAG_TIME_DEFAULT) == 0);
+        }
+        columns->sum[row] += (((u64)value[row] ^ high) * low) & mask;
+    }
+}
+
+void event_digest_dicts(struct event_batch *batch, const struct dicts *dicts, u64 seed) {
+    if (!dicts->good) {
+        event_digest(batch, 0, batch->count, seed);
+        return;
+    }
+    struct keys keys;
+    struct columns columns = {.batch = batch, .keys = &keys, .all = UINT32_MAX};
+    make_keys(seed, &keys);
+    for (u32 row = 0; row < batch->count; row++) {
+        columns.any |= batch->present[row];
+        columns.all &= batch->present[row];
+    }
+    columns.any &= ~TEXT_BIT(TEXT_KEY);
+    for (u32 texts = columns.any & 0xffff; texts != 0; texts &= texts - 1) {
+        u32 column = (u32)__builtin_ctz(texts);
+        if (column < DICTS_TEXTS && dicts->text[column].entries > 0) {
+            add_dict(&columns, column, &dicts->text[column]);
+        } else {
+            add_texts(&columns, column);
+        }
+    }
+    for (u32 numbers = columns.any >> 16; numbers != 0; numbers &= numbers - 1) {
+        add_numbers(&columns, (u32)__builtin_ctz(numbers));
+    }
+    for (u32 row = 0; row < batch->count; row++) {
+        batch->digest[row] = (u32)(hash_mix(columns.sum[row]) >> 32);
+    }
+}

@@ -66,6 +66,7 @@ struct native {
     u32 count;
     struct column column[32];
     const char *payload;
+    struct dicts *dicts;
     struct decode_error *error;
     u32 wrong_any;
     u32 wrong[WIRE_EVENTS_MAX];
@@ -376,13 +377,18 @@ static enum err read_text(struct native *native, u32 text) {
         }
         return err;
     }
-    struct text_ref refs[WIRE_EVENTS_MAX];
+    struct text_ref own[WIRE_EVENTS_MAX];
+    struct text_ref *refs = text < DICTS_TEXTS ? native->dicts->text[text].ref : own;
     enum err err = place_text(native, text, column->entries, refs);
     if (err != ERR_OK) {
         return err;
     }
     u8 any = judge_entries(native, text, column->entries, refs, verdict);
     const char *indexes = column->data + 2 * (usize)column->entries;
+    if (text < DICTS_TEXTS) {
+        native->dicts->text[text].entries = column->entries;
+        native->dicts->text[text].indexes = indexes;
+    }
     for (u32 i = 0; i < native->count; i++) {
         u16 entry;
         memcpy(&entry, indexes + 2 * (usize)i, sizeof entry);
@@ -472,14 +478,20 @@ static void take_out_wrong(struct native *native, struct decode_result *result) 
 }
 
 enum err native_decode(struct event_batch *batch, struct slice payload, i64 now_ms,
-                       struct decode_result *result, struct decode_error *error) {
+                       struct dicts *dicts, struct decode_result *result,
+                       struct decode_error *error) {
     check(batch->count == 0);
     struct native native;
     native.batch = batch;
+    native.dicts = dicts;
     native.payload = payload.data;
     native.error = error;
     native.wrong_any = 0;
     memset(native.column, 0, sizeof native.column);
+    dicts->good = false;
+    for (u32 text = 0; text < DICTS_TEXTS; text++) {
+        dicts->text[text].entries = 0;
+    }
     buf_clear(&result->messages);
     result->sent = result->first = result->count = result->reject_count = 0;
     enum err err = read_columns(&native, payload);
@@ -504,6 +516,7 @@ enum err native_decode(struct event_batch *batch, struct slice payload, i64 now_
     if (native.wrong_any != 0) {
         take_out_wrong(&native, result);
     }
+    dicts->good = batch->count == native.count;
     result->count = batch->count;
     return result->messages.failed ? ERR_NO_MEMORY : ERR_OK;
 }

@@ -202,13 +202,19 @@ static void refuse_overflow(struct event_batch *batch, struct decode_result *res
     }
 }
 
-/* Price, revenue, series and key hash of what was just decoded. */
-static void enrich(struct front *front, struct event_batch *batch, struct decode_result *result) {
+/* Price, revenue, series and key hash of what was just decoded; `dicts` if it is a native batch. */
+static void enrich(struct front *front, struct event_batch *batch, struct decode_result *result,
+                   struct dicts *dicts) {
     u32 overflow[EVENT_BATCH_MAX];
     u32 overflow_count = 0;
     price_events(front->prices, batch, result->first, result->count, overflow, &overflow_count);
     refuse_overflow(batch, result, overflow, overflow_count);
-    series_cache_resolve(front->series, batch, result->first, result->count);
+    if (dicts != NULL) {
+        dicts->good = dicts->good && overflow_count == 0;
+        series_cache_resolve_dicts(front->series, batch, dicts);
+    } else {
+        series_cache_resolve(front->series, batch, result->first, result->count);
+    }
     dedup_hash_keys(batch, result->first, result->count, front->pipeline->options.dedup_seed);
 }
 
@@ -235,9 +241,10 @@ void ingest_free(struct ingest *ingest) {
 }
 
 /* Enters a decoded request into its slot. */
-static enum err enter(struct front *front, struct slot *slot, struct ingest *ingest) {
+static enum err enter(struct front *front, struct slot *slot, struct ingest *ingest,
+                      struct dicts *dicts) {
     struct decode_result *result = &front->result;
-    enrich(front, &slot->batch, result);
+    enrich(front, &slot->batch, result, dicts);
     if (!keep_rejects(ingest, result)) {
         slot->batch.count = result->first;
         ingest_free(ingest);
@@ -282,7 +289,7 @@ static enum err ingest_shared(struct front *front, struct ingest *ingest, struct
     struct text_ref ref = add_body(&slot->batch, body);
     enum err err = decode_ingest(front->decoder, &slot->batch, ref, now_ms, &front->result, error);
     if (err == ERR_OK) {
-        err = enter(front, slot, ingest);
+        err = enter(front, slot, ingest, NULL);
     }
     if (err != ERR_OK) {
         retract(slot, count, text_bytes);
@@ -320,7 +327,7 @@ static enum err ingest_adopted(struct front *front, struct ingest *ingest, struc
     slot_set_text(slot, text, bytes);
     enum err err = decode_adopted(front, slot, bytes, now_ms, error);
     if (err == ERR_OK) {
-        err = enter(front, slot, ingest);
+        err = enter(front, slot, ingest, NULL);
     }
     if (err != ERR_OK) {
         slot_recycle(slot);
@@ -358,7 +365,7 @@ enum err front_ingest_client(struct front *front, struct ingest *ingest, struct 
         front->result.count = 1;
         front->result.reject_count = 0;
         buf_clear(&front->result.messages);
-        err = enter(front, slot, ingest);
+        err = enter(front, slot, ingest, NULL);
     }
     if (err != ERR_OK) {
         retract(slot, count, text_bytes);
@@ -373,11 +380,10 @@ enum err front_ingest_native(struct front *front, struct ingest *ingest, front_f
     if (slot == NULL) {
         return busy(front);
     }
-    enum err err = fill(&slot->batch, payload, now_ms, &front->result, error);
+    enum err err = fill(&slot->batch, payload, now_ms, &front->dicts, &front->result, error);
     if (err == ERR_OK) {
-        event_digest(&slot->batch, front->result.first, front->result.count,
-                     front->pipeline->options.digest_seed);
-        err = enter(front, slot, ingest);
+        event_digest_dicts(&slot->batch, &front->dicts, front->pipeline->options.digest_seed);
+        err = enter(front, slot, ingest, &front->dicts);
     }
     if (err != ERR_OK) {
         slot_recycle(slot);

@@ -70,6 +70,7 @@ struct front {
     struct price_cache *prices;
     struct series_cache *series;
     struct decode_result result; /* scratch of the request being decoded */
+    struct dicts dicts;          /* the same, of native batches */
     struct slot *open;           /* small requests of one turn share it; NULL if none */
     struct slot *idle;           /* free slots, last used first so that they are warm */
     u32 slot_count;

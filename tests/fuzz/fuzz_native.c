@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event/digest.h"
 #include "event/native.h"
 #include "event/native_text.h"
 
@@ -31,6 +32,7 @@ static void check_event(const struct event_batch *batch, u32 index) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct event_batch batch;
     static struct decode_result result;
+    static struct dicts dicts;
     char *payload = malloc(size > 0 ? size : 1);
     batch.text = malloc(size + EVENT_TEXT_PADDING);
     check(payload != NULL && batch.text != NULL);
@@ -40,13 +42,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     batch.text_bytes_max = (u32)size;
     buf_init(&result.messages, MIB);
     struct decode_error error;
-    enum err err = native_decode(&batch, (struct slice){payload, size}, NOW, &result, &error);
+    enum err err =
+        native_decode(&batch, (struct slice){payload, size}, NOW, &dicts, &result, &error);
     if (err == ERR_OK) {
         check(result.count == batch.count && result.sent >= result.count);
         check(result.reject_count == MIN(result.sent - result.count, (u32)EVENT_ERRORS_MAX));
         for (u32 i = 0; i < batch.count; i++) {
             check_event(&batch, i);
         }
+        event_digest_dicts(&batch, &dicts, 7);
+        u32 digests[EVENT_BATCH_MAX];
+        memcpy(digests, batch.digest, batch.count * sizeof digests[0]);
+        event_digest(&batch, 0, batch.count, 7);
+        check(memcmp(digests, batch.digest, batch.count * sizeof digests[0]) == 0);
     } else {
         check(err == ERR_INVALID && error.position <= size && batch.count == 0);
     }

@@ -1,11 +1,13 @@
 /*
- * native_model.c: the same random events as a JSON body and as a native batch give the same columns
- * and refuse the same events. So the two ways in cannot drift apart.
+ * native_model.c: the same random events as a JSON body and as a native batch give the same
+ * columns, refuse the same events and are of the same series, whichever way a series was met first.
+ * So the two ways in cannot drift apart.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agg/series_cache.h"
 #include "base/hash.h"
 #include "event/decode.h"
 #include "event/digest.h"
@@ -25,8 +27,11 @@ struct side {
 
 static struct side json_side;
 static struct side native_side;
+static struct dicts native_dicts;
 static u64 random_state;
 static bool wild; /* the event being made may break rules */
+static bool calm; /* no event of the batch may */
+static u32 series_count;
 
 static u64 draw(u64 bound) {
     random_state += 0x9e3779b97f4a7c15u;
@@ -122,7 +127,7 @@ static i64 draw_number(u32 column) {
 static void make_event(struct margin_batch *made, struct json_writer *json) {
     enum margin_status status = margin_batch_event(made);
     check(status == MARGIN_OK);
-    wild = draw(3) == 0;
+    wild = !calm && draw(3) == 0;
     json_object_begin(json);
     for (u32 i = 0; i < WIRE_TEXT_REFS; i++) {
         bool required = i <= WIRE_TEXT_FEATURE;
@@ -215,6 +220,78 @@ static bool same_result(u32 round) {
     return true;
 }
 
+/* --- series ----------------------------------------------------------------------------------- */
+
+static bool same_series_texts(const struct event_batch *batch, u32 a, u32 b) {
+    for (u32 text = 0; text < SERIES_TEXTS; text++) {
+        struct slice x = event_text_of(batch, a, (enum event_text)text);
+        struct slice y = event_text_of(batch, b, (enum event_text)text);
+        if (x.bytes != y.bytes || (x.bytes > 0 && memcmp(x.data, y.data, x.bytes) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As the commit thread would: the same number for the same texts, a new one for new ones. */
+static void name_series(struct event_batch *batch) {
+    for (u32 i = 0; i < batch->count; i++) {
+        for (u32 j = 0; j < i && batch->series[i] == SERIES_UNRESOLVED; j++) {
+            if (same_series_texts(batch, i, j)) {
+                batch->series[i] = batch->series[j];
+            }
+        }
+        if (batch->series[i] == SERIES_UNRESOLVED) {
+            batch->series[i] = series_count++;
+        }
+    }
+}
+
+static bool same_series(u32 round) {
+    const struct event_batch *a = &json_side.batch;
+    const struct event_batch *b = &native_side.batch;
+    if (memcmp(a->series, b->series, a->count * sizeof a->series[0]) == 0) {
+        return true;
+    }
+    fprintf(stderr, "round %u: series differ\n", round);
+    return false;
+}
+
+/* Pricing adds some events a provider. */
+static void infer_providers(struct event_batch *batch, u64 which) {
+    struct text_ref ref = {0, 0};
+    for (u32 i = 0; i < batch->count; i++) {
+        if (!event_has_text(batch, i, TEXT_PROVIDER) && (which >> i % 64 & 1) != 0) {
+            check(ref.bytes > 0 || batch_add_text(batch, SLICE("inferred"), &ref) == ERR_OK);
+            batch->ref[TEXT_PROVIDER][i] = ref;
+            batch->present[i] |= TEXT_BIT(TEXT_PROVIDER);
+        }
+    }
+}
+
+static bool compare_series(struct series_cache *cache, u32 round) {
+    struct event_batch *first = round % 2 == 0 ? &json_side.batch : &native_side.batch;
+    struct event_batch *second = round % 2 == 0 ? &native_side.batch : &json_side.batch;
+    u64 which = draw(UINT64_MAX);
+    infer_providers(first, which);
+    infer_providers(second, which);
+    u32 count = json_side.batch.count;
+    series_cache_resolve_dicts(cache, &native_side.batch, &native_dicts);
+    series_cache_resolve(cache, &json_side.batch, 0, count);
+    if (!same_series(round)) {
+        return false;
+    }
+    name_series(first);
+    series_cache_learn(cache, first);
+    memcpy(second->series, first->series, count * sizeof first->series[0]);
+    series_cache_learn(cache, second);
+    u32 wanted[EVENTS_MAX];
+    memcpy(wanted, first->series, count * sizeof wanted[0]);
+    series_cache_resolve_dicts(cache, &native_side.batch, &native_dicts);
+    series_cache_resolve(cache, &json_side.batch, 0, count);
+    return same_series(round) && memcmp(wanted, first->series, count * sizeof wanted[0]) == 0;
+}
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 static void reset(struct side *side, usize bytes) {
@@ -226,7 +303,8 @@ static void reset(struct side *side, usize bytes) {
     side->batch.text_bytes_max = (u32)bytes;
 }
 
-static bool run_round(struct decoder *decoder, struct margin_batch *made, u32 round) {
+static bool run_round(struct decoder *decoder, struct series_cache *cache,
+                      struct margin_batch *made, u32 round) {
     struct buf body;
     buf_init(&body, 16 * MIB);
     buf_put_text(&body, "{\"events\":");
@@ -234,6 +312,7 @@ static bool run_round(struct decoder *decoder, struct margin_batch *made, u32 ro
     json_array_begin(&json);
     margin_batch_clear(made);
     u32 count = 1 + (u32)draw(EVENTS_MAX);
+    calm = draw(2) == 0;
     for (u32 i = 0; i < count; i++) {
         make_event(made, &json);
     }
@@ -253,14 +332,15 @@ static bool run_round(struct decoder *decoder, struct margin_batch *made, u32 ro
     char *payload = malloc(bytes);
     check(payload != NULL);
     codec_write_batch(payload, made);
-    reset(&native_side, bytes);
-    err = native_decode(&native_side.batch, (struct slice){payload, bytes}, NOW,
+    reset(&native_side, bytes + KIB);
+    err = native_decode(&native_side.batch, (struct slice){payload, bytes}, NOW, &native_dicts,
                         &native_side.result, &error);
     check(err == ERR_OK);
-    event_digest(&native_side.batch, 0, native_side.result.count, DIGEST_SEED);
+    event_digest_dicts(&native_side.batch, &native_dicts, DIGEST_SEED);
+    bool good = same_result(round) && compare_series(cache, round);
     free(payload);
     buf_free(&body);
-    return same_result(round);
+    return good;
 }
 
 int main(int argc, char **argv) {
@@ -268,14 +348,16 @@ int main(int argc, char **argv) {
     random_state = seed;
     struct decoder *decoder;
     struct margin_batch *made = margin_batch_create();
+    struct series_cache *cache;
     check(decoder_create(DIGEST_SEED, &decoder) == ERR_OK && made != NULL);
+    check(series_cache_create(seed, &cache) == ERR_OK);
     buf_init(&json_side.result.messages, MIB);
     buf_init(&native_side.result.messages, MIB);
     bool good = true;
     u64 taken = 0;
     u64 refused = 0;
     for (u32 round = 0; good && round < ROUNDS; round++) {
-        good = run_round(decoder, made, round);
+        good = run_round(decoder, cache, made, round);
         taken += json_side.result.count;
         refused += json_side.result.reject_count;
     }
@@ -290,5 +372,6 @@ int main(int argc, char **argv) {
     buf_free(&native_side.result.messages);
     margin_batch_free(made);
     decoder_destroy(decoder);
+    series_cache_destroy(cache);
     return good ? 0 : 1;
 }

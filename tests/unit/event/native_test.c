@@ -14,6 +14,7 @@
 
 static struct event_batch batch; /* large; Criterion runs each test in a process of its own */
 static struct decode_result result;
+static struct dicts dicts;
 static struct margin_batch *made;
 
 /* The made batch at the very end of readable memory, so that reading past it stops the test. */
@@ -42,7 +43,7 @@ static void reset_batch(usize text_bytes) {
 
 static enum err decode(struct slice payload, struct decode_error *error) {
     reset_batch(payload.bytes + 64 * KIB);
-    return native_decode(&batch, payload, NOW, &result, error);
+    return native_decode(&batch, payload, NOW, &dicts, &result, error);
 }
 
 static void decode_made(void) {
