@@ -10,6 +10,7 @@
 #include "agg/agg.h"
 #include "query/query.h"
 #include "store.h"
+#include "tests/support/fact_group.h"
 #include "tests/support/facts.h"
 
 #include <stdio.h>
@@ -121,37 +122,6 @@ static u32 fact_dim(const struct fact *fact, u32 dim) {
     return dim == DIM_SOURCE ? fact->source : fact->dim[dim];
 }
 
-static i64 month_start(i64 time) {
-    static const u32 lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    i64 day = 0;
-    for (u32 year = 1970;; year++) {
-        bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-        for (u32 month = 0; month < 12; month++) {
-            i64 days = lengths[month] + (month == 1 && leap ? 1 : 0);
-            if (time < (day + days) * DAY) {
-                return day * DAY;
-            }
-            day += days;
-        }
-    }
-}
-
-static i64 bucket_of(enum query_bucket bucket, i64 time) {
-    switch (bucket) {
-    case BUCKET_MINUTE:
-        return time / MINUTE * MINUTE;
-    case BUCKET_HOUR:
-        return time / HOUR * HOUR;
-    case BUCKET_DAY:
-        return time / DAY * DAY;
-    case BUCKET_MONTH:
-        return month_start(time);
-    case BUCKET_NONE:
-        break;
-    }
-    return 0;
-}
-
 static void add_fact(struct figures *figures, const struct fact *fact) {
     i64 time = fact->number[NUM_TIME];
     figures->events++;
@@ -242,7 +212,7 @@ static void answer_naively(const struct query *query) {
             continue;
         }
         struct answer_row row = {.figures = none};
-        row.bucket_start = bucket_of(query->bucket, fact->number[NUM_TIME]);
+        row.bucket_start = fact_bucket(query->bucket, fact->number[NUM_TIME]);
         for (u32 g = 0; g < query->group_count; g++) {
             row.dim[g] = fact_dim(fact, query->group[g]);
         }
@@ -509,65 +479,15 @@ static void keep_defs(u32 end) {
     }
 }
 
-/* Events on their way. */
-struct group {
-    struct event_batch *batch;
-    struct fact *fact;
-    u32 count;
-    struct agg_mark begin;
-    struct agg_mark end;
-};
-
-static u32 all_rows[EVENT_BATCH_MAX];
-
-static void group_make(struct group *group, bool plain) {
-    struct event_batch *batch = group->batch;
-    batch->count = 0;
-    batch->text_bytes = 0;
-    batch->account = plain ? 1 : fact_below(ACCOUNTS);
-    for (u32 i = 0; i < group->count; i++) {
-        struct fact *fact = &group->fact[i];
-        fact_make(fact, plain);
-        fact->account = batch->account;
-        if (plain) {
-            fact->number[NUM_TIME] = fact_now - (i64)fact_below(10);
-        }
-        fact_put(batch, i, fact);
-        all_rows[i] = i;
-    }
-}
-
-static void group_resolve(struct group *group) {
-    group->begin = agg_mark(agg);
-    require(agg_resolve(agg, group->batch, all_rows, group->count) == ERR_OK);
-    group->end = agg_mark(agg);
-    require(group->end.events == group->begin.events + group->count);
-}
-
-static void group_unresolve(struct group *group) {
-    agg_unresolve(agg, group->batch, all_rows, group->count);
-}
-
-/* With a value in it that will not be, and then without. */
-static void group_resolve_in_vain(struct group *group) {
-    fact_put_text(group->batch, 0, TEXT_CUSTOMER, "never seen");
-    group_resolve(group);
-    agg_undo_to(agg, group->begin);
-    group_unresolve(group);
-    group->batch->present[0] &= ~TEXT_BIT(TEXT_CUSTOMER);
-    fact_put_text(group->batch, 0, TEXT_CUSTOMER,
-                  fact_texts[TEXT_CUSTOMER][group->fact[0].dim[TEXT_CUSTOMER]]);
-}
-
-static void group_settle(struct group *group) {
+static void group_settle(struct fact_group *group) {
     keep_defs(group->end.series);
     agg_settle_to(agg, group->end);
     require(agg_series_count(agg) == def_count);
 }
 
-static void group_apply(struct group *group) {
+static void group_apply(struct fact_group *group) {
     agg_advance(agg, fact_now);
-    agg_apply(agg, group->batch, all_rows, group->count);
+    agg_apply(agg, group->batch, group->rows, group->count);
     require(fact_count + group->count <= EVENTS_MAX);
     for (u32 i = 0; i < group->count; i++) {
         group->fact[i].series = group->batch->series[i];
@@ -577,14 +497,14 @@ static void group_apply(struct group *group) {
 
 static void send_events(struct event_batch *batch, u32 count, bool plain) {
     static struct fact made[EVENT_BATCH_MAX];
-    struct group group = {.batch = batch, .fact = made, .count = count};
-    group_make(&group, plain);
-    group_resolve(&group);
+    struct fact_group group = {.batch = batch, .fact = made, .count = count};
+    fact_group_make(&group, plain ? 1 : fact_below(ACCOUNTS), plain);
+    fact_group_resolve(agg, &group);
     if (fact_one_in(4)) { /* the log refused: everything again, without one event */
         agg_undo(agg);
-        group_unresolve(&group);
-        group_resolve_in_vain(&group);
-        group_resolve(&group);
+        fact_group_unresolve(agg, &group);
+        fact_group_resolve_in_vain(agg, &group);
+        fact_group_resolve(agg, &group);
     }
     group_settle(&group);
     group_apply(&group);
@@ -595,15 +515,16 @@ static struct event_batch *overlap_batch;
 /* Two groups at a time: the second is resolved before the first is settled. */
 static void send_overlapping(struct event_batch *batch) {
     static struct fact made[2][100];
-    struct group first = {.batch = batch, .fact = made[0], .count = 1 + fact_below(100)};
-    struct group second = {.batch = overlap_batch, .fact = made[1], .count = 1 + fact_below(100)};
-    group_make(&first, false);
-    group_make(&second, false);
-    group_resolve(&first);
+    struct fact_group first = {.batch = batch, .fact = made[0], .count = 1 + fact_below(100)};
+    struct fact_group second = {
+        .batch = overlap_batch, .fact = made[1], .count = 1 + fact_below(100)};
+    fact_group_make(&first, fact_below(ACCOUNTS), false);
+    fact_group_make(&second, fact_below(ACCOUNTS), false);
+    fact_group_resolve(agg, &first);
     if (fact_one_in(2)) { /* a batch of the second cannot be decided */
-        group_resolve_in_vain(&second);
+        fact_group_resolve_in_vain(agg, &second);
     }
-    group_resolve(&second);
+    fact_group_resolve(agg, &second);
     switch (fact_below(3)) {
     case 0:
         group_settle(&first);
@@ -611,11 +532,11 @@ static void send_overlapping(struct event_batch *batch) {
         break;
     case 1: /* the log refused the first, which comes again later */
         agg_undo_to(agg, first.begin);
-        group_unresolve(&first);
-        group_unresolve(&second);
-        group_resolve(&second);
+        fact_group_unresolve(agg, &first);
+        fact_group_unresolve(agg, &second);
+        fact_group_resolve(agg, &second);
         group_settle(&second);
-        group_resolve(&first);
+        fact_group_resolve(agg, &first);
         group_apply(&second);
         group_settle(&first);
         group_apply(&first);
@@ -623,9 +544,9 @@ static void send_overlapping(struct event_batch *batch) {
     default: /* the log refused the second, before the first was applied */
         group_settle(&first);
         agg_undo_to(agg, second.begin);
-        group_unresolve(&second);
+        fact_group_unresolve(agg, &second);
         group_apply(&first);
-        group_resolve(&second);
+        fact_group_resolve(agg, &second);
         break;
     }
     group_settle(&second);

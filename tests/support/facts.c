@@ -166,3 +166,34 @@ void fact_put(struct event_batch *batch, u32 row, const struct fact *fact) {
     }
     batch->count = MAX(batch->count, row + 1);
 }
+
+static i64 month_start(i64 time) {
+    static const u32 lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    i64 day = 0;
+    for (u32 year = 1970;; year++) {
+        bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        for (u32 month = 0; month < 12; month++) {
+            i64 days = lengths[month] + (month == 1 && leap ? 1 : 0);
+            if (time < (day + days) * DAY) {
+                return day * DAY;
+            }
+            day += days;
+        }
+    }
+}
+
+i64 fact_bucket(enum query_bucket bucket, i64 time) {
+    switch (bucket) {
+    case BUCKET_MINUTE:
+        return time / MINUTE * MINUTE;
+    case BUCKET_HOUR:
+        return time / HOUR * HOUR;
+    case BUCKET_DAY:
+        return time / DAY * DAY;
+    case BUCKET_MONTH:
+        return month_start(time);
+    case BUCKET_NONE:
+        break;
+    }
+    return 0;
+}

@@ -3,6 +3,7 @@
 #define MARGIN_TEST_FACTS_H
 
 #include "event.h"
+#include "query/query.h"
 
 struct fact {
     u32 account;
@@ -33,6 +34,8 @@ u64 fact_random(void);
 u32 fact_below(u32 bound);
 bool fact_one_in(u32 count);
 i64 fact_time(void);
+/* Where the bucket begins that has the time, found naively; 0 for BUCKET_NONE. */
+i64 fact_bucket(enum query_bucket bucket, i64 time);
 /* `plain`: of one series, with small numbers. The account is left to the caller. */
 void fact_make(struct fact *fact, bool plain);
 void fact_put_text(struct event_batch *batch, u32 row, enum event_text text, const char *data);
