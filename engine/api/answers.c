@@ -17,7 +17,7 @@ static bool same_filters(const struct query *a, const struct query *b) {
     return true;
 }
 
-static bool same_query(const struct query *a, const struct query *b) {
+bool answers_same_query(const struct query *a, const struct query *b) {
     return a->account == b->account && a->group_count == b->group_count &&
            memcmp(a->group, b->group, sizeof a->group) == 0 && a->filter_mask == b->filter_mask &&
            a->present_only == b->present_only && a->live == b->live &&
@@ -30,7 +30,8 @@ const struct query_result *answers_find(const struct answers *answers, u64 commi
                                         const struct query *query) {
     for (u32 i = 0; i < ANSWERS_KEPT; i++) {
         const struct answer *answer = &answers->kept[i];
-        if (answer->used && answer->commits == commits && same_query(&answer->query, query)) {
+        if (answer->used && answer->commits == commits &&
+            answers_same_query(&answer->query, query)) {
             return &answer->result;
         }
     }

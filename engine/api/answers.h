@@ -27,6 +27,8 @@ struct answers { /* zero at start; of one front thread */
     u32 turn;
 };
 
+/* Is it the same question, word for word? */
+bool answers_same_query(const struct query *a, const struct query *b);
 /* The kept result of the same query, or NULL. It lasts until the next call that runs or keeps. */
 const struct query_result *answers_find(const struct answers *answers, u64 commits,
                                         const struct query *query);

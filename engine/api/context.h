@@ -32,7 +32,8 @@ struct context {
     /* The handlers' own; zero at start. */
     struct key_slot key_cache[KEY_CACHE_SLOTS];
     struct answers answers;
-    u64 uuid_seed; /* 0: not drawn yet */
+    struct aggregate *aggregates; /* under way on reader threads: wire_aggregate.c */
+    u64 uuid_seed;                /* 0: not drawn yet */
     u64 uuid_count;
 };
 

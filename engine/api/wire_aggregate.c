@@ -1,7 +1,11 @@
 /*
  * wire_aggregate.c: group-by queries. Answers that come from memory and are short are given at
- * once; those that need the log, or write very many rows, run on a reader thread.
+ * once; those that need the log, or write very many rows, run on a reader thread. There, whoever
+ * asks what somebody else already waits for gets the same answer, as long as its computing has not
+ * begun: what was acknowledged before the question is then in it. So the same question from a
+ * thousand dashboards is computed once at a time and not a thousand times.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "api/wire_service.h"
@@ -9,10 +13,18 @@
 #define ROWS_AT_ONCE_MAX 2000 /* asked for by a query that is answered on the front thread */
 #define QUERY_FLAGS (WIRE_LIVE | WIRE_WITHOUT_REVENUE | WIRE_ASCENDING | WIRE_PRESENT_ONLY)
 
-struct aggregate {
-    struct job job;
+struct asker {
+    struct asker *next;
     struct wire_session *session;
     u32 request;
+};
+
+struct aggregate {
+    struct job job;
+    struct aggregate *next; /* in the context's list */
+    struct context *context;
+    struct asker *askers; /* the front thread's */
+    _Atomic bool begun;
     struct query query;
     u64 commits; /* before it ran */
     enum err err;
@@ -140,26 +152,41 @@ static void finish(struct wire_session *session, u32 request, const struct query
 
 static void run(struct job *job) {
     struct aggregate *aggregate = job->context;
-    struct context *context = wire_service_context(aggregate->session);
+    struct context *context = aggregate->context;
+    atomic_store(&aggregate->begun, true); /* before anything is read */
     aggregate->commits = pipeline_commit_count(context->pipeline);
     aggregate->err = query_run(context->agg, context->store, &aggregate->query, &aggregate->result,
                                &aggregate->why);
 }
 
+static void leave_list(struct aggregate *aggregate) {
+    struct aggregate **at = &aggregate->context->aggregates;
+    while (*at != aggregate) {
+        at = &(*at)->next;
+    }
+    *at = aggregate->next;
+}
+
 static void done(struct job *job) {
     struct aggregate *aggregate = job->context;
-    struct context *context = wire_service_context(aggregate->session);
+    struct context *context = aggregate->context;
     const struct query_result *result = &aggregate->result;
+    leave_list(aggregate);
     if (job->dropped) {
         aggregate->err = ERR_BUSY;
     } else if (aggregate->err == ERR_OK && result->row_count <= ANSWERS_ROWS_MAX) {
         result = answers_keep(&context->answers, aggregate->commits, &aggregate->query,
                               &aggregate->result);
     }
-    finish(aggregate->session, aggregate->request, &aggregate->query, result, aggregate->err,
-           aggregate->why);
+    while (aggregate->askers != NULL) {
+        struct asker *asker = aggregate->askers;
+        aggregate->askers = asker->next;
+        finish(asker->session, asker->request, &aggregate->query, result, aggregate->err,
+               aggregate->why);
+        wire_session_end(asker->session);
+        free(asker);
+    }
     query_result_free(&aggregate->result); /* empty if it was kept */
-    wire_session_end(aggregate->session);
     free(aggregate);
 }
 
@@ -175,23 +202,45 @@ static void copy_query(struct aggregate *to, const struct query *query) {
     }
 }
 
+/* The same query that waits for a reader thread, or a new one. */
+static struct aggregate *find_or_make(struct context *context, const struct query *query) {
+    struct aggregate *aggregate = context->aggregates;
+    while (aggregate != NULL &&
+           (atomic_load(&aggregate->begun) || !answers_same_query(&aggregate->query, query))) {
+        aggregate = aggregate->next;
+    }
+    if (aggregate != NULL || (aggregate = calloc(1, sizeof *aggregate)) == NULL) {
+        return aggregate;
+    }
+    aggregate->context = context;
+    copy_query(aggregate, query);
+    aggregate->job =
+        (struct job){.run = run, .done = done, .context = aggregate, .front = context->front};
+    aggregate->next = context->aggregates;
+    context->aggregates = aggregate;
+    return aggregate;
+}
+
 static void run_aside(struct wire_call *call, const struct query *query) {
-    struct aggregate *aggregate = calloc(1, sizeof *aggregate);
+    struct context *context = wire_service_context(call->session);
+    struct asker *asker = malloc(sizeof *asker);
+    struct aggregate *aggregate = asker == NULL ? NULL : find_or_make(context, query);
     if (aggregate == NULL) {
+        free(asker);
         wire_service_error(call->session, call->request, ERR_NO_MEMORY);
         return;
     }
-    struct front *front = wire_service_context(call->session)->front;
-    aggregate->session = call->session;
-    aggregate->request = call->request;
-    copy_query(aggregate, query);
-    aggregate->job = (struct job){.run = run, .done = done, .context = aggregate, .front = front};
+    bool first = aggregate->askers == NULL;
+    *asker = (struct asker){aggregate->askers, call->session, call->request};
+    aggregate->askers = asker;
     wire_session_begin(call->session);
-    enum err err = front_job(front, &aggregate->job);
+    enum err err = first ? front_job(context->front, &aggregate->job) : ERR_OK;
     if (err != ERR_OK) {
+        leave_list(aggregate);
+        free(aggregate);
+        free(asker);
         wire_service_error(call->session, call->request, err);
         wire_session_end(call->session);
-        free(aggregate);
     }
 }
 

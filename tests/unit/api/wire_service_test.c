@@ -11,6 +11,7 @@
 
 #include "agg/state.h"
 #include "base/clock.h"
+#include "pipeline/parts.h"
 #include "tests/support/engine.h"
 #include "tests/support/wire_peer.h"
 #include "tools/client/codec.h"
@@ -166,6 +167,80 @@ Test(wire_service, what_goes_in_comes_out) {
     cr_assert_eq(ask(WIRE_AGGREGATE, request, &payload), WIRE_AGGREGATE | WIRE_REPLY);
     cr_assert(codec_read_rows(payload, &rows));
     cr_expect_eq(rows.count, 2);
+    close_all();
+}
+
+static atomic_bool readers_may_go;
+
+static void hold_reader(struct job *job) {
+    (void)job;
+    while (!atomic_load(&readers_may_go)) {
+        usleep(50);
+    }
+}
+
+static void forget_job(struct job *job) {
+    (void)job;
+}
+
+/* The reader threads are busy: the same question from all sides is asked of them once, and answered
+ * with all that was acknowledged before the last one asked. */
+Test(wire_service, the_same_question_waits_for_one_answer) {
+    open_all(SCOPE_ALL);
+    struct job jobs[2]; /* as many as there are reader threads */
+    for (u32 i = 0; i < 2; i++) {
+        jobs[i] = (struct job){.run = hold_reader, .done = forget_job};
+        cr_assert_eq(front_job(context.front, &jobs[i]), ERR_OK);
+    }
+    struct margin_query query = margin_query_all();
+    query.group[0] = WIRE_DIM_CUSTOMER;
+    query.group_count = 1;
+    query.limit = 100000; /* so many that a reader thread answers */
+    char text[256];
+    usize text_bytes = (usize)(codec_write_query(text, &query) - text);
+    struct buf bytes;
+    buf_init(&bytes, MIB);
+    for (u32 i = 0; i < 20; i++) {
+        if (i == 10) {
+            cr_expect_eq(ingest_json(TWO_EVENTS).accepted, 2);
+        }
+        buf_clear(&bytes);
+        wire_peer_frame(&bytes, WIRE_AGGREGATE, 1000 + i, text, text_bytes);
+        wire_peer_receive(&peer, bytes.data, bytes.bytes);
+    }
+    query.limit--; /* another question */
+    codec_write_query(text, &query);
+    buf_clear(&bytes);
+    wire_peer_frame(&bytes, WIRE_AGGREGATE, 1020, text, text_bytes);
+    wire_peer_receive(&peer, bytes.data, bytes.bytes);
+    buf_free(&bytes);
+    u32 waiting = 0;
+    pthread_mutex_lock(&engine.pipeline->job_lock);
+    for (struct job *job = engine.pipeline->jobs.head; job != NULL; job = job->next) {
+        waiting++;
+    }
+    pthread_mutex_unlock(&engine.pipeline->job_lock);
+    cr_expect_eq(waiting, 2);
+    atomic_store(&readers_may_go, true);
+    bool answered[21] = {false};
+    for (u32 count = 0; count < 21;) {
+        usleep(50);
+        front_on_wake(context.front);
+        struct wire_header header;
+        struct slice payload;
+        struct margin_rows rows;
+        while (count < 21 && seen < peer.sent.bytes &&
+               wire_peer_next(&peer, &seen, &header, &payload)) {
+            cr_assert(header.request >= 1000 && header.request <= 1020);
+            cr_expect_eq(header.type, WIRE_AGGREGATE | WIRE_REPLY);
+            cr_expect(!answered[header.request - 1000]);
+            answered[header.request - 1000] = true;
+            cr_assert(codec_read_rows(payload, &rows));
+            cr_expect_eq(rows.figures.events, 2);
+            count++;
+        }
+    }
+    cr_expect_null(context.aggregates);
     close_all();
 }
 
