@@ -26,6 +26,9 @@ struct loader {
     const char *problem; /* static text; what is wrong besides the JSON itself */
     struct fallback *fallbacks;
     u32 fallback_count;
+    u32 extra_names; /* names and prefixes of extra lines, which are loaded first, lie below these
+                      */
+    u32 extra_prefixes;
     struct model_line model;
     struct provider_line provider;
 };
@@ -338,21 +341,45 @@ static enum err add_period(struct loader *loader, const struct line_period *line
     return add_rates(loader, line);
 }
 
-static enum err add_aliases(struct loader *loader, struct price_name name) {
+/* The extra line that has taken a name already; NULL: none has. */
+static const struct price_name *taken(const struct price_name *names, u32 count, u32 provider,
+                                      struct slice text) {
+    char buffer[PRICE_NAME_MAX];
+    struct slice name = {buffer, price_name_normalise(text, buffer)};
+    for (u32 i = 0; i < count; i++) {
+        if (names[i].provider == provider && same_text(names[i].text, name)) {
+            return &names[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err add_exact(struct loader *loader, struct price_name name) {
     struct price_table *table = loader->table;
+    bool is_taken = taken(table->names, loader->extra_names, name.provider, name.text) != NULL;
+    return is_taken
+               ? ERR_OK
+               : add_name(loader, &table->names, &table->name_count, name, price_name_normalise);
+}
+
+static enum err add_prefix(struct loader *loader, struct price_name name) {
+    struct price_table *table = loader->table;
+    name.text.bytes--; /* the star */
+    bool is_taken =
+        taken(table->prefixes, loader->extra_prefixes, name.provider, name.text) != NULL;
+    return is_taken ? ERR_OK
+                    : add_name(loader, &table->prefixes, &table->prefix_count, name,
+                               price_name_normalise);
+}
+
+static enum err add_aliases(struct loader *loader, struct price_name name) {
     const struct model_line *line = &loader->model;
     name.text = line->model;
-    enum err err = add_name(loader, &table->names, &table->name_count, name, price_name_normalise);
+    enum err err = add_exact(loader, name);
     for (u32 i = 0; i < line->alias_count && err == ERR_OK; i++) {
         name.text = line->alias[i];
         bool prefix = name.text.bytes > 0 && name.text.data[name.text.bytes - 1] == '*';
-        if (prefix) {
-            name.text.bytes--;
-            err = add_name(loader, &table->prefixes, &table->prefix_count, name,
-                           price_name_normalise);
-        } else {
-            err = add_name(loader, &table->names, &table->name_count, name, price_name_normalise);
-        }
+        err = prefix ? add_prefix(loader, name) : add_exact(loader, name);
     }
     return err;
 }
@@ -382,6 +409,12 @@ static enum err add_model(struct loader *loader) {
     if (provider == PRICE_NO_PROVIDER) {
         return problem(loader, "a model of an unknown provider");
     }
+    const struct price_name *extra =
+        taken(table->names, loader->extra_names, provider, line->model);
+    if (extra != NULL) {
+        return add_aliases(loader,
+                           (struct price_name){.provider = provider, .entry = extra->entry});
+    }
     if (table->entry_count == PRICE_ENTRIES_MAX) {
         return problem(loader, "too many models");
     }
@@ -407,16 +440,26 @@ static enum err add_model(struct loader *loader) {
     return add_aliases(loader, name);
 }
 
-static enum err load_models(struct loader *loader, struct json_reader *reader) {
-    struct price_table *table = loader->table;
+/* The lines of one file of models. */
+static enum err load_lines(struct loader *loader, struct json_reader *reader) {
     enum err err = ERR_OK;
     price_read_begin(reader);
     while (err == ERR_OK && price_read_model(reader, &loader->model)) {
         err = add_model(loader);
     }
-    if (err == ERR_OK && !json_read_finish(reader)) {
-        err = problem(loader, reader->error.text);
-    }
+    return err == ERR_OK && !json_read_finish(reader) ? problem(loader, reader->error.text) : err;
+}
+
+static enum err load_extra(struct loader *loader, struct json_reader *reader) {
+    enum err err = load_lines(loader, reader);
+    loader->extra_names = loader->table->name_count;
+    loader->extra_prefixes = loader->table->prefix_count;
+    return err;
+}
+
+static enum err load_models(struct loader *loader, struct json_reader *reader) {
+    struct price_table *table = loader->table;
+    enum err err = load_lines(loader, reader);
     if (err != ERR_OK) {
         return err;
     }
@@ -456,12 +499,27 @@ static enum err load_file(struct loader *loader, struct slice json, const char *
     return err;
 }
 
-enum err price_table_load(struct slice models_json, struct slice providers_json,
-                          struct price_table **out, char *why, usize why_bytes) {
+static struct slice embedded(const char *name) {
+    for (u32 i = 0; i < embedded_file_count; i++) {
+        if (strcmp(embedded_files[i].name, name) == 0) {
+            return (struct slice){(const char *)embedded_files[i].data, embedded_files[i].bytes};
+        }
+    }
+    return (struct slice){"", 0};
+}
+
+static struct slice given_or(struct slice given, const char *built_in) {
+    return given.data != NULL ? given : embedded(built_in);
+}
+
+enum err price_table_make(const struct price_sources *sources, struct price_table **out, char *why,
+                          usize why_bytes) {
+    struct slice models = given_or(sources->models, "data/models.json");
+    struct slice providers = given_or(sources->providers, "data/providers.json");
     struct loader *loader = calloc(1, sizeof *loader);
     struct price_table *table = calloc(1, sizeof *table);
     /* Each name is kept at most twice: as spelled and normalised. */
-    char *text = malloc(2 * (models_json.bytes + providers_json.bytes) + 1);
+    char *text = malloc(2 * (models.bytes + providers.bytes + sources->extra.bytes) + 1);
     if (loader == NULL || table == NULL || text == NULL) {
         free(loader);
         free(table);
@@ -470,10 +528,14 @@ enum err price_table_load(struct slice models_json, struct slice providers_json,
         return ERR_NO_MEMORY;
     }
     table->text = text;
+    table->updated_ms = sources->updated_ms != 0 ? sources->updated_ms : PRICES_AS_OF_MS;
     loader->table = table;
-    enum err err = load_file(loader, providers_json, "providers", load_providers, why, why_bytes);
+    enum err err = load_file(loader, providers, "providers", load_providers, why, why_bytes);
+    if (err == ERR_OK && sources->extra.data != NULL) {
+        err = load_file(loader, sources->extra, "extra models", load_extra, why, why_bytes);
+    }
     if (err == ERR_OK) {
-        err = load_file(loader, models_json, "models", load_models, why, why_bytes);
+        err = load_file(loader, models, "models", load_models, why, why_bytes);
     }
     free(loader->fallbacks);
     free(loader);
@@ -485,18 +547,15 @@ enum err price_table_load(struct slice models_json, struct slice providers_json,
     return ERR_OK;
 }
 
-static struct slice embedded(const char *name) {
-    for (u32 i = 0; i < embedded_file_count; i++) {
-        if (strcmp(embedded_files[i].name, name) == 0) {
-            return (struct slice){(const char *)embedded_files[i].data, embedded_files[i].bytes};
-        }
-    }
-    return (struct slice){"", 0};
+enum err price_table_load(struct slice models_json, struct slice providers_json,
+                          struct price_table **out, char *why, usize why_bytes) {
+    const struct price_sources sources = {.models = models_json, .providers = providers_json};
+    return price_table_make(&sources, out, why, why_bytes);
 }
 
 enum err price_table_load_embedded(struct price_table **out, char *why, usize why_bytes) {
-    return price_table_load(embedded("data/models.json"), embedded("data/providers.json"), out, why,
-                            why_bytes);
+    const struct price_sources built_in = {.updated_ms = PRICES_AS_OF_MS};
+    return price_table_make(&built_in, out, why, why_bytes);
 }
 
 void price_table_free(struct price_table *table) {
@@ -519,6 +578,5 @@ void price_table_free(struct price_table *table) {
 }
 
 i64 price_updated_ms(const struct price_table *table) {
-    (void)table;
-    return PRICES_AS_OF_MS;
+    return table->updated_ms;
 }

@@ -12,6 +12,19 @@ struct price_table; /* immutable once loaded: any thread may read it */
 
 #define PRICE_NONE UINT32_MAX
 
+/* What a table is made from. Without (NULL) models or providers: the built-in ones. The lines of
+ * `extra` (models, too) go before those of `models`: they take the place of the line of the same
+ * provider and model, which leaves them its aliases, and any alias they name is theirs. */
+struct price_sources {
+    struct slice models;
+    struct slice providers;
+    struct slice extra;
+    i64 updated_ms; /* the date of these prices; 0: that of the built-in ones */
+};
+/* ERR_INVALID with one line in `why`. */
+enum err price_table_make(const struct price_sources *sources, struct price_table **out, char *why,
+                          usize why_bytes);
+
 /* Parses the two JSON files. ERR_INVALID with one line in `why`. */
 enum err price_table_load(struct slice models_json, struct slice providers_json,
                           struct price_table **out, char *why, usize why_bytes);

@@ -86,6 +86,7 @@ struct price_table {
     u32 prefix_count;
     u32 slot_mask;
     u32 entry_count;
+    i64 updated_ms;
 };
 
 /* Index of a provider by any spelling, or PRICE_NO_PROVIDER. */
