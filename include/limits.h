@@ -111,6 +111,10 @@
  * the lists of traces and agents do not show it; a metric counts them. */
 #define TRACES_MAX ((u32)1 << 27)
 #define KEYS_MAX 4096 /* API keys an installation */
+#define FEATURE_PRICES_MAX 10000 /* features an account may price; and define */
+#define MODEL_PRICES_MAX 1000    /* models an account may price itself */
+#define PRICE_CHANGES_MAX 10000  /* changes of model prices remembered, an account */
+#define UNIT_LABEL_MAX 64        /* bytes of what a feature's price is called by */
 
 #define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
 #define PAGE_EVENTS_MAX 200

@@ -29,7 +29,8 @@ struct price_view {
 };
 
 struct prices {
-    pthread_mutex_t lock; /* over all references and the change of `current` */
+    pthread_mutex_t lock;    /* over all references and the change of `current` */
+    pthread_mutex_t changes; /* from a plan to its end; taken before `lock` */
     _Atomic(struct price_view *) current;
 };
 
@@ -65,15 +66,10 @@ static void view_add(struct price_view *view, u32 account, struct price_book *bo
     book->references++;
 }
 
-/* With the lock: the view becomes the newest. */
-static void publish(struct prices *prices, struct price_view *view, struct shared_table *table) {
-    struct price_view *old = atomic_load_explicit(&prices->current, memory_order_relaxed);
+/* With the lock. */
+static void view_use(struct price_view *view, struct shared_table *table) {
     view->table = table;
     table->references++;
-    atomic_store_explicit(&prices->current, view, memory_order_release);
-    if (old != NULL) {
-        drop(old);
-    }
 }
 
 static struct shared_table *share(struct price_table *table) {
@@ -100,7 +96,9 @@ enum err prices_create(struct price_table *table, struct prices **out) {
         return ERR_NO_MEMORY;
     }
     pthread_mutex_init(&prices->lock, NULL);
-    publish(prices, view, shared);
+    pthread_mutex_init(&prices->changes, NULL);
+    view_use(view, shared);
+    atomic_store(&prices->current, view);
     *out = prices;
     return ERR_OK;
 }
@@ -112,6 +110,7 @@ void prices_destroy(struct prices *prices) {
     struct price_view *view = atomic_load(&prices->current);
     check(view->references == 1);
     drop(view);
+    pthread_mutex_destroy(&prices->changes);
     pthread_mutex_destroy(&prices->lock);
     free(prices);
 }
@@ -159,26 +158,32 @@ const struct price_book *price_view_book(const struct price_view *view, u32 acco
 
 /* --- changes --------------------------------------------------------------------------------- */
 
-enum err prices_set_table(struct prices *prices, struct price_table *table) {
+static struct price_view *newest(struct prices *prices) {
+    return atomic_load_explicit(&prices->current, memory_order_relaxed);
+}
+
+enum err prices_plan_table(struct prices *prices, struct price_table *table,
+                           struct price_plan *plan) {
     struct shared_table *shared = share(table);
     if (shared == NULL) {
         return ERR_NO_MEMORY;
     }
-    pthread_mutex_lock(&prices->lock);
-    const struct price_view *old = atomic_load_explicit(&prices->current, memory_order_relaxed);
-    struct price_view *view = view_make(old->count);
-    if (view != NULL) {
-        for (u32 i = 0; i < old->count; i++) {
-            view_add(view, old->books[i].account, old->books[i].book);
-        }
-        publish(prices, view, shared);
-    }
-    pthread_mutex_unlock(&prices->lock);
-    if (view == NULL) {
+    pthread_mutex_lock(&prices->changes);
+    const struct price_view *old = newest(prices);
+    plan->view = view_make(old->count);
+    if (plan->view == NULL) {
+        pthread_mutex_unlock(&prices->changes);
         price_table_free(table);
         free(shared);
+        return ERR_NO_MEMORY;
     }
-    return view != NULL ? ERR_OK : ERR_NO_MEMORY;
+    pthread_mutex_lock(&prices->lock);
+    for (u32 i = 0; i < old->count; i++) {
+        view_add(plan->view, old->books[i].account, old->books[i].book);
+    }
+    view_use(plan->view, shared);
+    pthread_mutex_unlock(&prices->lock);
+    return ERR_OK;
 }
 
 /* The old view's books with one exchanged, added or left out. */
@@ -197,19 +202,52 @@ static void copy_books(struct price_view *view, const struct price_view *old, u3
     }
 }
 
-enum err prices_set_book(struct prices *prices, u32 account, struct price_book *book) {
-    pthread_mutex_lock(&prices->lock);
-    const struct price_view *old = atomic_load_explicit(&prices->current, memory_order_relaxed);
-    struct price_view *view = view_make(old->count + 1);
-    if (view != NULL) {
-        copy_books(view, old, account, book);
-        publish(prices, view, old->table);
-    }
-    pthread_mutex_unlock(&prices->lock);
-    if (view == NULL) {
+enum err prices_plan_book(struct prices *prices, u32 account, struct price_book *book,
+                          struct price_plan *plan) {
+    pthread_mutex_lock(&prices->changes);
+    const struct price_view *old = newest(prices);
+    plan->view = view_make(old->count + 1);
+    if (plan->view == NULL) {
+        pthread_mutex_unlock(&prices->changes);
         price_book_free(book);
+        return ERR_NO_MEMORY;
     }
-    return view != NULL ? ERR_OK : ERR_NO_MEMORY;
+    pthread_mutex_lock(&prices->lock);
+    copy_books(plan->view, old, account, book);
+    view_use(plan->view, old->table);
+    pthread_mutex_unlock(&prices->lock);
+    return ERR_OK;
+}
+
+void prices_finish(struct prices *prices, struct price_plan *plan, bool in_force) {
+    pthread_mutex_lock(&prices->lock);
+    struct price_view *given_up = plan->view;
+    if (in_force) {
+        given_up = newest(prices);
+        atomic_store_explicit(&prices->current, plan->view, memory_order_release);
+    }
+    drop(given_up);
+    pthread_mutex_unlock(&prices->lock);
+    pthread_mutex_unlock(&prices->changes);
+    plan->view = NULL;
+}
+
+enum err prices_set_table(struct prices *prices, struct price_table *table) {
+    struct price_plan plan;
+    enum err err = prices_plan_table(prices, table, &plan);
+    if (err == ERR_OK) {
+        prices_finish(prices, &plan, true);
+    }
+    return err;
+}
+
+enum err prices_set_book(struct prices *prices, u32 account, struct price_book *book) {
+    struct price_plan plan;
+    enum err err = prices_plan_book(prices, account, book, &plan);
+    if (err == ERR_OK) {
+        prices_finish(prices, &plan, true);
+    }
+    return err;
 }
 
 /* --- look-ups -------------------------------------------------------------------------------- */

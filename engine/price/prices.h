@@ -29,8 +29,21 @@ const struct price_table *price_view_table(const struct price_view *view);
 /* NULL: the account has no prices of its own. */
 const struct price_book *price_view_book(const struct price_view *view, u32 account);
 
-/* Changes, which end with a new view. The table and the book are taken, also on ERR_NO_MEMORY. A
- * NULL book: the account has none any more. */
+/* Changes are made in two steps, so that one can be written down between them: the plan takes all
+ * memory that is needed, after it nothing can fail. From a plan to its prices_finish() other
+ * changes wait. The table and the book are taken, also on ERR_NO_MEMORY. A NULL book: the account
+ * has none any more. */
+struct price_plan {
+    struct price_view *view;
+};
+enum err prices_plan_table(struct prices *prices, struct price_table *table,
+                           struct price_plan *plan);
+enum err prices_plan_book(struct prices *prices, u32 account, struct price_book *book,
+                          struct price_plan *plan);
+/* The plan is in force when this returns, or given up. */
+void prices_finish(struct prices *prices, struct price_plan *plan, bool in_force);
+
+/* Both steps at once. */
 enum err prices_set_table(struct prices *prices, struct price_table *table);
 enum err prices_set_book(struct prices *prices, u32 account, struct price_book *book);
 
