@@ -58,6 +58,7 @@ struct server {
     struct accounts *accounts;
     struct store *store;
     struct prices *prices;
+    struct ledger *ledger;
     struct docs docs;
     struct pipeline *pipeline;
     struct recovered recovered;
@@ -206,6 +207,9 @@ static enum err open_pipeline(struct server *server) {
     if (err == ERR_OK) {
         err = prices_create(table, &server->prices);
     }
+    if (err == ERR_OK) {
+        err = ledger_open(server->control, server->prices, &server->ledger);
+    }
     if (err != ERR_OK) {
         return say(server, err, "cannot load the prices");
     }
@@ -253,6 +257,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .store = server->store,
         .accounts = server->accounts,
         .prices = server->prices,
+        .ledger = server->ledger,
         .docs = &server->docs,
         .ready = &server->ready,
         .edge_metrics = edge_metrics,
@@ -408,6 +413,7 @@ static void close_all(struct server *server) {
     recover_free(&server->recovered);
     accounts_close(server->accounts);
     control_close(server->control);
+    ledger_close(server->ledger);
     prices_destroy(server->prices);
     docs_free(&server->docs);
 }

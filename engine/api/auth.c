@@ -70,16 +70,19 @@ static enum auth_outcome identify(struct context *context, struct slice key, i64
     return AUTH_OK;
 }
 
-static enum auth_outcome authorize(struct http_call *call, bool found, struct slice key,
+/* Who the credential is, whatever it may do. */
+static enum auth_outcome recognise(struct http_call *call, bool found, struct slice key,
                                    struct identity *identity) {
     struct context *context = call->context;
     if (!atomic_load_explicit(context->ready, memory_order_acquire)) {
         return AUTH_STARTING;
     }
-    if (!found) {
-        return AUTH_MISSING;
-    }
-    enum auth_outcome outcome = identify(context, key, call->now_ms, identity);
+    return found ? identify(context, key, call->now_ms, identity) : AUTH_MISSING;
+}
+
+static enum auth_outcome authorize(struct http_call *call, bool found, struct slice key,
+                                   struct identity *identity) {
+    enum auth_outcome outcome = recognise(call, found, key, identity);
     if (outcome == AUTH_OK && !identity_may(identity, (enum scope)route_of(call)->scope)) {
         return AUTH_FORBIDDEN;
     }
@@ -100,10 +103,8 @@ static const char *text_of(enum auth_outcome outcome) {
     }
 }
 
-bool auth_require(struct http_call *call, struct identity *identity) {
-    struct slice key = {NULL, 0};
-    bool found = key_header(call, &key) || bearer(call, &key);
-    enum auth_outcome outcome = authorize(call, found, key, identity);
+/* Fills in the reply to any outcome but AUTH_OK. */
+static bool admit_or_refuse(struct http_call *call, enum auth_outcome outcome) {
     switch (outcome) {
     case AUTH_OK:
         return true;
@@ -117,6 +118,24 @@ bool auth_require(struct http_call *call, struct identity *identity) {
         error_reply(call, 401, "unauthorized", text_of(outcome));
         return false;
     }
+}
+
+bool auth_require(struct http_call *call, struct identity *identity) {
+    struct slice key = {NULL, 0};
+    bool found = key_header(call, &key) || bearer(call, &key);
+    return admit_or_refuse(call, authorize(call, found, key, identity));
+}
+
+bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
+                   bool *known) {
+    struct slice key = {NULL, 0};
+    *known = false;
+    if (!key_header(call, &key) && !bearer(call, &key)) {
+        return true;
+    }
+    bool good = admit_or_refuse(call, recognise(call, true, key, identity));
+    *known = good && identity_may(identity, scope);
+    return good;
 }
 
 enum auth_outcome auth_client(struct http_call *call, struct identity *identity) {

@@ -20,6 +20,11 @@ enum auth_outcome {
  * the reply is complete: 503, 401 or 403. */
 bool auth_require(struct http_call *call, struct identity *identity);
 
+/* For public routes that tell more to those who show a credential with the scope. False as above: a
+ * credential that is present must be good. *known: `identity` may see more. */
+bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
+                   bool *known);
+
 /* The client endpoints: Authorization: Bearer, X-API-Key, then the headers above. Writes no reply,
  * because their error body differs. */
 enum auth_outcome auth_client(struct http_call *call, struct identity *identity);

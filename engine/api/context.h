@@ -6,6 +6,7 @@
 #include "api/answers.h"
 #include "api/docs.h"
 #include "pipeline.h"
+#include "price/ledger.h"
 
 /* A key that was good a moment ago; spares the digest on every request of a busy client. */
 struct key_slot {
@@ -23,6 +24,7 @@ struct context {
     struct agg *agg;
     struct accounts *accounts;
     struct prices *prices;
+    struct ledger *ledger;
     const struct docs *docs;
     const _Atomic bool *ready; /* recovery is done */
     /* Sums over all front threads, for /metrics: name, value pairs added by the wiring. */

@@ -252,7 +252,7 @@ enum err prices_set_book(struct prices *prices, u32 account, struct price_book *
 
 /* --- look-ups -------------------------------------------------------------------------------- */
 
-static struct price_listing listing_of(const struct price_book *book, u32 model) {
+struct price_listing price_book_listing(const struct price_book *book, u32 model) {
     const struct model_price *price = &book->models[model];
     return (struct price_listing){
         .provider = price->provider,
@@ -273,7 +273,7 @@ bool prices_quote(struct prices *prices, u32 account, struct slice provider, str
     u32 listed = own == PRICE_NONE ? price_find(table, provider, model) : PRICE_NONE;
     struct price_listing price = {.input = -1, .output = -1, .cached_input = -1, .cache_write = -1};
     if (own != PRICE_NONE) {
-        price = listing_of(book, own);
+        price = price_book_listing(book, own);
     } else if (listed != PRICE_NONE) {
         price = price_list(table, listed);
     }

@@ -67,4 +67,7 @@ struct price_quote {
 bool prices_quote(struct prices *prices, u32 account, struct slice provider, struct slice model,
                   struct price_quote *quote);
 
+/* An own price as it is listed. Lifetime: the book's. */
+struct price_listing price_book_listing(const struct price_book *book, u32 model);
+
 #endif
