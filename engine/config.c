@@ -61,6 +61,12 @@ static const struct setting settings[] = {
      64 * 1024 * GIB, NULL, "the most the log may grow to; address space, not disk, is reserved"},
     {"snapshot-events", "storage", "snapshot-events", KIND_COUNT, AT(snapshot_events), "N",
      "10000000", 1000, (u64)1 << 40, NULL, "least events between two snapshots"},
+    {"price-models", "prices", "models", KIND_PATH, AT(price_models), "FILE", "", 0, 0, NULL,
+     "model prices instead of the built-in ones (engine/price/data); SIGHUP reads them again"},
+    {"price-providers", "prices", "providers", KIND_PATH, AT(price_providers), "FILE", "", 0, 0,
+     NULL, "names of providers instead of the built-in ones; likewise"},
+    {"price-extra", "prices", "extra", KIND_PATH, AT(price_extra), "FILE", "", 0, 0, NULL,
+     "further model prices, before the others of the same provider and model; likewise"},
     {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
      level_choices, "the least important lines still written to stderr"},
 };

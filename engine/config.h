@@ -34,6 +34,9 @@ struct config {
     u64 log_map_bytes;
     u64 snapshot_events;
     enum log_level log_level;
+    char price_models[CONFIG_PATH_BYTES_MAX]; /* files of prices; empty: the built-in ones */
+    char price_providers[CONFIG_PATH_BYTES_MAX];
+    char price_extra[CONFIG_PATH_BYTES_MAX];
 };
 
 /* Reads the settings. `envp` ends with NULL, as environ does; argv[0] is the program. Reads the

@@ -17,6 +17,7 @@
 #include "net/wire_edge.h"
 #include "pipeline.h"
 #include "recover.h"
+#include "reload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +58,7 @@ struct server {
     struct control *control;
     struct accounts *accounts;
     struct store *store;
+    struct price_table *table; /* read, until the prices take it */
     struct prices *prices;
     struct ledger *ledger;
     struct docs docs;
@@ -72,6 +74,7 @@ struct server {
 /* --- signals ---------------------------------------------------------------------------------- */
 
 static _Atomic bool stop_wanted;
+static _Atomic bool reload_wanted;
 static _Atomic bool write_failed;
 
 static void on_signal(int signal_number) {
@@ -79,13 +82,24 @@ static void on_signal(int signal_number) {
     atomic_store(&stop_wanted, true);
 }
 
-static void catch_signals(void) {
+static void on_reload(int signal_number) {
+    (void)signal_number;
+    atomic_store(&reload_wanted, true);
+}
+
+/* SIGHUP reads files again where there are any, and is a closed terminal where there are none. */
+static void catch_signals(bool has_files) {
     struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction reload = {.sa_handler = on_reload};
     struct sigaction hangup;
+    sigemptyset(&reload.sa_mask);
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { /* no nohup(1) */
+    if (has_files) {
+        sigaction(SIGHUP, &reload, NULL);
+    } else if (sigaction(SIGHUP, NULL, &hangup) == 0 &&
+               hangup.sa_handler != SIG_IGN) { /* no nohup(1) */
         sigaction(SIGHUP, &action, NULL);
     }
     action.sa_handler = SIG_IGN;
@@ -104,10 +118,40 @@ static void mask_signals(int how) {
     pthread_sigmask(how, &stopping, NULL);
 }
 
-static void wait_for_signal(void) {
+/* --- prices ----------------------------------------------------------------------------------- */
+
+static struct reload_files files_of(const struct config *config) {
+    return (struct reload_files){.models = config->price_models,
+                                 .providers = config->price_providers,
+                                 .extra = config->price_extra};
+}
+
+/* A file that is no price table changes nothing: what was in force stays. */
+static void reload(struct server *server) {
+    const struct reload_files files = files_of(&server->config);
+    struct price_table *table;
+    char why[WHY_BYTES] = "";
+    enum err err = reload_prices(&files, &table, why, sizeof why);
+    if (err == ERR_OK) {
+        u32 models = price_count(table);
+        err = ledger_set_table(server->ledger, table, clock_wall_ms());
+        if (err == ERR_OK) {
+            log_info("prices_reloaded", "models=%u", models);
+            return;
+        }
+        snprintf(why, sizeof why, "the changes could not be written down");
+    }
+    log_error("prices_refused", "reason=%s what=\"%s\" action=\"the old prices stay in force\"",
+              err_text(err), why);
+}
+
+static void wait_for_signal(struct server *server) {
     sigset_t open;
     sigemptyset(&open);
     while (!atomic_load(&stop_wanted) && !atomic_load(&write_failed)) {
+        if (atomic_exchange(&reload_wanted, false)) {
+            reload(server);
+        }
         /* A failed write raises no signal, so look once a second. */
         struct timespec second = {.tv_sec = 1};
         ppoll(NULL, 0, &second, &open);
@@ -202,16 +246,13 @@ static void on_fatal(void *context) {
 }
 
 static enum err open_pipeline(struct server *server) {
-    struct price_table *table;
-    enum err err = price_table_load_embedded(&table, server->why, sizeof server->why);
-    if (err == ERR_OK) {
-        err = prices_create(table, &server->prices);
-    }
+    enum err err = prices_create(server->table, &server->prices);
+    server->table = NULL;
     if (err == ERR_OK) {
         err = ledger_open(server->control, server->prices, &server->ledger);
     }
     if (err != ERR_OK) {
-        return say(server, err, "cannot load the prices");
+        return say(server, err, "cannot read the accounts' prices");
     }
     const struct pipeline_options options = {
         .store = server->store,
@@ -389,7 +430,7 @@ static enum err serve(struct server *server) {
     if (err == ERR_OK) {
         atomic_store(&server->ready, true);
         log_ready(server);
-        wait_for_signal();
+        wait_for_signal(server);
         log_info("stopping", "%s", "");
     }
     stop_fronts(server);
@@ -415,6 +456,7 @@ static void close_all(struct server *server) {
     control_close(server->control);
     ledger_close(server->ledger);
     prices_destroy(server->prices);
+    price_table_free(server->table);
     docs_free(&server->docs);
 }
 
@@ -433,7 +475,13 @@ int main(int argc, char **argv) {
     buf_free(&message);
     log_set_level(server.config.log_level);
     server.front_count = (u32)server.config.front_threads;
-    catch_signals();
+    const struct reload_files files = files_of(&server.config);
+    err = reload_prices(&files, &server.table, server.why, sizeof server.why);
+    if (err != ERR_OK) {
+        log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);
+        return EXIT_USAGE;
+    }
+    catch_signals(reload_has_files(&files));
     mask_signals(SIG_BLOCK);
     err = serve(&server);
     if (err != ERR_OK) {

@@ -114,6 +114,7 @@
 #define FEATURE_PRICES_MAX 10000 /* features an account may price; and define */
 #define MODEL_PRICES_MAX 1000    /* models an account may price itself */
 #define PRICE_CHANGES_MAX 10000  /* changes of model prices remembered, an account */
+#define PRICE_FILE_BYTES_MAX (64 * MIB) /* a file of model prices */
 #define UNIT_LABEL_MAX 64        /* bytes of what a feature's price is called by */
 
 #define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
