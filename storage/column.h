@@ -28,6 +28,20 @@ bool column_unpack(const u8 *data, usize bytes, i64 *values, u32 count);
 /* True if the frame is one value for all rows: the reader may fill instead of unpacking. */
 bool column_constant(const u8 *data, usize bytes, i64 *value);
 
+/* The same two for each kind of processor this machine could be taken for, the best last; all code
+ * the same bytes. */
+struct column_kernel {
+    usize (*pack)(u8 *out, const i64 *values, u32 count);
+    bool (*unpack)(const u8 *data, usize bytes, i64 *values, u32 count);
+};
+#define COLUMN_KERNELS_MAX 3
+u32 column_kernels(const struct column_kernel *out[COLUMN_KERNELS_MAX]);
+extern const struct column_kernel column_plain;
+#if defined(__x86_64__)
+extern const struct column_kernel column_avx2;
+extern const struct column_kernel column_avx512;
+#endif
+
 /* A word for tools: "constant", "packed", "divided", "delta". */
 const char *column_coding(const u8 *data, usize bytes);
 

@@ -1,11 +1,11 @@
 /*
- * text.c: see text.h. Hexadecimal digits are turned eight at a time inside a 64-bit word (SWAR), so
- * that a UUID costs a few nanoseconds; the shape of a frame (which positions vary) is found with
- * word-wide exclusive-ors against the first text.
+ * text.c: see text.h. The shape of a frame (which positions vary) is found with word-wide
+ * exclusive-ors against the first text.
  */
 #include "storage/text.h"
 
 #include "storage/column.h"
+#include "storage/text_hex.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,12 +139,6 @@ struct shape {
     u32 digits; /* sum of run_bytes */
 };
 
-static inline u64 load64(const void *from) {
-    u64 word;
-    memcpy(&word, from, 8);
-    return word;
-}
-
 /* Collects in `varies` the exclusive-or of every text with the first one. */
 static void shape_compare(const struct slice *values, u32 count, u8 *varies) {
     const char *first = values[0].data;
@@ -196,81 +190,11 @@ static bool shape_find(const struct slice *values, u32 count, struct shape *shap
 
 /* --- hexadecimal ------------------------------------------------------------------------------ */
 
-#define EACH(byte) (0x0101010101010101u * (u64)(byte))
-
-/* Eight lower-case digits to four bytes; false if one is none. */
-static inline bool hex_read8(u64 digits, u32 *out) {
-    u64 letter = (digits >> 6) & EACH(1);
-    u64 value = (digits & EACH(0x0f)) + letter * 9;
-    /* Writing the value again must give the same digits; that catches everything else. */
-    u64 tall = ((value + EACH(6)) >> 4) & EACH(1);
-    bool good = (value & EACH(0xf0)) == 0 && value + EACH('0') + tall * ('a' - '0' - 10) == digits;
-    u64 pairs = (value << 4 | value >> 8) & 0x00ff00ff00ff00ffu;
-    pairs = (pairs | pairs >> 8) & 0x0000ffff0000ffffu;
-    *out = (u32)(pairs | pairs >> 16);
-    return good;
-}
-
-static inline u64 hex_write8(u32 bytes) {
-    u64 spread = ((u64)bytes | (u64)bytes << 16) & 0x0000ffff0000ffffu;
-    spread = (spread | spread << 8) & 0x00ff00ff00ff00ffu;
-    u64 value = (spread >> 4 & EACH(0x0f)) | (spread & 0x000f000f000f000fu) << 8;
-    value &= EACH(0x0f);
-    u64 tall = ((value + EACH(6)) >> 4) & EACH(1);
-    return value + EACH('0') + tall * ('a' - '0' - 10);
-}
-
-/* The 36 characters of a UUID: 8-4-4-4-12 digits. By far the most frequent shape of keys gets code
- * of its own, without a template. */
-#define UUID_BYTES 36
-#define UUID_PACKED 16
-
-static inline u64 load32(const char *from) {
-    u32 word;
-    memcpy(&word, from, 4);
-    return word;
-}
-
-static inline bool uuid_read(const char *text, u8 *out) {
-    u32 packed[4];
-    bool good = text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
-    good &= hex_read8(load64(text), &packed[0]);
-    good &= hex_read8(load32(text + 9) | load32(text + 14) << 32, &packed[1]);
-    good &= hex_read8(load32(text + 19) | load32(text + 24) << 32, &packed[2]);
-    good &= hex_read8(load64(text + 28), &packed[3]);
-    memcpy(out, packed, sizeof packed);
-    return good;
-}
-
-static inline void uuid_write(const u8 *packed, char *out) {
-    u32 words[4];
-    memcpy(words, packed, sizeof words);
-    u64 digits[4];
-    for (u32 i = 0; i < 4; i++) {
-        digits[i] = hex_write8(words[i]);
-    }
-    memcpy(out, &digits[0], 8);
-    out[8] = '-';
-    memcpy(out + 9, &digits[1], 4);
-    out[13] = '-';
-    memcpy(out + 14, (char *)&digits[1] + 4, 4);
-    out[18] = '-';
-    memcpy(out + 19, &digits[2], 4);
-    out[23] = '-';
-    memcpy(out + 24, (char *)&digits[2] + 4, 4);
-    memcpy(out + 28, &digits[3], 8);
-}
-
-/* Bytes written, or 0 if some text is no lower-case UUID. */
+/* Bytes written, or 0 if some text is no lower-case UUID. By far the most frequent shape of keys
+ * gets code of its own, without a template. */
 static usize pack_uuids(u8 *out, const struct slice *values, u32 count) {
-    u8 *at = out;
-    *at++ = CODING_UUID;
-    for (u32 i = 0; i < count; i++, at += UUID_PACKED) {
-        if (values[i].bytes != UUID_BYTES || !uuid_read(values[i].data, at)) {
-            return 0;
-        }
-    }
-    return (usize)(at - out);
+    out[0] = CODING_UUID;
+    return uuid_best()->pack(out + 1, values, count) ? 1 + (usize)count * UUID_PACKED : 0;
 }
 
 static u8 *shape_put(u8 *at, const struct shape *shape) {
@@ -649,8 +573,8 @@ static enum err unpack_uuids(struct input in, u32 count, struct text_sink *sink,
     }
     char *to = sink->data + sink->bytes;
     u32 offset = (u32)sink->bytes;
+    uuid_best()->unpack(in.at, count, to);
     for (u32 i = 0; i < count; i++) {
-        uuid_write(in.at + (usize)i * UUID_PACKED, to + (usize)i * UUID_BYTES);
         refs[i] = (struct text_ref){offset + i * UUID_BYTES, UUID_BYTES};
     }
     sink->bytes += (usize)count * UUID_BYTES;

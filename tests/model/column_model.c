@@ -82,6 +82,27 @@ static void make_numbers(i64 *values, u32 count) {
     }
 }
 
+/* The code for every kind of processor gives the same bytes, and says the same of any. */
+static void compare_kernels(const i64 *values, u32 count, const u8 *good, usize bytes) {
+    static u8 packed[COLUMN_BYTES_MAX(FRAME_ROWS_MAX)];
+    static i64 back[COLUMN_KERNELS_MAX][FRAME_ROWS_MAX];
+    const struct column_kernel *kernels[COLUMN_KERNELS_MAX];
+    bool first = false;
+    u32 kernel_count = column_kernels(kernels);
+    char *damaged = guard_copy(&guard, (struct slice){(const char *)good, bytes}, 0, 0);
+    damaged[below(bytes)] ^= (char)(1 << below(8));
+    for (u32 i = 0; i < kernel_count; i++) {
+        usize own = kernels[i]->pack(packed, values, count);
+        expect(own == bytes && memcmp(packed, good, bytes) == 0, "kernel %u", i);
+        expect(kernels[i]->unpack(good, bytes, back[i], count), "kernel %u", i);
+        expect(memcmp(values, back[i], count * sizeof *values) == 0, "kernel %u", i);
+        bool accepted = kernels[i]->unpack((u8 *)damaged, bytes, back[i], count);
+        first = i == 0 ? accepted : first;
+        expect(accepted == first && (!accepted || memcmp(back[0], back[i], count * 8) == 0),
+               "kernel %u of damaged bytes", i);
+    }
+}
+
 static void round_numbers(void) {
     static u8 packed[COLUMN_BYTES_MAX(FRAME_ROWS_MAX)];
     static i64 values[FRAME_ROWS_MAX];
@@ -91,6 +112,7 @@ static void round_numbers(void) {
     memset(packed, 0xa5, sizeof packed);
     usize bytes = column_pack(packed, values, count);
     expect(bytes + 8 <= COLUMN_BYTES_MAX(count), "%zu bytes for %u", bytes, count);
+    compare_kernels(values, count, packed, bytes);
     char *place = guard_copy(&guard, (struct slice){(char *)packed, bytes}, 0, 0);
     expect(column_unpack((u8 *)place, bytes, back, count), "%s", column_coding(packed, bytes));
     expect(memcmp(values, back, count * sizeof *back) == 0, "%s of %u differs",
