@@ -13,9 +13,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/cors.h"
 #include "version.h"
 
-enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE };
+enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE, KIND_ORIGINS };
 
 struct setting {
     const char *name;    /* --name; MARGIND_NAME in the environment */
@@ -36,6 +37,7 @@ static const char *const net_choices[] = {
     [EDGE_AUTO] = "auto", [EDGE_URING] = "uring", [EDGE_EPOLL] = "epoll", NULL};
 static const char *const level_choices[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+static const char *const switch_choices[] = {"off", "on", NULL};
 _Static_assert(sizeof(enum edge_kind) == sizeof(unsigned), "choices are stored as unsigned");
 _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "choices are stored as unsigned");
 
@@ -67,6 +69,32 @@ static const struct setting settings[] = {
      NULL, "names of providers instead of the built-in ones; likewise"},
     {"price-extra", "prices", "extra", KIND_PATH, AT(price_extra), "FILE", "", 0, 0, NULL,
      "further model prices, before the others of the same provider and model; likewise"},
+    {"cors-origins", "http", "cors-origins", KIND_ORIGINS, AT(cors_origins), "LIST", "", 0, 0, NULL,
+     "origins whose pages may call the API from a browser: https://a.example,... or *"},
+    {"forwarded-for", "http", "forwarded-for", KIND_CHOICE, AT(forwarded_for), "off|on", "off", 0,
+     0, switch_choices,
+     "on behind a proxy that sets X-Forwarded-For: its last address is the client's"},
+    {"limit-management", "limits", "management", KIND_COUNT, AT(limit_management), "N", "6000", 0,
+     LIMIT_COUNT_MAX, NULL, "requests a minute, by key or session, else by address; 0: no limit"},
+    {"limit-auth", "limits", "auth", KIND_COUNT, AT(limit_auth), "N", "20", 0, LIMIT_COUNT_MAX,
+     NULL, "requests to /api/auth/* in 15 minutes, by address; 0: no limit"},
+    {"limit-signup", "limits", "signup", KIND_COUNT, AT(limit_signup), "N", "3", 0, LIMIT_COUNT_MAX,
+     NULL, "requests to /api/signup an hour, by address; 0: no limit"},
+    {"limit-expensive", "limits", "expensive", KIND_COUNT, AT(limit_expensive), "N", "5", 0,
+     LIMIT_COUNT_MAX, NULL,
+     "requests a minute that compute for long or ask other services, by account; 0: no limit"},
+    {"limit-gateway", "limits", "gateway", KIND_COUNT, AT(limit_gateway), "N", "600", 0,
+     LIMIT_COUNT_MAX, NULL, "gateway requests a minute, by key; 0: no limit"},
+    {"limit-ingest-requests", "limits", "ingest-requests", KIND_COUNT, AT(limit_ingest_requests),
+     "N", "0", 0, LIMIT_COUNT_MAX, NULL, "HTTP requests with events a second, by key; 0: no limit"},
+    {"limit-ingest-events", "limits", "ingest-events", KIND_COUNT, AT(limit_ingest_events), "N",
+     "0", 0, LIMIT_COUNT_MAX, NULL, "events sent over HTTP a second, by key; 0: no limit"},
+    {"compat-published-limits", "compat", "published-limits", KIND_CHOICE,
+     AT(compat_published_limits), "off|on", "off", 0, 0, switch_choices,
+     "the 60 management requests a minute of the published API instead of limit-management"},
+    {"compat-ingest-limit", "compat", "ingest-limit", KIND_CHOICE, AT(compat_ingest_limit),
+     "off|on", "off", 0, 0, switch_choices,
+     "and its 60 requests with events a minute instead of limit-ingest-requests"},
     {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
      level_choices, "the least important lines still written to stderr"},
 };
@@ -223,6 +251,12 @@ static bool parse_value(const struct setting *setting, const char *text, struct 
         return parse_number(setting, text, member);
     case KIND_CHOICE:
         return parse_choice(setting, text, member);
+    case KIND_ORIGINS:
+        if (bytes >= CONFIG_PATH_BYTES_MAX || !cors_is_list(text)) {
+            return false;
+        }
+        memcpy(member, text, bytes + 1);
+        return true;
     }
     check(false);
     return false;
@@ -250,6 +284,9 @@ static void put_expected(const struct setting *setting, struct buf *message) {
         break;
     case KIND_CHOICE:
         buf_put_format(message, "is not one of %s", setting->in);
+        break;
+    case KIND_ORIGINS:
+        buf_put_text(message, "is not * or a list of origins such as https://app.example:8443");
         break;
     }
 }

@@ -33,6 +33,17 @@ struct config {
     u64 idle_seconds;    /* a connection silent for longer is closed */
     u64 log_map_bytes;
     u64 snapshot_events;
+    char cors_origins[CONFIG_PATH_BYTES_MAX];
+    unsigned forwarded_for; /* switches: 0 off, 1 on */
+    u64 limit_management;   /* limits: requests a window, 0: none */
+    u64 limit_auth;
+    u64 limit_signup;
+    u64 limit_expensive;
+    u64 limit_gateway;
+    u64 limit_ingest_requests;
+    u64 limit_ingest_events;
+    unsigned compat_published_limits;
+    unsigned compat_ingest_limit;
     enum log_level log_level;
     char price_models[CONFIG_PATH_BYTES_MAX]; /* files of prices; empty: the built-in ones */
     char price_providers[CONFIG_PATH_BYTES_MAX];

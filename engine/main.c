@@ -62,6 +62,7 @@ struct server {
     struct prices *prices;
     struct ledger *ledger;
     struct docs docs;
+    struct door door;
     struct pipeline *pipeline;
     struct recovered recovered;
     _Atomic(struct agg *) agg;
@@ -288,6 +289,36 @@ static void edge_metrics(void *wiring, struct buf *out) {
     metrics_put_edge(out, &sum);
 }
 
+/* What stands before the handlers: documentation, rate limits, other origins. */
+static enum err open_door(struct server *server) {
+    const struct config *config = &server->config;
+    u32 minute_ms = 60 * 1000;
+    struct limit_rule rules[LIMIT_CLASSES] = {
+        [LIMIT_MANAGE] = {(u32)config->limit_management, minute_ms},
+        [LIMIT_AUTH] = {(u32)config->limit_auth, 15 * minute_ms},
+        [LIMIT_SIGNUP] = {(u32)config->limit_signup, 60 * minute_ms},
+        [LIMIT_EXPENSIVE] = {(u32)config->limit_expensive, minute_ms},
+        [LIMIT_GATEWAY] = {(u32)config->limit_gateway, minute_ms},
+        [LIMIT_INGEST] = {(u32)config->limit_ingest_requests, 1000},
+        [LIMIT_EVENTS] = {(u32)config->limit_ingest_events, 1000},
+    };
+    if (config->compat_published_limits != 0) {
+        rules[LIMIT_MANAGE].most = LIMIT_PUBLISHED;
+    }
+    if (config->compat_ingest_limit != 0) {
+        rules[LIMIT_INGEST] = (struct limit_rule){LIMIT_PUBLISHED, minute_ms};
+    }
+    server->door.origins = config->cors_origins;
+    server->door.forwarded = config->forwarded_for != 0;
+    enum err err =
+        limits_create(rules, accounts_seed(server->accounts, "limits"), &server->door.limits);
+    if (err != ERR_OK) {
+        return say(server, err, "cannot make the rate limits");
+    }
+    err = docs_make(&server->docs);
+    return err == ERR_OK ? err : say(server, err, "cannot make the documentation");
+}
+
 static enum err open_front(struct server *server, u32 index, const u16 port[LISTENERS]) {
     struct front_thread *front = &server->front[index];
     const struct config *config = &server->config;
@@ -300,6 +331,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .prices = server->prices,
         .ledger = server->ledger,
         .docs = &server->docs,
+        .door = &server->door,
         .ready = &server->ready,
         .edge_metrics = edge_metrics,
         .wiring = server,
@@ -308,11 +340,16 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .router = routes_router(),
         .context = &front->context,
         .refusal = error_refusal,
+        .enter = door_enter,
         .admit = auth_admit,
         .pool = front_pool(front->context.front),
         .head_ns = HEAD_NS,
         .body_ns = BODY_NS,
     };
+    if (config->cors_origins[0] != 0) {
+        front->http.begin = door_begin;
+        front->http.preflight = door_preflight;
+    }
     wire_server_init(&front->wire, &wire_service, &front->context, front->http.pool);
     wire_edge_bind(&front->wire);
     const struct net_listener listeners[LISTENERS] = {
@@ -417,7 +454,7 @@ static enum err serve(struct server *server) {
         err = open_pipeline(server);
     }
     if (err == ERR_OK) {
-        err = docs_make(&server->docs);
+        err = open_door(server);
     }
     if (err == ERR_OK) {
         err = open_fronts(server);
@@ -458,6 +495,7 @@ static void close_all(struct server *server) {
     prices_destroy(server->prices);
     price_table_free(server->table);
     docs_free(&server->docs);
+    limits_destroy(server->door.limits);
 }
 
 int main(int argc, char **argv) {

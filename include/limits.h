@@ -40,6 +40,10 @@
 #define WIRE_OUTPUT_BYTES_MAX NET_OUTPUT_BYTES_HIGH /* unsent output: a connection is not read */
 #define WIRE_PENDING_BYTES_MAX (4 * MIB)            /* input that arrives while it is not read */
 
+#define LIMIT_SLOTS_MAX 65536      /* windows of rate limits kept at a time */
+#define LIMIT_SHARDS 64            /* parts of them, each with a lock */
+#define LIMIT_COUNT_MAX 1000000000 /* the most a rate limit can be set to */
+
 /* --- events (bytes) ------------------------------------------------------------------------- */
 
 #define EVENT_NAME_MAX 128

@@ -47,6 +47,10 @@ static bool key_header(const struct http_call *call, struct slice *key) {
            http_call_header(call, "x-observe-key", key);
 }
 
+static bool client_key(const struct http_call *call, struct slice *key) {
+    return bearer(call, key) || http_call_header(call, "x-api-key", key) || key_header(call, key);
+}
+
 static enum auth_outcome identify(struct context *context, struct slice key, i64 now_ms,
                                   struct identity *identity) {
     if (key.bytes != KEY_TEXT_BYTES) {
@@ -140,8 +144,7 @@ bool auth_optional(struct http_call *call, enum scope scope, struct identity *id
 
 enum auth_outcome auth_client(struct http_call *call, struct identity *identity) {
     struct slice key = {NULL, 0};
-    bool found =
-        bearer(call, &key) || http_call_header(call, "x-api-key", &key) || key_header(call, &key);
+    bool found = client_key(call, &key);
     return authorize(call, found, key, identity);
 }
 
@@ -155,6 +158,15 @@ enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome o
     default:
         return error_client(call, 401, "unauthorized", text_of(outcome), NULL);
     }
+}
+
+bool auth_look(const struct http_call *call, struct identity *identity) {
+    struct context *context = call->context;
+    struct slice key = {NULL, 0};
+    bool found = error_is_client(call) ? client_key(call, &key)
+                                       : key_header(call, &key) || bearer(call, &key);
+    return found && atomic_load_explicit(context->ready, memory_order_acquire) &&
+           identify(context, key, call->now_ms, identity) == AUTH_OK;
 }
 
 bool auth_admit(struct http_call *call) {

@@ -32,6 +32,10 @@ enum auth_outcome auth_client(struct http_call *call, struct identity *identity)
 /* Fills in the client endpoints' reply to any outcome but AUTH_OK. */
 enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome);
 
+/* Whose credential the call shows, if it is a good one, whatever the route asks for. Writes no
+ * reply. */
+bool auth_look(const struct http_call *call, struct identity *identity);
+
 /* Whether the call may send its body at all; on false the reply is complete: see http_server. */
 bool auth_admit(struct http_call *call);
 

@@ -174,6 +174,7 @@ enum call_outcome client_events_handle(struct http_call *call) {
     enum err err =
         front_ingest_client(context->front, ingest, call->body, key, call->now_ms, &error);
     if (err == ERR_OK) {
+        door_count_events(context, &identity, 1, call->now_ms);
         return CALL_PENDING;
     }
     free(request);

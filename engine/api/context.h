@@ -5,6 +5,7 @@
 
 #include "api/answers.h"
 #include "api/docs.h"
+#include "api/door.h"
 #include "pipeline.h"
 #include "price/ledger.h"
 
@@ -26,6 +27,7 @@ struct context {
     struct prices *prices;
     struct ledger *ledger;
     const struct docs *docs;
+    const struct door *door;
     const _Atomic bool *ready; /* recovery is done */
     /* Sums over all front threads, for /metrics: name, value pairs added by the wiring. */
     void (*edge_metrics)(void *wiring, struct buf *out);

@@ -111,6 +111,9 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
     if (context->edge_metrics != NULL) {
         context->edge_metrics(context->wiring, out);
     }
+    metrics_put(out, METRICS_COUNTER, "margind_rate_limited_total",
+                "Requests refused by a rate limit since start.",
+                limits_refused(context->door->limits));
     latency_put(out);
     if (is_ready(call)) {
         struct pipeline_stats path;

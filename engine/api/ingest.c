@@ -89,6 +89,7 @@ enum call_outcome ingest_handle(struct http_call *call) {
     }
     enum err err = front_ingest(context->front, ingest, body, bytes, call->now_ms, &error);
     if (err == ERR_OK) {
+        door_count_events(context, &identity, ingest->sent, call->now_ms);
         return CALL_PENDING;
     }
     free(request);

@@ -9,20 +9,31 @@
 #include "event.h"
 #include "http/session.h"
 
-bool http_call_header(const struct http_call *call, const char *lower_name, struct slice *value) {
+static bool find_header(const struct http_call *call, const char *lower_name, bool last,
+                        struct slice *value) {
     const struct http_session *session = (const struct http_session *)call;
     usize name_bytes = strlen(lower_name);
     const char *data = session->head_block.data;
-    for (u32 at = 0; at < session->head.field_count; at++) {
+    *value = (struct slice){NULL, 0};
+    bool found = false;
+    for (u32 at = 0; at < session->head.field_count && (last || !found); at++) {
         const struct http_field *field = &session->head.field[at];
         if (field->name.bytes == name_bytes &&
             http_text_is(http_range_of(data, field->name), lower_name)) {
             *value = http_range_of(data, field->value);
-            return true;
+            found = true;
         }
     }
-    *value = (struct slice){NULL, 0};
-    return false;
+    return found;
+}
+
+bool http_call_header(const struct http_call *call, const char *lower_name, struct slice *value) {
+    return find_header(call, lower_name, false, value);
+}
+
+bool http_call_last_header(const struct http_call *call, const char *lower_name,
+                           struct slice *value) {
+    return find_header(call, lower_name, true, value);
 }
 
 bool http_call_param(const struct http_call *call, const char *name, struct slice *value) {

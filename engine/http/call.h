@@ -58,6 +58,9 @@ struct http_call {
 
 /* A request header by its lower-case name; empty and false if absent. */
 bool http_call_header(const struct http_call *call, const char *lower_name, struct slice *value);
+/* The last one of that name: what the nearest proxy added. */
+bool http_call_last_header(const struct http_call *call, const char *lower_name,
+                           struct slice *value);
 /* A query parameter by name (the first one given); empty and false if absent. */
 bool http_call_param(const struct http_call *call, const char *name, struct slice *value);
 /* Numeric address of the client, "unknown" when its connection is gone. */

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "http/call.h"
+
 #define DATE_BYTES 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 
 static const struct {
@@ -145,4 +147,19 @@ usize http_reply_head(const struct http_reply *reply, char *out) {
     }
     to = PUT(to, "\r\n");
     return (usize)(to - out);
+}
+
+void http_put_methods(struct buf *headers, const char *name, u32 methods) {
+    static const char *const names[HTTP_METHODS] = {"GET",   "HEAD",   "POST",   "PUT",
+                                                    "PATCH", "DELETE", "OPTIONS"};
+    const char *separator = ": ";
+    buf_put_text(headers, name);
+    for (u32 method = 0; method < HTTP_METHODS; method++) {
+        if ((methods & ((u32)1 << method)) != 0) {
+            buf_put_text(headers, separator);
+            buf_put_text(headers, names[method]);
+            separator = ", ";
+        }
+    }
+    buf_put_text(headers, "\r\n");
 }

@@ -6,6 +6,7 @@
 #define MARGIN_HTTP_REPLY_H
 
 #include "base.h"
+#include "base/buf.h"
 
 #define HTTP_REPLY_HEAD_MAX 768 /* without the handler's own header lines */
 #define HTTP_REQUEST_ID_MAX 128
@@ -22,6 +23,8 @@ struct http_reply {
 /* Writes status line and header lines, without the empty line that ends them. `out` has
  * HTTP_REPLY_HEAD_MAX bytes. Returns the bytes written. */
 usize http_reply_head(const struct http_reply *reply, char *out);
+/* Adds a line such as "Allow: GET, HEAD"; bit n of `methods` is enum http_method n. */
+void http_put_methods(struct buf *headers, const char *name, u32 methods);
 /* 204, 304 and 1xx have neither body nor length. */
 bool http_status_has_body(u16 status);
 /* "Not Found"; "Unknown" for a status that this server never sends. */

@@ -133,20 +133,6 @@ static void reset_reply(struct http_call *call) {
     buf_clear(&call->headers);
 }
 
-static void put_allow(struct buf *headers, u32 methods) {
-    static const char *const names[HTTP_METHODS] = {"GET",   "HEAD",   "POST",   "PUT",
-                                                    "PATCH", "DELETE", "OPTIONS"};
-    const char *separator = "Allow: ";
-    for (u32 method = 0; method < HTTP_METHODS; method++) {
-        if ((methods & ((u32)1 << method)) != 0) {
-            buf_put_text(headers, separator);
-            buf_put_text(headers, names[method]);
-            separator = ", ";
-        }
-    }
-    buf_put_text(headers, "\r\n");
-}
-
 /* Answers in the name of the HTTP layer. If the body has not been read the connection closes,
  * unless the rest is short enough to be read over. */
 static void refuse(struct http_session *session, u16 status, const char *text) {
@@ -187,6 +173,14 @@ static void discard_body(struct http_session *session, usize left) {
     }
 }
 
+/* The reply is complete before the body has come. */
+static void answer_early(struct http_session *session) {
+    usize left = decide_close(session);
+    session->call.now_ms = session->io->wall_ms();
+    finish_request(session);
+    discard_body(session, left);
+}
+
 /* Refuses before the body has come. */
 static void refuse_early(struct http_session *session, u16 status, const char *text) {
     usize left = decide_close(session);
@@ -205,7 +199,6 @@ static void refuse_and_close(struct http_session *session, u16 status, const cha
 
 static void call_handler(struct http_session *session) {
     struct http_call *call = &session->call;
-    call->route = session->route;
     call->body = (struct slice){session->body, session->body_bytes};
     call->now_ms = session->io->wall_ms();
     session->state = HTTP_CALLING;
@@ -301,8 +294,13 @@ static bool find_route(struct http_session *session) {
             refuse_early(session, 404, "no such path");
             return false;
         }
+        if (match.route == NULL && session->server->preflight != NULL &&
+            session->server->preflight(call, match.methods)) {
+            answer_early(session);
+            return false;
+        }
         if (match.route == NULL) {
-            put_allow(&call->headers, match.methods);
+            http_put_methods(&call->headers, "Allow", match.methods);
             refuse_early(session, 405, "this path does not know the method");
             return false;
         }
@@ -329,7 +327,6 @@ static bool find_route(struct http_session *session) {
  * bombs expanded. */
 static bool is_admitted(struct http_session *session) {
     struct http_call *call = &session->call;
-    call->route = session->route;
     call->now_ms = session->io->wall_ms();
     return session->server->admit == NULL || session->server->admit(call);
 }
@@ -343,9 +340,7 @@ static bool place_body(struct http_session *session) {
         !head->is_chunked && used + bytes + EVENT_TEXT_PADDING <= session->head_block.capacity;
     bool may_grow = !session->body_in_head || head->coding != CODING_NONE;
     if (may_grow && !is_admitted(session)) {
-        usize left = decide_close(session);
-        finish_request(session);
-        discard_body(session, left);
+        answer_early(session);
         return false;
     }
     if (session->body_in_head) {
@@ -399,9 +394,18 @@ static void begin_request(struct http_session *session) {
     call->path = http_range_of(session->head_block.data, head->path);
     reset_reply(call);
     keep_request_id(session);
-    if (find_route(session)) {
-        begin_body(session);
+    if (session->server->begin != NULL) {
+        session->server->begin(call);
     }
+    if (!find_route(session)) {
+        return;
+    }
+    call->route = session->route;
+    if (session->server->enter != NULL && !session->server->enter(call)) {
+        answer_early(session);
+        return;
+    }
+    begin_body(session);
 }
 
 static void head_malformed(struct http_session *session) {

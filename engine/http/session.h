@@ -43,6 +43,14 @@ struct http_server {
     /* Writes the body of an answer that this layer gives; the path is empty if it is not known. The
      * code of the status is http_status_code(). NULL: {"error", "code"}. */
     void (*refusal)(struct http_call *call, const char *text);
+    /* Every request whose head is good: may add headers to whatever its answer will be. Or NULL. */
+    void (*begin)(struct http_call *call);
+    /* A method that the path does not know; `methods` are those it does. True: answered. Or NULL.
+     */
+    bool (*preflight)(struct http_call *call, u32 methods);
+    /* Every request that has a route, before its body is received: may it go on? On false the reply
+     * is complete. Or NULL. */
+    bool (*enter)(struct http_call *call);
     /* Asked before memory is taken for a large or a compressed body: may this caller send one?
      * On false the reply is complete. NULL: everybody may. */
     bool (*admit)(struct http_call *call);

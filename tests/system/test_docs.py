@@ -74,7 +74,7 @@ def test_pages(context):
         text = page.body.decode()
         start = text.index('id="api">') + len('id="api">')
         inside = json.loads(text[start:text.index("</script>", start)])
-        equal(inside, json.loads(client.get("/openapi.json", key=False).body), "what is in the page")
+        equal(inside, json.loads(client.get("/openapi.json", key=False).body), "in the page")
         ensure("://" not in text.replace("location.origin", ""), "the page needs no other host")
         plain = client.get("/llms.txt", key=False).body.decode()
         for path in inside["paths"]:
