@@ -40,18 +40,20 @@ u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row) {
     return band;
 }
 
-static void move_band(struct agg *agg, u32 *band, const struct row *row) {
-    row_subtract(array_edit(&agg->bands, agg_band_row(agg, &band[0])), row, &agg->wides);
-    row_merge(array_edit(&agg->bands, agg_band_row(agg, &band[1])), row, &agg->wides);
+static void move_band(struct agg *agg, struct row *newest, u32 *older, u32 edge,
+                      const struct row *row) {
+    row_subtract(band_edit(agg, newest, older, edge), row, &agg->wides);
+    row_merge(band_edit(agg, newest, older, edge + 1), row, &agg->wides);
 }
 
 static void move_row(struct agg *agg, u32 edge, u32 hour_row) {
     const struct row *row = array_at(&agg->width[WIDTH_HOUR].rows, hour_row);
     struct series *series = array_edit(&agg->series, row->series);
-    move_band(agg, &series->band[edge], row);
+    move_band(agg, &series->newest, series->band, edge, row);
     for (u32 kind = 0; kind < KINDS; kind++) {
         struct cell *cell = array_edit(&agg->cells, series->cell[kind]);
-        move_band(agg, &cell->band[edge], row);
+        struct cell_rest *rest = array_edit(&agg->rests, series->cell[kind]);
+        move_band(agg, &cell->newest, rest->band, edge, row);
     }
 }
 
@@ -65,7 +67,9 @@ static bool move_hour(struct agg *agg, u32 edge, u32 *budget) {
             return false;
         }
         u32 slice = MIN(MIN(count - agg->moved[edge], (u32)MOVE_SLICE), *budget);
-        check(heap_reserve(&agg->heap, 32 * MIB));
+        if (!agg_reserve(agg, 32 * MIB)) {
+            return false; /* windows are read from rows as long as it does not move */
+        }
         pthread_rwlock_wrlock(&agg->lock);
         for (u32 i = 0; i < slice; i++) {
             move_row(agg, edge, partition_row_at(partition, agg->moved[edge]++));

@@ -2,9 +2,9 @@
  * agg.c: making the figures and adding events to them.
  *
  * An event adds to six rows: its series' minute (hour and day follow later: fold.c), the series'
- * band, and the bands of customer, feature, model and cost type. Each is one cache line, and most
- * are cold; so a slice of events is walked by three hands, the first fetching the series, the
- * second what the series points to, the third what those point to, well ahead of the one that adds.
+ * newest band, and those of customer, feature, model and cost type. Each is one cache line, and
+ * most are cold; so a slice of events is walked by three hands, the first fetching the series, the
+ * second what the series points to, well ahead of the one that adds.
  */
 #include "agg/agg.h"
 
@@ -14,10 +14,9 @@
 #include <string.h>
 
 #define SLICE_EVENTS 1024 /* applied while readers wait */
-#define HAND_CELLS 6      /* how far each hand is ahead, in events */
-#define HAND_ROWS 14
-#define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
+#define HAND_ROWS 12      /* how far each hand is ahead, in events */
 #define HAND_SERIES 26
+#define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
 
 #define RECORDS_MAX (UINT32_MAX - ((u32)1 << 16))
 #define TIME_MAX ((i64)1 << 46) /* ms; bucket numbers fit 32 bits */
@@ -31,8 +30,9 @@ struct array *agg_array(struct agg *agg, u32 id) {
         [ARRAY_DIMS] = &agg->dims,     [ARRAY_HASHES] = &agg->hashes,
         [ARRAY_SERIES] = &agg->series, [ARRAY_AGENTS] = &agg->agents,
         [ARRAY_TEXTS] = &agg->texts,   [ARRAY_ENTITIES] = &agg->entities,
-        [ARRAY_CELLS] = &agg->cells,   [ARRAY_BANDS] = &agg->bands,
-        [ARRAY_WIDES] = &agg->wides,   [ARRAY_TRACES] = &agg->traces,
+        [ARRAY_CELLS] = &agg->cells,   [ARRAY_RESTS] = &agg->rests,
+        [ARRAY_BANDS] = &agg->bands,   [ARRAY_WIDES] = &agg->wides,
+        [ARRAY_TRACES] = &agg->traces,
     };
     check(id < ARRAYS);
     if (id >= ARRAY_ROWS) {
@@ -54,6 +54,7 @@ static bool arrays_init(struct agg *agg) {
         [ARRAY_TEXTS] = {TEXT_UNIT_BYTES, 14, RECORDS_MAX},
         [ARRAY_ENTITIES] = {sizeof(struct entity), SHIFT_ENTITIES, SERIES_MAX * (u64)2},
         [ARRAY_CELLS] = {sizeof(struct cell), SHIFT_CELLS, SERIES_MAX * (u64)2},
+        [ARRAY_RESTS] = {sizeof(struct cell_rest), SHIFT_CELLS, SERIES_MAX * (u64)2},
         [ARRAY_BANDS] = {sizeof(struct row), SHIFT_ROWS, RECORDS_MAX},
         [ARRAY_WIDES] = {sizeof(struct sums), 11, RECORDS_MAX},
         [ARRAY_TRACES] = {sizeof(struct trace), 11, TRACES_MAX},
@@ -73,8 +74,9 @@ static bool arrays_init(struct agg *agg) {
                         shape[like].shift, shape[like].record_max)) {
             return false;
         }
-        bool none = id == ARRAY_ENTITIES || id == ARRAY_CELLS || id == ARRAY_BANDS ||
-                    id == ARRAY_WIDES || id >= ARRAY_ROWS; /* record 0 stands for none */
+        bool none = id == ARRAY_ENTITIES || id == ARRAY_CELLS || id == ARRAY_RESTS ||
+                    id == ARRAY_BANDS || id == ARRAY_WIDES ||
+                    id >= ARRAY_ROWS; /* record 0 stands for none */
         if (none && !array_reserve(array, PARTITION_CHUNK)) {
             return false;
         }
@@ -178,18 +180,44 @@ void agg_read_unlock(struct agg *agg) {
 
 /* --- applying --------------------------------------------------------------------------------- */
 
-u32 agg_band_row(struct agg *agg, u32 *slot) {
-    if (unlikely(*slot == 0)) {
-        *slot = array_add(&agg->bands);
+u32 agg_cell_make(struct agg *agg) {
+    u32 index = array_add(&agg->cells);
+    check(array_add(&agg->rests) == index);
+    ((struct cell *)array_at(&agg->cells, index))->newest.series = UINT32_MAX;
+    ((struct cell_rest *)array_at(&agg->rests, index))->first = INT64_MAX;
+    return index;
+}
+
+/* The event may be the cell's first: only the rest knows exactly. */
+static __attribute__((noinline)) void see_first(struct agg *agg, u32 index, struct cell *cell,
+                                                i64 time) {
+    struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
+    rest->first = MIN(rest->first, time);
+    cell->newest.series = (u32)(rest->first >> FIRST_SHIFT);
+}
+
+static __attribute__((noinline)) void add_older(struct agg *agg, u32 index, struct cell *cell,
+                                                u32 band, i64 time, const struct delta *delta) {
+    struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
+    row_add(band_edit(agg, NULL, rest->band, band), delta, &agg->wides, TIME_NONE, 0);
+    row_see(&cell->newest, time);
+}
+
+static inline __attribute__((always_inline)) void add_cell(struct agg *agg, u32 index, u32 band,
+                                                           i64 time, const struct delta *delta) {
+    struct cell *cell = record_edit(&agg->cells, index, SHIFT_CELLS, sizeof *cell);
+    if (unlikely((u64)time >> FIRST_SHIFT <= cell->newest.series)) {
+        see_first(agg, index, cell, time);
     }
-    return *slot;
+    if (likely(band == 0)) {
+        row_add(&cell->newest, delta, &agg->wides, TIME_SEEN, time);
+    } else {
+        add_older(agg, index, cell, band, time, delta);
+    }
 }
 
 void agg_cell_add(struct agg *agg, u32 index, u32 band, i64 time, const struct delta *delta) {
-    struct cell *cell = record_edit(&agg->cells, index, SHIFT_CELLS, sizeof *cell);
-    cell->first = MIN(cell->first, time);
-    cell->last = MAX(cell->last, time);
-    row_add(row_edit(&agg->bands, agg_band_row(agg, &cell->band[band])), delta, &agg->wides);
+    add_cell(agg, index, band, time, delta);
 }
 
 /* Adds to the series' row of one width, through the cursor if it still fits. Returns the row. */
@@ -205,8 +233,7 @@ static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum
         series->row[kind] = at;
     }
     struct row *row = row_edit(&width->rows, at);
-    row_add(row, delta, &agg->wides);
-    row->last = MAX(row->last, (u32)(time - (i64)bucket * ms));
+    row_add(row, delta, &agg->wides, TIME_LAST, time - (i64)bucket * ms);
     return at;
 }
 
@@ -244,12 +271,19 @@ static void apply_event(struct agg *agg, const struct event_batch *batch, u32 i)
         hour_row = add_late(agg, index, series, time, &delta);
     }
     u32 band = agg_band_of(agg, time, hour_row);
-    series->first = MIN(series->first, time);
-    series->last = MAX(series->last, time);
-    row_add(row_edit(&agg->bands, agg_band_row(agg, &series->band[band])), &delta, &agg->wides);
+    if (unlikely(time < series->first)) {
+        series->first = time;
+    }
+    if (likely(band == 0)) {
+        row_add(&series->newest, &delta, &agg->wides, TIME_SEEN, time);
+    } else {
+        struct row *row = band_edit(agg, NULL, series->band, band);
+        row_add(row, &delta, &agg->wides, TIME_NONE, 0);
+        row_see(&series->newest, time);
+    }
     changes_note(agg, series->cell[KIND_CUSTOMER], band, &delta);
     for (u32 kind = 0; kind < KINDS; kind++) {
-        agg_cell_add(agg, series->cell[kind], band, time, &delta);
+        add_cell(agg, series->cell[kind], band, time, &delta);
     }
     if (event_has_text(batch, i, TEXT_AGENT)) {
         agg_agent_add(agg, batch, i, &delta);
@@ -267,17 +301,8 @@ static inline __attribute__((always_inline)) void
 hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
     const struct series *series = series_at(agg, batch->series[i]);
     __builtin_prefetch(row_at(&agg->width[WIDTH_MINUTE].rows, series->row[WIDTH_MINUTE]), 1);
-    __builtin_prefetch(band_at(agg, series->band[0]), 1);
     for (u32 kind = 0; kind < KINDS_COLD; kind++) {
         __builtin_prefetch(cell_at(agg, series->cell[kind]), 1);
-    }
-}
-
-static inline __attribute__((always_inline)) void
-hand_cells(const struct agg *agg, const struct event_batch *batch, u32 i) {
-    const struct series *series = series_at(agg, batch->series[i]);
-    for (u32 kind = 0; kind < KINDS_COLD; kind++) {
-        __builtin_prefetch(band_at(agg, cell_at(agg, series->cell[kind])->band[0]), 1);
     }
 }
 
@@ -285,13 +310,12 @@ static void apply_slice(struct agg *agg, const struct event_batch *batch, const 
                         u32 count) {
     for (u32 at = 0; at < count + HAND_SERIES; at++) {
         if (at < count) {
-            __builtin_prefetch(series_at(agg, batch->series[rows[at]]), 1);
+            const struct series *series = series_at(agg, batch->series[rows[at]]);
+            __builtin_prefetch(series);
+            __builtin_prefetch(&series->newest, 1);
         }
         if (at >= HAND_SERIES - HAND_ROWS && at - (HAND_SERIES - HAND_ROWS) < count) {
             hand_rows(agg, batch, rows[at - (HAND_SERIES - HAND_ROWS)]);
-        }
-        if (at >= HAND_SERIES - HAND_CELLS && at - (HAND_SERIES - HAND_CELLS) < count) {
-            hand_cells(agg, batch, rows[at - (HAND_SERIES - HAND_CELLS)]);
         }
         if (at >= HAND_SERIES) {
             apply_event(agg, batch, rows[at - HAND_SERIES]);

@@ -102,7 +102,7 @@ static bool fold_until(struct agg *agg, enum width kind, i64 target, u32 *budget
                 return false;
             }
             u32 slice = MIN(MIN(partition->row_count - fold->rows, (u32)FOLD_SLICE), *budget);
-            if (!heap_reserve(&agg->heap, 32 * MIB)) {
+            if (!agg_reserve(agg, 32 * MIB)) {
                 return false; /* what is not folded is counted all the same */
             }
             pthread_rwlock_wrlock(&agg->lock);

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #define SEGMENT_BYTES (64 * MIB)
-#define SEGMENT_HEAD 64 /* keeps pieces aligned to cache lines */
+#define SEGMENT_HEAD 128 /* keeps pieces aligned to pairs of cache lines */
 #define LARGE_BYTES (16 * MIB)
 
 static void *map_segment(usize bytes) {

@@ -18,7 +18,6 @@
 #define HAND_KEYS 12
 #define HAND_ENTITIES 24
 #define HAND_CELLS 16
-#define HAND_ROWS 8
 
 struct rankings {
     pthread_mutex_t mutex; /* taken before the read lock, never while holding it */
@@ -52,8 +51,8 @@ void rankings_free(struct agg *agg) {
 /* --- keys ------------------------------------------------------------------------------------- */
 
 /* The measure of one row with its wide sum, and the events in it. */
-static inline i128 row_measure(const struct agg *agg, u32 measure, u32 index, u64 *events) {
-    const struct row *row = band_at(agg, index);
+static inline i128 row_measure(const struct agg *agg, u32 measure, const struct row *row,
+                               u64 *events) {
     const struct sums *wide = array_at(&agg->wides, row->wide); /* number 0 is all zeros */
     *events += row->events + wide->events;
     switch ((enum measure)measure) {
@@ -86,13 +85,15 @@ static i128 entity_key(const struct agg *agg, const struct ranking_key *key, u32
             continue;
         }
         const struct cell *cell = cell_at(agg, entity->cell[class]);
+        const u32 *older = rest_at(agg, entity->cell[class])->band;
         u64 before = events;
         for (u32 band = 0; band < BANDS; band++) {
-            if ((key->band_mask >> band & 1) != 0 && cell->band[band] != 0) {
-                value += row_measure(agg, key->measure, cell->band[band], &events);
+            if ((key->band_mask >> band & 1) != 0) {
+                const struct row *row = band_of(agg, &cell->newest, older, band);
+                value += row_measure(agg, key->measure, row, &events);
             }
         }
-        last = events != before ? MAX(last, cell->last) : last;
+        last = events != before ? MAX(last, row_seen(&cell->newest)) : last;
     }
     if (events == 0) {
         return RANKING_NONE;
@@ -160,11 +161,7 @@ static void fetch_ahead(const struct agg *agg, const struct ranking *ranking,
     if (place + HAND_CELLS < list->count) {
         u32 entity = list_at(list, place + HAND_CELLS);
         __builtin_prefetch(cell_at(agg, entity_at(agg, entity)->cell[class]));
-    }
-    if (place + HAND_ROWS < list->count) {
-        u32 entity = list_at(list, place + HAND_ROWS);
-        const struct cell *cell = cell_at(agg, entity_at(agg, entity)->cell[class]);
-        __builtin_prefetch(band_at(agg, cell->band[0]));
+        __builtin_prefetch(rest_at(agg, entity_at(agg, entity)->cell[class]));
     }
 }
 

@@ -19,7 +19,7 @@ static bool value_holds(const struct agg *agg, u32 dim, u32 value) {
 
 static bool bands_hold(const struct agg *agg, const u32 *band) {
     bool good = true;
-    for (u32 i = 0; i < BANDS; i++) {
+    for (u32 i = 0; i < BANDS - 1; i++) {
         good = good && band[i] < agg->bands.count;
     }
     return good;
@@ -95,8 +95,12 @@ static enum err rebuild_entities(struct agg *agg) {
             account->none[entity->kind] = id;
         }
     }
+    if (agg->rests.count != agg->cells.count) {
+        return ERR_CORRUPT;
+    }
     for (u32 id = 1; id < agg->cells.count; id++) {
-        if (!bands_hold(agg, cell_at(agg, id)->band)) {
+        if (!bands_hold(agg, rest_at(agg, id)->band) ||
+            cell_at(agg, id)->newest.wide >= agg->wides.count) {
             return ERR_CORRUPT;
         }
     }
@@ -114,7 +118,7 @@ static bool series_holds(const struct agg *agg, u32 id) {
     const u32 *dims = dims_of(agg, id);
     const struct series *series = series_at(agg, id);
     bool good = dims[DIM_SOURCE] < EVENT_SOURCES && dims[DIM_ACCOUNT] < ACCOUNTS_MAX &&
-                bands_hold(agg, series->band);
+                bands_hold(agg, series->band) && series->newest.wide < agg->wides.count;
     for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
         good = good && value_holds(agg, dim, dims[dim]);
     }

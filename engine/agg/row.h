@@ -88,8 +88,30 @@ void row_merge(struct row *row, const struct row *from, struct array *wides);
 /* Row and wide sum together. */
 void row_read(const struct row *row, const struct array *wides, struct sums *sums);
 
-/* Adds an event. The row must have been opened with array_edit(). */
-static inline void row_add(struct row *row, const struct delta *delta, struct array *wides) {
+/* Where rows of buckets have stamp and last, those of the newest band have when their owner was
+ * last seen: time + 1, its high and low bits, 0 for never. */
+static inline i64 row_seen(const struct row *row) {
+    i64 seen = (i64)row->stamp << 32 | row->last;
+    return seen == 0 ? INT64_MIN : seen - 1;
+}
+
+static inline void row_see(struct row *row, i64 time) {
+    if (time > row_seen(row)) {
+        row->stamp = (u16)((u64)(time + 1) >> 32);
+        row->last = (u32)(u64)(time + 1);
+    }
+}
+
+/* How the time of a row moves on with an event: not, to the offset in its bucket, or to the time
+ * when its owner was seen. */
+enum row_time { TIME_NONE, TIME_LAST, TIME_SEEN };
+
+/* Adds an event. The row must have been opened with array_edit(). The time is the event's, from the
+ * bucket's start for TIME_LAST. */
+static inline __attribute__((always_inline)) void row_add(struct row *row,
+                                                          const struct delta *delta,
+                                                          struct array *wides, enum row_time kind,
+                                                          i64 time) {
     const row_pair high = {(u64)1 << 63, (u64)1 << 63};
     const row_pair usage_lane = {UINT64_MAX, 0};
     const row_pair usage_high = {(u64)1 << 63, (u64)1 << 31};
@@ -107,12 +129,26 @@ static inline void row_add(struct row *row, const struct delta *delta, struct ar
     bad |= counts & count_high;
     if (unlikely(delta->wide || (bad[0] | bad[1]) != 0)) {
         row_add_slow(row, delta, wides);
+        if (kind == TIME_LAST) {
+            row->last = MAX(row->last, (u32)time);
+        } else if (kind == TIME_SEEN) {
+            row_see(row, time);
+        }
         return;
+    }
+    /* Stored in the pieces in which the next addition reads it. */
+    u64 last = kind == TIME_SEEN ? (u64)time + 1 : (u64)time;
+    bool later = kind == TIME_SEEN && unlikely(counts[0] >> 48 != last >> 32);
+    if (kind != TIME_NONE && !later) {
+        counts[1] = (counts[1] & ~(u64)UINT32_MAX) | MAX((u32)counts[1], (u32)last);
     }
     out[0] = money;
     out[1] = usage;
     out[2] = tokens;
     out[3] = counts;
+    if (later) {
+        row_see(row, time);
+    }
 }
 
 #endif

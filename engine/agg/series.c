@@ -227,12 +227,17 @@ static bool pending_reserve(struct agg *agg) {
     return true;
 }
 
+bool agg_reserve(struct agg *agg, usize bytes) {
+    return heap_reserve(&agg->heap, RESERVED_BYTES_MIN + bytes +
+                                        agg->pending_count * SERIES_BYTES_RESERVED +
+                                        agg->reserved_events * EVENT_BYTES_RESERVED);
+}
+
 static bool series_reserve(struct agg *agg, u64 hash) {
-    usize bytes = RESERVED_BYTES_MIN + (agg->pending_count + 1) * SERIES_BYTES_RESERVED +
-                  agg->reserved_events * EVENT_BYTES_RESERVED;
     return pending_reserve(agg) && array_reserve(&agg->dims, 1) && array_reserve(&agg->hashes, 1) &&
            array_reserve(&agg->series, 1) && array_reserve(&agg->links, 1) &&
-           table_reserve(&agg->series_table, &agg->heap, hash) && heap_reserve(&agg->heap, bytes);
+           table_reserve(&agg->series_table, &agg->heap, hash) &&
+           agg_reserve(agg, SERIES_BYTES_RESERVED);
 }
 
 static void mark_now(const struct agg *agg, struct pending_mark *mark) {
@@ -360,9 +365,7 @@ static enum err resolve_rows(struct agg *agg, struct event_batch *batch, const u
 enum err agg_resolve(struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count) {
     u32 pending_before = agg->pending_count;
     u32 first_new = agg->dims.count;
-    usize bytes = RESERVED_BYTES_MIN + (agg->reserved_events + count) * EVENT_BYTES_RESERVED +
-                  agg->pending_count * SERIES_BYTES_RESERVED;
-    if (!heap_reserve(&agg->heap, bytes)) {
+    if (!agg_reserve(agg, count * EVENT_BYTES_RESERVED)) {
         return ERR_NO_MEMORY;
     }
     bool locked = false;
@@ -476,9 +479,7 @@ void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 cl
 static u32 cell_of(struct agg *agg, u32 entity, u32 class) {
     struct entity *record = array_edit(&agg->entities, entity);
     if (record->cell[class] == 0) {
-        u32 cell = array_add(&agg->cells);
-        *(struct cell *)array_at(&agg->cells, cell) =
-            (struct cell){.first = INT64_MAX, .last = INT64_MIN};
+        u32 cell = agg_cell_make(agg);
         record->cell[class] = cell;
         agg_cell_own(agg, cell, record, class);
     }
@@ -519,7 +520,6 @@ static void settle_one(struct agg *agg, u32 series) {
     u32 class = link_at(agg, series)->class;
     struct series *record = array_edit(&agg->series, series);
     record->first = INT64_MAX;
-    record->last = INT64_MIN;
     for (u32 kind = 0; kind < KINDS; kind++) {
         u32 entity = entity_of(agg, (enum kind)kind, dims_of(agg, series));
         record->cell[kind] = cell_of(agg, entity, class);

@@ -4,7 +4,7 @@
  * series    one per combination of dimensions; owns its bands of age and knows its newest rows
  * entity    what list endpoints show: a customer, a feature, a (model, provider) pair, a cost type;
  *           one cell per class of series
- * cell      first and last event and the bands of an entity's class
+ * cell      first and last event and the bands of an entity's class; the newest band is part of it
  * class     revenue events and Stripe lines are left out of some populations: with a cell per class
  *           every population is a sum of cells
  * band      ages are cut at the hours in edge[]: an event is in exactly one of the BANDS, and hours
@@ -43,22 +43,29 @@ static inline i64 width_ms(enum width width) {
 
 enum kind { KIND_CUSTOMER, KIND_FEATURE, KIND_MODEL, KIND_COST_TYPE, KINDS };
 
+/* Two cache lines side by side; most events change only the second. */
 struct series {
-    i64 first; /* INT64_MAX without events */
-    i64 last;
-    u32 row[WIDTHS]; /* cursors: the row last used; it may since belong to somebody else */
-    u32 cell[KINDS]; /* the cells it feeds */
-    u32 band[BANDS]; /* rows of agg->bands */
-    u32 pad;
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct series) == 64, "a series is a cache line");
-
-struct cell {
-    i64 first;
-    i64 last;
-    u32 band[BANDS];
+    i64 first;           /* INT64_MAX without events */
+    u32 row[WIDTHS];     /* cursors: the row last used; it may since belong to somebody else */
+    u32 cell[KINDS];     /* the cells it feeds */
+    u32 band[BANDS - 1]; /* rows of agg->bands for all but the newest */
+    u32 pad[4];
+    struct row newest; /* the newest band, and the last event's time: row_seen() */
 };
-_Static_assert(sizeof(struct cell) == 32, "no padding");
+_Static_assert(sizeof(struct series) == 128, "two cache lines");
+
+/* What each event changes is one cache line; the rest of a cell is a record of its own. */
+struct cell {
+    struct row newest; /* the newest band, and the last event's time; `series` is the first event's
+                          in units of 2^FIRST_SHIFT ms, UINT32_MAX without events */
+};
+#define FIRST_SHIFT 14
+struct cell_rest {
+    i64 first; /* INT64_MAX without events */
+    u32 band[BANDS - 1];
+    u32 pad;
+};
+_Static_assert(sizeof(struct cell_rest) == 24, "no padding");
 
 struct entity {
     u16 account;
@@ -89,6 +96,7 @@ enum array_id {
     ARRAY_TEXTS,
     ARRAY_ENTITIES,
     ARRAY_CELLS,
+    ARRAY_RESTS,
     ARRAY_BANDS,
     ARRAY_WIDES,
     ARRAY_TRACES,
@@ -243,6 +251,7 @@ struct agg {
     struct array texts;
     struct array entities;
     struct array cells;
+    struct array rests; /* struct cell_rest of each cell */
     struct array bands; /* struct row */
     struct array wides; /* struct sums */
     struct array traces;
@@ -319,8 +328,17 @@ static inline const struct entity *entity_at(const struct agg *agg, u32 entity) 
 static inline const struct cell *cell_at(const struct agg *agg, u32 cell) {
     return array_fast(&agg->cells, cell, SHIFT_CELLS, sizeof(struct cell));
 }
+static inline const struct cell_rest *rest_at(const struct agg *agg, u32 cell) {
+    return array_fast(&agg->rests, cell, SHIFT_CELLS, sizeof(struct cell_rest));
+}
 static inline const struct row *band_at(const struct agg *agg, u32 row) {
     return array_fast(&agg->bands, row, SHIFT_ROWS, sizeof(struct row));
+}
+/* A band of a series or a cell, given the newest and the numbers of the others; row 0, which is
+ * empty, if there is none. */
+static inline const struct row *band_of(const struct agg *agg, const struct row *newest,
+                                        const u32 *older, u32 band) {
+    return band == 0 ? newest : band_at(agg, older[band - 1]);
 }
 /* To be changed: the old bytes are kept for a running snapshot. */
 static inline void *record_edit(struct array *array, u32 index, u32 shift, u32 record_bytes) {
@@ -331,6 +349,15 @@ static inline void *record_edit(struct array *array, u32 index, u32 shift, u32 r
 }
 static inline struct row *row_edit(struct array *rows, u32 index) {
     return record_edit(rows, index, SHIFT_ROWS, sizeof(struct row));
+}
+/* As band_of(), to be changed; made if needed. */
+static inline struct row *band_edit(struct agg *agg, struct row *newest, u32 *older, u32 band) {
+    if (likely(band == 0)) {
+        return newest;
+    }
+    u32 *row = &older[band - 1];
+    *row = *row == 0 ? array_add(&agg->bands) : *row;
+    return row_edit(&agg->bands, *row);
 }
 static inline struct row *row_at(const struct array *rows, u32 index) {
     return array_fast(rows, index, SHIFT_ROWS, sizeof(struct row));
@@ -359,9 +386,10 @@ bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
 void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class);
 void agg_memory_publish(struct agg *agg);
+/* Makes sure of memory beyond what is promised to events and series that are resolved. */
+bool agg_reserve(struct agg *agg, usize bytes);
 /* The band of a time; `hour_row` is its row, for the hour that is just moving. */
 u32 agg_band_of(const struct agg *agg, i64 time, u32 hour_row);
-u32 agg_band_row(struct agg *agg, u32 *slot);
 
 /* --- table.c ---------------------------------------------------------------------------------- */
 
@@ -453,6 +481,7 @@ static inline void changes_note(struct agg *agg, u32 cell, u32 band, const struc
 void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, i64 cost);
 void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
                    const struct delta *delta);
+u32 agg_cell_make(struct agg *agg);
 /* Adds an event to a cell's band. */
 void agg_cell_add(struct agg *agg, u32 cell, u32 band, i64 time, const struct delta *delta);
 bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */

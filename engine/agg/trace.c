@@ -21,9 +21,7 @@ static u32 agent_make(struct agg *agg, u32 account, struct slice text) {
     u64 hash = agg_value_hash(agg, account, text);
     check(kept != UINT32_MAX && table_reserve(&agg->agent_table, &agg->heap, hash));
     u32 id = array_add(&agg->agents);
-    u32 cell = array_add(&agg->cells);
-    *(struct cell *)array_at(&agg->cells, cell) =
-        (struct cell){.first = INT64_MAX, .last = INT64_MIN};
+    u32 cell = agg_cell_make(agg);
     *(struct value *)array_at(&agg->agents, id) = (struct value){
         .text = kept, .account = account, .text_bytes = (u16)text.bytes, .entity = cell};
     table_put(&agg->agent_table, hash, id);

@@ -32,18 +32,17 @@ static enum err walk_breathe(struct walk *walk) {
 static void add_cell(const struct plan *plan, u32 index, u32 band_mask, struct figures *figures) {
     const struct agg *agg = plan->agg;
     const struct cell *cell = cell_at(agg, index);
+    const struct cell_rest *rest = rest_at(agg, index);
     struct sums sums = {0};
     for (u32 mask = band_mask; mask != 0; mask &= mask - 1) {
         u32 band = (u32)__builtin_ctz(mask);
-        if (cell->band[band] != 0) {
-            row_read(band_at(agg, cell->band[band]), &agg->wides, &sums);
-        }
+        row_read(band_of(agg, &cell->newest, rest->band, band), &agg->wides, &sums);
     }
     if (sums.events != 0) {
         figures_add_sums(figures, &sums);
-        figures->last_seen = MAX(figures->last_seen, cell->last);
+        figures->last_seen = MAX(figures->last_seen, row_seen(&cell->newest));
         if (plan->whole_from) {
-            figures->first_seen = MIN(figures->first_seen, cell->first);
+            figures->first_seen = MIN(figures->first_seen, rest->first);
         }
     }
 }
@@ -183,14 +182,13 @@ static enum err add_series(struct walk *walk, u32 index) {
     figures_clear(&sum);
     for (u32 mask = walk->plan->band_mask; mask != 0; mask &= mask - 1) {
         u32 band = (u32)__builtin_ctz(mask);
-        if (series->band[band] != 0) {
-            figures_add_row(&sum, band_at(walk->agg, series->band[band]), &walk->agg->wides);
-        }
+        figures_add_row(&sum, band_of(walk->agg, &series->newest, series->band, band),
+                        &walk->agg->wides);
     }
     if (sum.events == 0) {
         return ERR_OK;
     }
-    sum.last_seen = series->last;
+    sum.last_seen = row_seen(&series->newest);
     sum.first_seen = walk->plan->whole_from ? series->first : INT64_MAX;
     struct figures *figures;
     enum err err = groups_at(walk->groups, dims_of(walk->agg, index), 0, &figures);

@@ -35,7 +35,7 @@ static void add_many(i64 cost, i64 tokens, u32 times) {
     delta_read(&delta, batch, 0);
     struct row row = {.series = 3, .stamp = 9, .last = 5};
     for (u32 i = 1; i <= times; i++) {
-        row_add(&row, &delta, &wides);
+        row_add(&row, &delta, &wides, TIME_NONE, 0);
     }
     struct sums sums = {0};
     row_read(&row, &wides, &sums);
@@ -80,9 +80,9 @@ Test(row, what_is_taken_away_arrives) {
     struct row other = {0};
     for (u32 i = 0; i < 70000; i++) {
         const struct delta *delta = &deltas[i % 1000 == 0];
-        row_add(&all, delta, &wides);
+        row_add(&all, delta, &wides, TIME_NONE, 0);
         if (i % 2 == 0) {
-            row_add(&part, delta, &wides);
+            row_add(&part, delta, &wides, TIME_NONE, 0);
         }
     }
     row_subtract(&all, &part, &wides);
