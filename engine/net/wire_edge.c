@@ -60,6 +60,14 @@ static void on_receive(void *session, const char *data, usize bytes) {
     wire_session_receive(session, data, bytes);
 }
 
+static bool on_direct(void *session, char **into, usize *bytes) {
+    return wire_session_direct(session, into, bytes);
+}
+
+static void on_received(void *session, usize bytes) {
+    wire_session_received(session, bytes);
+}
+
 static void on_closed(void *session) {
     wire_session_closed(session);
 }
@@ -80,4 +88,6 @@ const struct net_protocol wire_protocol = {
     .closed = on_closed,
     .expired = on_expired,
     .drained = on_drained,
+    .direct = on_direct,
+    .received = on_received,
 };

@@ -1,7 +1,7 @@
 /*
  * session.c: frames in, calls out, replies gathered. A frame that lies whole in the bytes received
  * is handled where it lies; one that does not is put together in a pool block that an ingest
- * handler may adopt, so that large bodies are copied once.
+ * handler may adopt, and what is missing of a large one is received straight into that block.
  *
  * Backpressure: a connection that does not read its replies, or has too many requests unanswered,
  * is no longer read. What had been received by then waits in `pending`.
@@ -276,21 +276,27 @@ static void begin_payload(struct wire_session *session) {
     session->in_payload = true;
 }
 
+/* So many bytes more of the payload are in the block. */
+static void add_payload(struct wire_session *session, usize bytes, i64 now_ms) {
+    session->body_bytes += bytes;
+    if (session->body_bytes < session->header.bytes) {
+        return;
+    }
+    session->in_payload = false;
+    if (session->discard) {
+        wire_reply_error(session, session->header.request, WIRE_BUSY,
+                         "no memory for the request now; try again");
+    } else {
+        handle_frame(session, session->body.data, now_ms);
+    }
+}
+
 static usize take_payload(struct wire_session *session, const char *data, usize bytes, i64 now_ms) {
     usize taken = MIN(bytes, session->header.bytes - session->body_bytes);
     if (!session->discard && taken > 0) {
         memcpy(session->body.data + session->body_bytes, data, taken);
     }
-    session->body_bytes += taken;
-    if (session->body_bytes == session->header.bytes) {
-        session->in_payload = false;
-        if (session->discard) {
-            wire_reply_error(session, session->header.request, WIRE_BUSY,
-                             "no memory for the request now; try again");
-        } else {
-            handle_frame(session, session->body.data, now_ms);
-        }
-    }
+    add_payload(session, taken, now_ms);
     return taken;
 }
 
@@ -390,6 +396,32 @@ void wire_session_receive(struct wire_session *session, const char *data, usize 
         if (first && session->state != WIRE_ENDED) {
             session->server->io->pause(session->conn);
         }
+    }
+}
+
+bool wire_session_direct(struct wire_session *session, char **into, usize *bytes) {
+    if (session->state != WIRE_OPEN || !session->in_payload || session->discard ||
+        session->stalled || session->header.bytes - session->body_bytes < NET_DIRECT_BYTES_MIN ||
+        must_stall(session)) {
+        return false;
+    }
+    *into = session->body.data + session->body_bytes;
+    *bytes = session->header.bytes - session->body_bytes;
+    return true;
+}
+
+void wire_session_received(struct wire_session *session, usize bytes) {
+    if (session->state != WIRE_OPEN) {
+        return; /* given up meanwhile */
+    }
+    check(session->in_payload && bytes <= session->header.bytes - session->body_bytes);
+    struct wire_server *server = session->server;
+    server->reading = session;
+    add_payload(session, bytes, server->io->wall_ms());
+    server->reading = NULL;
+    send_out(session);
+    if (session->state == WIRE_OPEN) {
+        note_partial(session, session->in_payload);
     }
 }
 

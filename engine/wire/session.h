@@ -104,6 +104,11 @@ struct wire_session { /* zeroed by whoever makes it */
 
 void wire_session_open(struct wire_session *session, struct wire_server *server, void *conn);
 void wire_session_receive(struct wire_session *session, const char *data, usize bytes);
+/* True while much of a payload is still to come: it may be put at *into without a copy, at most
+ * *bytes of it, and wire_session_received() told. Until then the memory stays, unless the session
+ * is closed. */
+bool wire_session_direct(struct wire_session *session, char **into, usize *bytes);
+void wire_session_received(struct wire_session *session, usize bytes);
 void wire_session_drained(struct wire_session *session);
 void wire_session_expired(struct wire_session *session);
 void wire_session_closed(struct wire_session *session);

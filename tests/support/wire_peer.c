@@ -157,7 +157,25 @@ void wire_peer_close(struct wire_peer *peer) {
     buf_free(&peer->sent);
 }
 
+static usize receive_direct(struct wire_peer *peer, const char *data, usize bytes) {
+    char *into;
+    usize wanted;
+    if (!wire_session_direct(&peer->session, &into, &wanted)) {
+        return 0;
+    }
+    check(wanted >= NET_DIRECT_BYTES_MIN);
+    usize given = MIN(wanted, bytes);
+    memcpy(into, data, given);
+    wire_session_received(&peer->session, given);
+    return given;
+}
+
 void wire_peer_receive(struct wire_peer *peer, const char *data, usize bytes) {
+    usize direct = receive_direct(peer, data, bytes);
+    if (direct > 0) {
+        data += direct;
+        bytes -= direct;
+    }
     char *copy = malloc(bytes > 0 ? bytes : 1);
     check(copy != NULL);
     memcpy(copy, data, bytes);

@@ -38,7 +38,8 @@ void wire_peer_open_with(struct wire_peer *peer, const struct wire_service *serv
                          struct pool *pool);
 /* Answers what waits, closes, frees; everything taken must have been given back. */
 void wire_peer_close(struct wire_peer *peer);
-/* Gives the session a copy of the bytes that ends where its memory ends. */
+/* Gives the session a copy of the bytes that ends where its memory ends, or puts them where it
+ * wants them, as far as it does. */
 void wire_peer_receive(struct wire_peer *peer, const char *data, usize bytes);
 /* Answers the oldest AGGREGATE that waits. */
 void wire_peer_answer(struct wire_peer *peer);

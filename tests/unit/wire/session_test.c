@@ -1,5 +1,6 @@
 /* session_test.c: conversations with a session, whole and cut at every byte, and every way in which
  * a client can misbehave. */
+#include "base/hash.h"
 #include "tests/support/wire_peer.h"
 
 #include <criterion/criterion.h>
@@ -95,6 +96,55 @@ Test(session, same_answers_however_the_bytes_are_cut) {
         expect_same(&in, step, step, whole, bytes);
     }
     free(whole);
+    buf_free(&in);
+}
+
+/* The rest of a large frame goes straight to where it belongs, in as many pieces as it comes. */
+Test(session, large_payloads_are_received_in_place) {
+    static char large[100000];
+    for (u32 i = 0; i < sizeof large; i++) {
+        large[i] = (char)(i * 7 + i / 256);
+    }
+    struct buf in;
+    buf_init(&in, MIB);
+    wire_peer_frame(&in, WIRE_INGEST_NATIVE, 5, large, sizeof large);
+    wire_peer_frame(&in, WIRE_PING, 6, "", 0);
+    static const usize steps[] = {1000, 16384, 99999, 100000, 100016, 200000};
+    for (u32 i = 0; i < ARRAY_COUNT(steps); i++) {
+        usize at = 0;
+        char *into = NULL;
+        usize wanted = 0;
+        open_and_greet(&at);
+        cr_expect(!wire_session_direct(&peer.session, &into, &wanted), "no frame has begun");
+        wire_peer_receive(&peer, in.data, 100);
+        cr_assert(wire_session_direct(&peer.session, &into, &wanted));
+        cr_expect_eq(wanted, sizeof large - 100 + WIRE_HEADER_BYTES);
+        cr_expect_neq(peer.deadline_ns, 0, "a frame has begun");
+        for (usize from = 100; from < in.bytes; from += steps[i]) {
+            wire_peer_receive(&peer, in.data + from, MIN(steps[i], in.bytes - from));
+        }
+        expect_frame(&at, WIRE_INGEST_NATIVE | WIRE_REPLY, 5, 8);
+        u64 hash = hash64(large, sizeof large, 0);
+        cr_expect_eq(memcmp(peer.sent.data + at - 8, &hash, 8), 0);
+        expect_frame(&at, WIRE_PING | WIRE_REPLY, 6, 0);
+        cr_expect_eq(at, peer.sent.bytes);
+        cr_expect_eq(peer.deadline_ns, 0);
+        wire_peer_close(&peer);
+    }
+    usize at = 0;
+    char *into = NULL;
+    usize wanted = 0;
+    open_and_greet(&at); /* what is still being received after the end belongs to nobody */
+    wire_peer_receive(&peer, in.data, 100);
+    cr_assert(wire_session_direct(&peer.session, &into, &wanted));
+    wire_peer_now_ns += (u64)61 * 1000000000;
+    wire_session_expired(&peer.session);
+    cr_expect_eq(expect_error(&at, 0), WIRE_BAD_FRAME);
+    into[wanted - 1] = 'x'; /* the memory is still there */
+    wire_session_received(&peer.session, wanted);
+    cr_expect_eq(at, peer.sent.bytes);
+    cr_expect(!wire_session_direct(&peer.session, &into, &wanted));
+    wire_peer_close(&peer);
     buf_free(&in);
 }
 
