@@ -408,6 +408,13 @@ enum err db_delete(struct db_txn *txn, u32 table, struct slice key) {
     return txn->err;
 }
 
+enum err db_delete_any(struct db_txn *txn, u32 table, struct slice key) {
+    if (txn->err == ERR_OK && db_delete(txn, table, key) == ERR_NOT_FOUND) {
+        txn->err = ERR_OK;
+    }
+    return txn->err;
+}
+
 static enum err each(struct db_txn *txn, u32 table, struct slice from,
                      bool (*visit)(void *context, struct slice key, struct slice value),
                      void *context) {

@@ -55,6 +55,8 @@ enum db_put { DB_REPLACE, DB_ADD /* ERR_EXISTS if there */, DB_APPEND /* the lar
 enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,
                 enum db_put how);
 enum err db_delete(struct db_txn *txn, u32 table, struct slice key);
+/* The same, but a pair that is not there is no error. */
+enum err db_delete_any(struct db_txn *txn, u32 table, struct slice key);
 /* All pairs from the key `from` on (empty: all), in key order, until `visit` returns false. */
 enum err db_each(struct db_txn *txn, u32 table, struct slice from,
                  bool (*visit)(void *context, struct slice key, struct slice value), void *context);

@@ -36,7 +36,6 @@ struct log {
     u64 sync_ns;
     _Atomic u64 next_id;
     _Atomic u32 series_end;    /* 0: not known */
-    u8 *defs;                  /* the copy being written; guarded by `write` */
     struct offer *offer;       /* of the merging thread; guarded by `write` */
     pthread_cond_t offer_done; /* with `write` */
 };
@@ -308,7 +307,6 @@ void log_close(struct log *log) {
         pthread_mutex_destroy(&log->write);
         pthread_mutex_destroy(&log->directory);
         free(log->entries);
-        free(log->defs);
         free(log);
     }
 }
@@ -399,6 +397,7 @@ struct offer {
     const struct block_header *header;
     struct slice block;
     struct slice index;
+    struct slice defs; /* second copy of the block's definitions; empty: it has none */
     bool done;
     enum err err;
 };
@@ -415,6 +414,8 @@ static usize run_entries(const struct log *log, const struct log_run *run, usize
     return end - *from;
 }
 
+/* The blocks' definitions are all in the one that replaces them, and so are their second copies:
+ * those of many small commits would be most of what these take on disk. */
 static void offer_put(struct log *log, struct db_txn *txn, const struct offer *offer) {
     u8 key[KEY_BYTES];
     usize from;
@@ -422,12 +423,20 @@ static void offer_put(struct log *log, struct db_txn *txn, const struct offer *o
     const struct block_header *header = offer->header;
     for (usize i = from; i < from + count; i++) {
         const struct log_entry *entry = &log->entries[i];
-        db_delete(txn, TABLE_BLOCKS, key_make(key, entry->first_id, (u32)entry->count));
+        struct slice at = key_make(key, entry->first_id, (u32)entry->count);
+        db_delete(txn, TABLE_BLOCKS, at);
+        if (offer->defs.bytes > 0) {
+            db_delete_any(txn, TABLE_DEFS, at);
+        }
     }
     db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), offer->block,
            DB_REPLACE);
     if (offer->index.bytes > 0) {
         db_put(txn, TABLE_INDEX, key_make(key, header->first_id, header->count), offer->index,
+               DB_REPLACE);
+    }
+    if (offer->defs.bytes > 0) {
+        db_put(txn, TABLE_DEFS, key_make(key, header->first_id, header->count), offer->defs,
                DB_REPLACE);
     }
 }
@@ -442,10 +451,11 @@ static void offer_settle(struct log *log, const struct offer *offer) {
     log->count -= count - 1;
 }
 
-/* A block, an offered segment, or both, in one transaction. Nobody else changes entries while
- * `write` is held, so reading them needs no more. */
-static enum err commit(struct log *log, struct slice block, const struct block_header *header,
-                       u32 series_end, const struct offer *offer) {
+/* A block with the second copy of its definitions, an offered segment, or both, in one transaction.
+ * Nobody else changes entries while `write` is held, so reading them needs no more. */
+static enum err commit(struct log *log, struct slice block, struct slice defs,
+                       const struct block_header *header, u32 series_end,
+                       const struct offer *offer) {
     u8 key[KEY_BYTES];
     struct db_txn txn;
     enum err err = db_begin(log->db, true, &txn);
@@ -455,9 +465,8 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
     if (header != NULL) {
         struct slice at = key_make(key, header->first_id, header->count);
         db_put(&txn, TABLE_BLOCKS, at, block, log->disordered ? DB_REPLACE : DB_APPEND);
-        if (log->defs != NULL) {
-            struct slice copy = {(const char *)log->defs, BLOCK_DEFS_BYTES(header)};
-            db_put(&txn, TABLE_DEFS, at, copy, DB_REPLACE);
+        if (defs.bytes > 0) {
+            db_put(&txn, TABLE_DEFS, at, defs, DB_REPLACE);
         }
     }
     if (offer != NULL) {
@@ -487,33 +496,42 @@ static enum err commit(struct log *log, struct slice block, const struct block_h
     return ERR_OK;
 }
 
-/* The definitions' second copy, to be written with the block. */
-static enum err defs_begin(struct log *log, struct slice block, const struct block_header *header) {
+/* The definitions' second copy, to be written with the block and freed then. */
+static enum err defs_copy(struct slice block, const struct block_header *header,
+                          struct slice *out) {
+    *out = (struct slice){NULL, 0};
     if (header->def_count == 0) {
         return ERR_OK;
     }
-    log->defs = malloc(BLOCK_DEFS_BYTES(header));
-    if (log->defs == NULL) {
+    u8 *copy = malloc(BLOCK_DEFS_BYTES(header));
+    if (copy == NULL) {
         return ERR_NO_MEMORY;
     }
-    block_copy_defs(log->defs, block, header);
+    block_copy_defs(copy, block, header);
+    *out = (struct slice){(const char *)copy, BLOCK_DEFS_BYTES(header)};
     return ERR_OK;
+}
+
+static void defs_free(struct slice defs) {
+    free((void *)(uintptr_t)defs.data);
 }
 
 enum err log_append(struct log *log, struct slice block, const struct block_header *header,
                     u32 series_end) {
     check(header->first_id == log_next_id(log));
     check((header->def_count > 0) == (series_end > 0));
+    struct slice defs;
+    enum err err = defs_copy(block, header, &defs);
+    if (err != ERR_OK) {
+        return err;
+    }
     pthread_mutex_lock(&log->write);
     struct offer *offer = log->offer;
     pthread_mutex_lock(&log->directory);
-    enum err err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
+    err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
     pthread_mutex_unlock(&log->directory);
     if (err == ERR_OK) {
-        err = defs_begin(log, block, header);
-    }
-    if (err == ERR_OK) {
-        err = commit(log, block, header, series_end, offer);
+        err = commit(log, block, defs, header, series_end, offer);
         if (offer != NULL) {
             offer->err = err;
             offer->done = true;
@@ -522,12 +540,11 @@ enum err log_append(struct log *log, struct slice block, const struct block_head
         }
         if (err == ERR_NO_SPACE && offer != NULL) {
             /* The segment was too much, perhaps. */
-            err = commit(log, block, header, series_end, NULL);
+            err = commit(log, block, defs, header, series_end, NULL);
         }
     }
-    free(log->defs);
-    log->defs = NULL;
     pthread_mutex_unlock(&log->write);
+    defs_free(defs);
     return err;
 }
 
@@ -625,9 +642,15 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
                      const struct block_header *header, struct slice index) {
     check(header->first_id == run->first_id && header->first_id + header->count == run->end_id);
     struct offer offer = {.run = run, .header = header, .block = block, .index = index};
+    enum err err = defs_copy(block, header, &offer.defs);
+    if (err != ERR_OK) {
+        return err;
+    }
     pthread_mutex_lock(&log->write);
-    enum err err = offer_wait(log, &offer) ? offer.err : commit(log, block, NULL, 0, &offer);
+    struct slice none = {NULL, 0};
+    err = offer_wait(log, &offer) ? offer.err : commit(log, none, none, NULL, 0, &offer);
     pthread_mutex_unlock(&log->write);
+    defs_free(offer.defs);
     return err;
 }
 

@@ -5,7 +5,8 @@
  * that a sound header contradicts is put right when the log is opened.
  *
  * Definitions of series are kept twice, in their block and in a table of their own, written in one
- * transaction: whoever loses a block must not lose the meaning of all that follow it.
+ * transaction: whoever loses a block must not lose the meaning of all that follow it. When blocks
+ * are merged, so are their copies.
  *
  * One thread appends; another may replace runs of small blocks by segments. Both change the
  * directory only after their commit, under one write lock, so the directory follows the commits.

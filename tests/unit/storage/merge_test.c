@@ -256,3 +256,40 @@ Test(merge, joins_small_frames) {
         drop(open_store(false));
     }
 }
+
+static u64 copies_count(void) {
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_stat stat;
+    cr_assert(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0);
+    cr_assert(mdb_env_open(env, path_of("log"), MDB_NOSYNC, 0600) == 0);
+    cr_assert(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0);
+    cr_assert(mdb_dbi_open(txn, "definitions", 0, &dbi) == 0);
+    cr_assert(mdb_stat(txn, dbi, &stat) == 0);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    return stat.ms_entries;
+}
+
+/* Second copies of definitions are merged with their blocks, and are as good as they were. */
+Test(merge, definitions_stay_twice) {
+    for (u32 round = 0; round < 2; round++) {
+        struct store *store = fill();
+        merge_all(store);
+        append(store, 3000);
+        cr_assert_eq(verify(store), 0u);
+        store_close(store);
+        cr_assert_eq(copies_count(), 2u);
+        flip(round == 0 ? "blocks" : "definitions", 1, 20);
+        store = open_store(false);
+        u64 lost = round == 0 ? 72000 : 0;
+        struct seen seen = read_all(store, false);
+        cr_assert(seen.events == 75000 - lost && seen.damages == (round == 0));
+        cr_assert_eq(seen.defs, 19u);
+        cr_assert_eq(verify(store), 1u);
+        append(store, 10);
+        cr_assert_eq(read_all(store, false).events, 75010 - lost);
+        drop(store);
+    }
+}
