@@ -327,6 +327,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .pipeline = server->pipeline,
         .front = pipeline_front(server->pipeline, index),
         .store = server->store,
+        .control = server->control,
         .accounts = server->accounts,
         .prices = server->prices,
         .ledger = server->ledger,

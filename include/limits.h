@@ -115,7 +115,11 @@
  * the lists of traces and agents do not show it; a metric counts them. */
 #define TRACES_MAX ((u32)1 << 27)
 #define KEYS_MAX 4096 /* API keys an installation */
-#define FEATURE_PRICES_MAX 10000 /* features an account may price; and define */
+#define FEATURE_PRICES_MAX 10000 /* features an account may price */
+#define DEFINITIONS_MAX 10000    /* features an account may describe */
+#define DEFINITION_NAME_MAX 128
+#define DEFINITION_DESCRIPTION_MAX 4096
+#define DEFINITION_LOCATION_MAX 512
 #define MODEL_PRICES_MAX 1000    /* models an account may price itself */
 #define PRICE_CHANGES_MAX 10000  /* changes of model prices remembered, an account */
 #define PRICE_FILE_BYTES_MAX (64 * MIB) /* a file of model prices */

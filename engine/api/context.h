@@ -22,6 +22,7 @@ struct context {
     struct pipeline *pipeline;
     struct front *front;
     struct store *store;
+    struct control *control;
     struct agg *agg;
     struct accounts *accounts;
     struct prices *prices;

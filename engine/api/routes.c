@@ -82,6 +82,21 @@ const struct route routes_table[] = {
      .tag = "Prices", .summary = "Features that have events or a price, ascending",
      .response = "feature_keys"},
 
+    /* --- definitions --- */
+    {HTTP_GET, "/api/feature-definitions", definitions_handle_list, SCOPE_USAGE_READ,
+     .tag = "Definitions", .summary = "What features are, with their figures of all time",
+     .response = "definition_list"},
+    {HTTP_POST, "/api/feature-definitions", definitions_handle_create, SCOPE_USAGE_WRITE,
+     .tag = "Definitions", .summary = "Define a feature before its first event",
+     .request = "definition_request", .response = "definition_answer", .status = 201,
+     .errors = "409"},
+    {HTTP_PATCH, "/api/feature-definitions/{id}", definitions_handle_change, SCOPE_USAGE_WRITE,
+     .tag = "Definitions", .summary = "Change what is given of a definition",
+     .request = "definition_request", .response = "definition_answer"},
+    {HTTP_DELETE, "/api/feature-definitions/{id}", definitions_handle_remove, SCOPE_USAGE_WRITE,
+     .tag = "Definitions", .summary = "Remove a definition, until the feature's next event",
+     .response = "success"},
+
     /* --- the server itself --- */
     {HTTP_GET, "/healthz", health_handle_alive, ROUTE_PUBLIC,
      .tag = "Server", .summary = "The process answers",
