@@ -93,14 +93,19 @@ static struct limit_answer take(struct limits *limits, enum limit_class class,
 /* --- requests -----------------------------------------------------------------------------------
  */
 
+/* Every limited answer has these lines, so they are put together without formatted printing. */
 static void put_answer(struct http_call *call, const struct limit_answer *answer) {
-    static const char *const prefixes[] = {"", "X-"};
-    for (u32 i = 0; i < ARRAY_COUNT(prefixes); i++) {
-        buf_put_format(&call->headers,
-                       "%sRateLimit-Limit: %u\r\n%sRateLimit-Remaining: %u\r\n"
-                       "%sRateLimit-Reset: %u\r\n",
-                       prefixes[i], answer->most, prefixes[i], answer->remaining, prefixes[i],
-                       answer->reset_s);
+    static const char *const names[] = {
+        "RateLimit-Limit: ", "RateLimit-Remaining: ", "RateLimit-Reset: "};
+    const u32 values[] = {answer->most, answer->remaining, answer->reset_s};
+    struct buf *headers = &call->headers;
+    for (u32 i = 0; i < ARRAY_COUNT(names); i++) {
+        buf_put_text(headers, names[i]);
+        buf_put_u64(headers, values[i]);
+        buf_put_text(headers, "\r\nX-");
+        buf_put_text(headers, names[i]);
+        buf_put_u64(headers, values[i]);
+        buf_put_text(headers, "\r\n");
     }
 }
 
