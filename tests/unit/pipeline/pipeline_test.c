@@ -208,6 +208,75 @@ Test(pipeline, full_map_refuses_and_forgets_nothing) {
     ingest_free(&result);
 }
 
+#define FLOOD 40
+
+static struct ingest flood[FLOOD];
+static u32 flood_answers;
+
+static void note_answer(struct ingest *ingest) {
+    (void)ingest;
+    flood_answers++;
+}
+
+/* All requests at once, so that groups are decided while others are written; the answers. */
+static u64 send_flood(u32 first_round) {
+    static char body[512 * 1024];
+    struct front *front = pipeline_front(engine.pipeline, 0);
+    u64 accepted = 0;
+    flood_answers = 0;
+    for (u32 i = 0; i < FLOOD; i++) {
+        struct decode_error error;
+        usize bytes = body_of(body, sizeof body, first_round + i / 2, 1000); /* each twice */
+        struct block block = pool_take(front_pool(front), bytes + EVENT_TEXT_PADDING);
+        cr_assert_not_null(block.data);
+        memcpy(block.data, body, bytes);
+        memset(block.data + bytes, 0, EVENT_TEXT_PADDING);
+        flood[i] = (struct ingest){.account = 1, .done = note_answer};
+        cr_assert_eq(front_ingest(front, &flood[i], block, bytes, 1780000000000, &error), ERR_OK);
+    }
+    while (flood_answers < FLOOD) {
+        usleep(100);
+        front_on_wake(front);
+    }
+    for (u32 i = 0; i < FLOOD; i++) {
+        cr_assert(flood[i].err == ERR_OK || flood[i].err == ERR_NO_SPACE);
+        accepted += flood[i].accepted;
+        cr_assert(flood[i].err != ERR_OK || flood[i].accepted + flood[i].duplicates == 1000);
+        ingest_free(&flood[i]);
+    }
+    return accepted;
+}
+
+/* The second request of each pair is a duplicate of the first, or new if that was refused. */
+Test(pipeline, full_map_with_many_requests_under_way) {
+    engine.map_bytes = 2 * MIB;
+    engine_start(&engine);
+    u64 accepted = 0;
+    u32 round = 0;
+    u32 refused = 0;
+    while (refused == 0) {
+        accepted += send_flood(round);
+        for (u32 i = 0; i < FLOOD; i += 2) {
+            bool stored = flood[i].err == ERR_OK || flood[i + 1].err == ERR_OK;
+            cr_assert_eq(flood[i].accepted + flood[i + 1].accepted, stored ? 1000 : 0);
+            refused += !stored;
+        }
+        round += FLOOD / 2;
+        cr_assert_lt(round, 1000);
+    }
+    cr_expect_eq(engine_totals(&engine, 1).events, accepted);
+    cr_expect_eq(dedup_count(engine.recovered.dedup), accepted);
+    engine_stop(&engine);
+    engine.map_bytes = 256 * MIB;
+    engine_start(&engine);
+    cr_expect_eq(engine_totals(&engine, 1).events, accepted);
+    for (u32 again = 0; again < round; again += FLOOD / 2) {
+        accepted += send_flood(again);
+    }
+    cr_expect_eq(accepted, 1000 * round, "each key once, whether it was refused before or not");
+    cr_expect_eq(engine_totals(&engine, 1).events, accepted);
+}
+
 Test(pipeline, restart_gives_the_same_figures) {
     static char body[512 * 1024];
     engine_start(&engine);
