@@ -437,7 +437,7 @@ static void report(void *context, const struct store_damage *damage) {
 static u32 group_size(void) {
     switch (below(5)) {
     case 4: /* about frames that are, or are just not, taken over as they are */
-        return FRAME_ROWS_MAX / 2 * (1 + (u32)below(8)) - 1 + (u32)below(3);
+        return FRAME_ROWS_MAX / 4 * (1 + (u32)below(16)) - 1 + (u32)below(3);
     case 0:
         return 1 + (u32)below(3);
     case 1:
