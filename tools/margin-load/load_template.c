@@ -184,30 +184,35 @@ bool load_template_make(const struct load_options *options, u64 index, struct lo
 
 /* --- patching --------------------------------------------------------------------------------- */
 
-/* Eight hexadecimal digits, all at once: the nibbles are spread over the bytes of a word, and those
- * of ten and more, found by a carry, get what lies between '9' and 'a'. */
-static void put_hex(char *to, u32 value) {
-    u64 word = (u64)(value & 0xffff) << 32 | value >> 16;
-    word = (word >> 8 & 0xff000000ff) | (word & 0xff000000ff) << 16;
-    word = (word >> 4 & 0x000f000f000f000f) | (word & 0x000f000f000f000f) << 8;
-    u64 letters = (word + 0x0606060606060606) >> 4 & 0x0101010101010101;
-    word += 0x3030303030303030 + letters * ('a' - '0' - 10);
-    memcpy(to, &word, sizeof word);
+typedef u8 digits __attribute__((vector_size(16)));
+
+/* The digits of 16 nibbles. */
+static inline digits digits_of(digits nibbles) {
+    digits letters = (digits)(nibbles > 9) & ('a' - '0' - 10);
+    return nibbles + '0' + letters;
 }
 
-static void put_key(char *to, u64 seed, u64 index) {
+/* 32 hexadecimal digits, all at once, in the groups of a UUID. */
+static inline void put_key(char *to, u64 seed, u64 index) {
     u64 low = hash_mix(index + 1);
     u64 high = hash_mix(low ^ seed);
-    char digits[32];
-    put_hex(digits, (u32)low);
-    put_hex(digits + 8, (u32)(low >> 32));
-    put_hex(digits + 16, (u32)high);
-    put_hex(digits + 24, (u32)(high >> 32));
-    memcpy(to, digits, 8); /* the hyphens stand in the template */
-    memcpy(to + 9, digits + 8, 4);
-    memcpy(to + 14, digits + 12, 4);
-    memcpy(to + 19, digits + 16, 4);
-    memcpy(to + 24, digits + 20, 12);
+    u64 words[2] = {low, high};
+    digits bytes;
+    memcpy(&bytes, words, sizeof bytes);
+    digits upper = digits_of(bytes >> 4);
+    digits lower = digits_of(bytes & 15);
+    char text[32];
+    digits first = __builtin_shufflevector(upper, lower, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21,
+                                           6, 22, 7, 23);
+    digits second = __builtin_shufflevector(upper, lower, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                            29, 14, 30, 15, 31);
+    memcpy(text, &first, sizeof first);
+    memcpy(text + 16, &second, sizeof second);
+    memcpy(to, text, 8); /* the hyphens stand in the template */
+    memcpy(to + 9, text + 8, 4);
+    memcpy(to + 14, text + 12, 4);
+    memcpy(to + 19, text + 16, 4);
+    memcpy(to + 24, text + 20, 12);
 }
 
 /* The event whose key event `index` carries: its own, or an earlier one's. */
