@@ -44,6 +44,16 @@ struct added_names {
     struct text_ref ref[PRICE_PROVIDERS_MAX]; /* 0 bytes: not added */
 };
 
+/* What the names at two places of the batch's text were found to mean. In a native batch the same
+ * names stand at the same place; in others no two events' do, which is soon noticed. */
+struct recent {
+    struct text_ref model;
+    struct text_ref provider;
+    struct cache_entry *entry; /* NULL: unused */
+};
+#define RECENTS_SHIFT 6
+#define RECENT_TRIES 32 /* so many in vain, one after the other, are enough */
+
 struct price_cache {
     struct prices *prices;
     const struct price_view *view; /* held: what the entries know is from its table */
@@ -53,6 +63,8 @@ struct price_cache {
     u32 tag[CACHE_SLOTS]; /* hash of the entry's names, never 0; 0: no entry */
     u32 victim;           /* which of the probed slots the next entry replaces */
     struct added_names added;
+    struct recent recent[1 << RECENTS_SHIFT]; /* of one call of price_events() */
+    u32 recent_tries;                         /* left */
     struct cache_entry entry[CACHE_SLOTS];
 };
 
@@ -188,6 +200,7 @@ learn(struct price_cache *cache, u32 tag, struct slice model, struct slice provi
         slot = ((tag >> 1) + cache->victim++ % CACHE_PROBES) % CACHE_SLOTS;
     }
     cache->tag[slot] = tag;
+    memset(cache->recent, 0, sizeof cache->recent); /* the entry may have been another pair's */
     fill_entry(cache->table, &cache->entry[slot], model, provider);
     return &cache->entry[slot];
 }
@@ -212,6 +225,40 @@ static inline struct cache_entry *look_up(struct price_cache *cache, struct slic
         }
     }
     return learn(cache, tag, model, provider);
+}
+
+static void recent_begin(struct price_cache *cache, u32 count) {
+    cache->recent_tries = count > RECENT_TRIES ? RECENT_TRIES : 0;
+    if (cache->recent_tries > 0) {
+        memset(cache->recent, 0, sizeof cache->recent);
+    }
+}
+
+static inline bool same_ref(struct text_ref a, struct text_ref b) {
+    return a.offset == b.offset && a.bytes == b.bytes;
+}
+
+/* As look_up(), of an event's names. */
+static inline struct cache_entry *look_up_event(struct price_cache *cache,
+                                                const struct event_batch *batch, u32 index,
+                                                struct slice model, struct slice provider) {
+    if (cache->recent_tries == 0) {
+        return look_up(cache, model, provider);
+    }
+    static const struct text_ref none = {0, 0};
+    struct text_ref model_at = batch->ref[TEXT_MODEL][index];
+    struct text_ref provider_at = provider.bytes > 0 ? batch->ref[TEXT_PROVIDER][index] : none;
+    u32 mixed = (model_at.offset ^ provider_at.offset * 5) * 0x9e3779b1u;
+    struct recent *recent = &cache->recent[mixed >> (32 - RECENTS_SHIFT)];
+    if (likely(recent->entry != NULL && same_ref(recent->model, model_at) &&
+               same_ref(recent->provider, provider_at))) {
+        cache->recent_tries = RECENT_TRIES;
+        return recent->entry;
+    }
+    cache->recent_tries--;
+    struct cache_entry *entry = look_up(cache, model, provider);
+    *recent = (struct recent){model_at, provider_at, entry};
+    return entry;
 }
 
 /* --- inferred providers ---------------------------------------------------------------------- */
@@ -340,7 +387,7 @@ static inline bool price_event(struct price_cache *cache, struct event_batch *ba
         return true;
     }
     struct slice model = event_text_of(batch, index, TEXT_MODEL);
-    struct cache_entry *entry = look_up(cache, model, provider);
+    struct cache_entry *entry = look_up_event(cache, batch, index, model, provider);
     if (entry->inferred != PRICE_NO_PROVIDER) {
         if (!provider_ref(cache, batch, entry->inferred, &batch->ref[TEXT_PROVIDER][index])) {
             return false;
@@ -410,6 +457,7 @@ void price_events(struct price_cache *cache, struct event_batch *batch, u32 firs
     check(first <= batch->count && count <= batch->count - first);
     prepare(cache, batch->account);
     continue_batch(cache->table, &cache->added, batch, first, count);
+    recent_begin(cache, count);
     u32 refused = 0;
     for (u32 index = first; index < first + count; index++) {
         u32 present = batch->present[index];

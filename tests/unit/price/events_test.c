@@ -227,13 +227,20 @@ Test(price_events, provider_names_are_added_once_a_batch) {
     cr_assert(count == 1 && overflow[0] == 0);
 }
 
+/* The event's name stands where that of an earlier one does, as in native batches. */
+static void share_name(u32 index, u32 earlier, enum event_text text) {
+    batch->ref[text][index] = batch->ref[text][earlier];
+    batch->present[index] =
+        (batch->present[index] & ~TEXT_BIT(text)) | (batch->present[earlier] & TEXT_BIT(text));
+}
+
 /* Names that share their ends and lengths, in greater numbers than the cache has places. */
 Test(price_events, the_cache_never_mixes_names_up) {
     u32 overflow[EVENT_BATCH_MAX];
     char model[EVENT_MODEL_MAX + 1];
     char provider[EVENT_PROVIDER_MAX + 1];
     u32 random = 12345;
-    for (u32 round = 0; round < 6; round++) {
+    for (u32 round = 0; round < 9; round++) {
         batch->count = batch->text_bytes = 0;
         for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
             random = random * 1664525 + 1013904223;
@@ -249,6 +256,10 @@ Test(price_events, the_cache_never_mixes_names_up) {
             add_event(model[0] != '\0' ? model : "x", (random >> 28 & 1) != 0 ? provider : NULL);
             set_number(i, NUM_INPUT, random >> 12);
             set_number(i, NUM_OUTPUT, random >> 16);
+            if (round > 5 && i > 0 && (random >> 24 & 3) != 0) {
+                share_name(i, i - 1 - random % MIN(i, 100u), TEXT_MODEL);
+                share_name(i, i - 1 - (random >> 4) % MIN(i, 100u), TEXT_PROVIDER);
+            }
         }
         cr_assert_eq(price_all(overflow), 0);
         for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
