@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/cors.h"
 #include "event.h"
 #include "tests/support/http_peer.h"
 
@@ -50,6 +51,22 @@ static const struct http_route routes[] = {
     {.method = HTTP_DELETE, .pattern = "/i/{id}/{x}", .handler = echo, .body_bytes_max = 0},
 };
 
+/* What stands before the handlers: as the server's own, but refusing by a header. */
+static void begin(struct http_call *call) {
+    cors_put(call, "https://a.example");
+}
+
+static bool preflight(struct http_call *call, u32 methods) {
+    return call->method == HTTP_OPTIONS && cors_preflight(call, "https://a.example", methods);
+}
+
+static bool enter(struct http_call *call) {
+    struct slice value;
+    bool refused = http_call_last_header(call, "x-refuse", &value);
+    call->status = refused ? 429 : 200;
+    return !refused;
+}
+
 static void finish(struct http_peer *peer) {
     while (peer->kept != NULL) {
         struct http_call *call = peer->kept;
@@ -72,6 +89,9 @@ static usize without_continue(char *out, usize bytes) {
 
 static struct http_peer *serve(const char *data, usize bytes, u32 seed) {
     struct http_peer *peer = http_peer_create(routes, ARRAY_COUNT(routes), 64 * MIB);
+    peer->server.begin = begin;
+    peer->server.preflight = preflight;
+    peer->server.enter = enter;
     u32 state = seed;
     for (usize at = 0; at < bytes;) {
         usize part = bytes - at;
