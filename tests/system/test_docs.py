@@ -81,6 +81,28 @@ def test_pages(context):
             ensure(path in plain, "%s in llms.txt" % path)
 
 
+def test_examples(context):
+    """What the documentation shows as a request is one, and is answered as it says."""
+    tried = 0
+    with context.server() as server:
+        client = server.client()
+        document = json.loads(client.get("/openapi.json", key=False).body)
+        compiler = schema.Compiler(document)
+        for path, operations in document["paths"].items():
+            for verb, operation in operations.items():
+                if "requestBody" not in operation:
+                    continue
+                body = operation["requestBody"]["content"]["application/json"]["schema"]
+                for example in compiler.resolve(body["$ref"]).get("examples", []):
+                    compiler.reference(body["$ref"])(schema.parse(json.dumps(example)), path)
+                    if "{" in path or operation["x-caller"] != "any" or not operation["security"]:
+                        continue
+                    status = client.send(verb.upper(), path, example).status
+                    ensure(200 <= status < 300, "%s %s with its example: %d" % (verb, path, status))
+                    tried += 1
+    ensure(tried >= 3, "examples: %d" % tried)
+
+
 def refused(description, *arguments):
     try:
         description.check(*arguments)
