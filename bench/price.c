@@ -2,8 +2,8 @@
  * price: what pricing an event costs, with names that repeat as traffic repeats them, and what
  * finding a name costs the first time.
  */
-#include "price/prices.h"
 #include "base/clock.h"
+#include "price/prices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +12,13 @@
 #define ROUNDS 8000
 #define BATCH 1000           /* events: a full request */
 #define EVENT_TEXT_BYTES 300 /* distance between the names of neighbouring events */
+#define FEATURES 1000        /* that an account has priced */
 
 struct bench {
     struct price_table *table;
     struct price_cache *cache;
     struct event_batch *batch;
+    u8 revenue; /* enum revenue_source that events come with */
 };
 
 static struct text_ref put_text(struct event_batch *batch, u32 *at, const char *text) {
@@ -35,8 +37,12 @@ static void fill(struct event_batch *batch, const char *const *models, u32 model
     for (u32 i = 0; i < BATCH; i++) {
         u32 at = i * EVENT_TEXT_BYTES;
         random = random * 1664525 + 1013904223;
-        batch->present[i] = TEXT_BIT(TEXT_MODEL) | TEXT_BIT(TEXT_CUSTOMER) | NUM_BIT(NUM_INPUT) |
-                            NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_REVENUE);
+        char feature[32];
+        snprintf(feature, sizeof feature, "feature-%u", (random >> 8) % FEATURES);
+        batch->present[i] = TEXT_BIT(TEXT_MODEL) | TEXT_BIT(TEXT_CUSTOMER) |
+                            TEXT_BIT(TEXT_FEATURE) | NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT) |
+                            NUM_BIT(NUM_TIME) | NUM_BIT(NUM_REVENUE);
+        batch->ref[TEXT_FEATURE][i] = put_text(batch, &at, feature);
         batch->ref[TEXT_CUSTOMER][i] = put_text(batch, &at, "customer_0012345");
         batch->ref[TEXT_MODEL][i] = put_text(batch, &at, models[(random >> 16) % model_count]);
         if (provider) {
@@ -46,7 +52,6 @@ static void fill(struct event_batch *batch, const char *const *models, u32 model
         batch->number[NUM_INPUT][i] = random >> 16;
         batch->number[NUM_OUTPUT][i] = random >> 20;
         batch->number[NUM_TIME][i] = 1777593600000;
-        batch->revenue_source[i] = REVENUE_EXPLICIT;
     }
 }
 
@@ -61,6 +66,7 @@ static void run(struct bench *bench, const char *what) {
     for (u32 round = 0; round < ROUNDS; round++) {
         memcpy(batch->present, present, sizeof batch->present);
         memset(batch->cost_source, 0, sizeof batch->cost_source);
+        memset(batch->revenue_source, bench->revenue, sizeof batch->revenue_source);
         batch->text_bytes = BATCH * EVENT_TEXT_BYTES;
         u64 begin_ns = clock_monotonic_ns();
         price_events(bench->cache, batch, 0, BATCH, overflow, &overflow_count);
@@ -69,6 +75,24 @@ static void run(struct bench *bench, const char *what) {
     }
     printf("%-44s %6.1f ns an event\n", what, (double)best_ns / BATCH);
     free(present);
+}
+
+/* The account of the events gets prices of its own. */
+static void set_book(struct prices *prices, const char *const *models, u32 model_count) {
+    static char names[FEATURES][32];
+    static struct feature_price features[FEATURES];
+    struct model_price own[16];
+    struct price_book *book;
+    for (u32 i = 0; i < FEATURES; i++) {
+        int bytes = snprintf(names[i], sizeof names[i], "feature-%u", i);
+        features[i] = (struct feature_price){.feature = {names[i], (usize)bytes}, .revenue = i};
+    }
+    for (u32 i = 0; i < model_count; i++) {
+        own[i] = (struct model_price){
+            .model = {models[i], strlen(models[i])}, .input = 1, .output = 2, .cached = -1};
+    }
+    check(price_book_make(features, FEATURES, own, model_count, &book) == ERR_OK);
+    check(prices_set_book(prices, 0, book) == ERR_OK);
 }
 
 static void bench_find(struct bench *bench, const char *model, const char *what) {
@@ -87,7 +111,8 @@ int main(void) {
         "gpt-4o-mini",      "gpt-4o",  "claude-sonnet-4-5", "gemini-2.5-flash",
         "claude-haiku-4-5", "o4-mini", "gpt-4.1-nano",      "mistral-small-latest"};
     static const char *const timed[] = {"claude-opus-4-6", "deepseek-v4-pro", "gpt-5.6-sol"};
-    struct bench bench = {.batch = calloc(1, sizeof(struct event_batch))};
+    struct bench bench = {.batch = calloc(1, sizeof(struct event_batch)),
+                          .revenue = REVENUE_EXPLICIT};
     char why[200];
     check(bench.batch != NULL);
     u64 begin_ns = clock_monotonic_ns();
@@ -109,6 +134,11 @@ int main(void) {
     run(&bench, "8 models, provider given");
     fill(bench.batch, timed, ARRAY_COUNT(timed), false);
     run(&bench, "prices with periods, hours or tiers");
+    fill(bench.batch, flat, ARRAY_COUNT(flat), false);
+    bench.revenue = REVENUE_NONE;
+    run(&bench, "8 models, no revenue given");
+    set_book(prices, flat, ARRAY_COUNT(flat));
+    run(&bench, "the same, 8 own prices, 1000 priced features");
     bench_find(&bench, "gpt-4o-mini-2024-07-18", "finding a snapshot, not remembered");
     bench_find(&bench, "openrouter/anthropic/claude-none", "finding nothing, not remembered");
     price_cache_destroy(bench.cache);

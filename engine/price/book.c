@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 int price_compare_text(struct slice a, struct slice b) {
     usize bytes = MIN(a.bytes, b.bytes);
@@ -66,10 +67,8 @@ static usize text_bytes(const struct price_book *book) {
     return bytes;
 }
 
-/* The hash is keyed by the book's stamp, and whoever could guess that would slow his own account.
- */
 static u64 feature_hash(const struct price_book *book, struct slice feature) {
-    return hash64(feature.data, feature.bytes, book->stamp);
+    return hash64(feature.data, feature.bytes, book->seed);
 }
 
 static void fill_slots(struct price_book *book) {
@@ -116,6 +115,11 @@ enum err price_book_make(const struct feature_price *features, u32 feature_count
     struct price_book *book = calloc(1, sizeof *book);
     if (book == NULL) {
         return ERR_NO_MEMORY;
+    }
+    /* With a seed that could be guessed, features could be chosen that all meet in one slot. */
+    if (getrandom(&book->seed, sizeof book->seed, 0) != (ssize_t)sizeof book->seed) {
+        free(book);
+        return ERR_SYSTEM;
     }
     book->stamp = atomic_fetch_add_explicit(&stamps, 1, memory_order_relaxed) + 1;
     book->feature_count = feature_count;

@@ -29,6 +29,7 @@ struct model_price {
 
 struct price_book {
     u64 stamp;      /* no two books of a process have the same */
+    u64 seed;       /* of the hash below */
     u32 references; /* prices.c's, under its lock */
     u32 feature_count;
     u32 model_count;
@@ -41,7 +42,7 @@ struct price_book {
 };
 
 /* Copies everything. Neither list has to be in order, but no feature and no (provider, model) may
- * be there twice. ERR_NO_MEMORY. */
+ * be there twice. ERR_NO_MEMORY; ERR_SYSTEM without randomness. */
 enum err price_book_make(const struct feature_price *features, u32 feature_count,
                          const struct model_price *models, u32 model_count,
                          struct price_book **out);

@@ -1,6 +1,7 @@
 /*
- * fuzz_price: the two files of the price table (providers, a zero byte, models), then look-ups of
- * the names they list: each must be found, and cost something without trapping.
+ * fuzz_price: the files of the price table (providers, a zero byte, models, and perhaps another
+ * zero byte and extra models), then look-ups of the names they list: each must be found, and cost
+ * something without trapping.
  */
 #include "price/price.h"
 
@@ -26,18 +27,28 @@ static void look_up(const struct price_table *table) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const char *text = (const char *)data;
-    const char *zero = size > 0 ? memchr(text, 0, size) : NULL;
-    usize first = zero == NULL ? size : (usize)(zero - text);
-    struct slice providers = {text, first};
-    struct slice models = {text + first, 0};
-    if (zero != NULL) {
-        models = (struct slice){zero + 1, size - first - 1};
+/* What is before the next zero byte, which is passed; false at the end. */
+static bool take_part(struct slice *rest, struct slice *part) {
+    if (rest->data == NULL) {
+        return false;
     }
+    const char *zero = rest->bytes > 0 ? memchr(rest->data, 0, rest->bytes) : NULL;
+    usize bytes = zero == NULL ? rest->bytes : (usize)(zero - rest->data);
+    *part = (struct slice){rest->data, bytes};
+    *rest =
+        zero == NULL ? (struct slice){NULL, 0} : (struct slice){zero + 1, rest->bytes - bytes - 1};
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct slice rest = {size > 0 ? (const char *)data : "", size};
+    struct price_sources sources = {.models = {"", 0}};
+    take_part(&rest, &sources.providers);
+    take_part(&rest, &sources.models);
+    take_part(&rest, &sources.extra);
     struct price_table *table = NULL;
     char why[120] = "";
-    enum err err = price_table_load(models, providers, &table, why, sizeof why);
+    enum err err = price_table_make(&sources, &table, why, sizeof why);
     if (err != ERR_OK) {
         check(table == NULL && strlen(why) > 0);
         return 0;
