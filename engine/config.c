@@ -16,7 +16,7 @@
 #include "api/cors.h"
 #include "version.h"
 
-enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE, KIND_ORIGINS };
+enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE, KIND_ORIGINS, KIND_PLAN };
 
 struct setting {
     const char *name;    /* --name; MARGIND_NAME in the environment */
@@ -95,6 +95,10 @@ static const struct setting settings[] = {
     {"compat-ingest-limit", "compat", "ingest-limit", KIND_CHOICE, AT(compat_ingest_limit),
      "off|on", "off", 0, 0, switch_choices,
      "and its 60 requests with events a minute instead of limit-ingest-requests"},
+    {"signup", "account", "signup", KIND_CHOICE, AT(signup), "on|off", "on", 0, 0, switch_choices,
+     "whether strangers may make an account: POST /api/signup"},
+    {"account-plan", "account", "plan", KIND_PLAN, AT(account_plan), "NAME", "unlimited", 0, 0,
+     NULL, "plan of new accounts; plans are sections [plan NAME] of the file"},
     {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
      level_choices, "the least important lines still written to stderr"},
 };
@@ -138,6 +142,10 @@ static void print_help(struct buf *message) {
         }
         buf_put_char(message, '\n');
     }
+    buf_put_text(message,
+                 "\nPlans (unlimited, free, pro, team) are changed and added in the file only:\n"
+                 "  [plan NAME]\n  price-usd-month = 29\n  event-ingest = 1000000\n"
+                 "  csv-upload = unlimited\n  ai-insights = unlimited\n");
     buf_put_text(message, "\n  --help\n  --version\n");
 }
 
@@ -257,6 +265,12 @@ static bool parse_value(const struct setting *setting, const char *text, struct 
         }
         memcpy(member, text, bytes + 1);
         return true;
+    case KIND_PLAN:
+        if (!plan_name_is_good(text)) {
+            return false;
+        }
+        memcpy(member, text, bytes + 1);
+        return true;
     }
     check(false);
     return false;
@@ -288,6 +302,9 @@ static void put_expected(const struct setting *setting, struct buf *message) {
     case KIND_ORIGINS:
         buf_put_text(message, "is not * or a list of origins such as https://app.example:8443");
         break;
+    case KIND_PLAN:
+        buf_put_text(message, "is not the name of a plan");
+        break;
     }
 }
 
@@ -311,7 +328,16 @@ struct file_reading {
 
 /* Called by inih for each name = value; 0 stops it. */
 static int on_file_value(void *user, const char *section, const char *key, const char *value) {
+    static const char plan_section[] = "plan ";
     struct file_reading *reading = user;
+    if (strncmp(section, plan_section, sizeof plan_section - 1) == 0) {
+        const char *name = section + sizeof plan_section - 1;
+        const char *why = plans_set(&reading->config->plans, name, key, value);
+        if (why != NULL) {
+            buf_put_format(&reading->problem, "%s: \"%.200s\": %s", key, value, why);
+        }
+        return why == NULL;
+    }
     for (usize i = 0; i < SETTINGS; i++) {
         const struct setting *setting = &settings[i];
         if (setting->section != NULL && strcmp(setting->section, section) == 0 &&
@@ -444,6 +470,11 @@ static bool load_all(const struct flags *flags, char *const *envp, struct config
             return false;
         }
     }
+    if (plans_find(&out->plans, out->account_plan) == NULL) {
+        buf_put_format(message, "there is no plan %s: a file's [plan %s] makes it",
+                       out->account_plan, out->account_plan);
+        return false;
+    }
     if (out->front_threads == 0) {
         out->front_threads = default_front_threads();
     }
@@ -454,6 +485,7 @@ enum err config_load(int argc, char **argv, char *const *envp, struct config *ou
                      struct buf *message) {
     check(argc >= 1 && envp != NULL);
     *out = (struct config){0};
+    plans_init(&out->plans);
     struct flags flags = {0};
     if (!read_flags(argc, argv, &flags, message)) {
         return ERR_INVALID;

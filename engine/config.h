@@ -7,6 +7,7 @@
 #ifndef MARGIN_CONFIG_H
 #define MARGIN_CONFIG_H
 
+#include "account/plan.h"
 #include "base.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -48,6 +49,9 @@ struct config {
     char price_models[CONFIG_PATH_BYTES_MAX]; /* files of prices; empty: the built-in ones */
     char price_providers[CONFIG_PATH_BYTES_MAX];
     char price_extra[CONFIG_PATH_BYTES_MAX];
+    unsigned signup;                      /* 0: POST /api/signup is off */
+    char account_plan[PLAN_NAME_MAX + 1]; /* of new accounts; one of plans */
+    struct plans plans;
 };
 
 /* Reads the settings. `envp` ends with NULL, as environ does; argv[0] is the program. Reads the

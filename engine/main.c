@@ -3,6 +3,7 @@
  * front thread, signals, and an orderly end. Exit codes: 0 ok, 1 failure at run time, 2 bad usage.
  */
 #include "account/account.h"
+#include "account/keys.h"
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
@@ -35,6 +36,7 @@
 #define STOP_GRACE_NS 10000000000u
 #define HEAD_NS 10000000000u /* a request's head must be whole within this */
 #define BODY_NS 30000000000u /* and each HTTP_PROGRESS_BYTES of its body */
+#define LAST_USE_SECONDS 5
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
 extern char **environ;
@@ -146,9 +148,20 @@ static void reload(struct server *server) {
               err_text(err), why);
 }
 
+/* When each key was last used is noted in memory; here it is written, when nothing else is. */
+static void write_last_uses(struct server *server) {
+    static enum err said = ERR_OK;
+    enum err err = keys_flush_used(server->accounts);
+    if (err != ERR_OK && err != said) {
+        log_warn("last_use_not_written", "reason=%s", err_text(err));
+    }
+    said = err;
+}
+
 static void wait_for_signal(struct server *server) {
     sigset_t open;
     sigemptyset(&open);
+    u32 seconds = 0;
     while (!atomic_load(&stop_wanted) && !atomic_load(&write_failed)) {
         if (atomic_exchange(&reload_wanted, false)) {
             reload(server);
@@ -156,6 +169,9 @@ static void wait_for_signal(struct server *server) {
         /* A failed write raises no signal, so look once a second. */
         struct timespec second = {.tv_sec = 1};
         ppoll(NULL, 0, &second, &open);
+        if (++seconds % LAST_USE_SECONDS == 0) {
+            write_last_uses(server);
+        }
     }
 }
 
@@ -177,8 +193,9 @@ static const u32 *series_dims(void *context, u32 series) {
 static enum err write_first_key(struct server *server) {
     char key[KEY_TEXT_BYTES + 2];
     struct key_info info;
-    enum err err = accounts_key_create(server->accounts, ACCOUNT_DEFAULT, "default", SCOPE_ALL, 0,
-                                       clock_wall_ms(), key, &info);
+    const struct key_request request = {.name = "default", .scopes = SCOPE_ALL};
+    enum err err =
+        keys_create(server->accounts, ACCOUNT_DEFAULT, &request, clock_wall_ms(), key, &info);
     if (err != ERR_OK) {
         return err;
     }
@@ -219,6 +236,9 @@ static enum err open_storage(struct server *server) {
         if (err != ERR_OK) {
             return say(server, err, "cannot read the accounts");
         }
+    }
+    if (err == ERR_OK) {
+        accounts_set_plans(server->accounts, &server->config.plans, server->config.account_plan);
     }
     if (err == ERR_OK && accounts_created(server->accounts)) {
         err = write_first_key(server);
@@ -333,6 +353,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .ledger = server->ledger,
         .docs = &server->docs,
         .door = &server->door,
+        .signup = config->signup != 0,
         .ready = &server->ready,
         .edge_metrics = edge_metrics,
         .wiring = server,
@@ -437,9 +458,10 @@ static enum err recover(struct server *server) {
     }
     for (u32 i = 0; i < server->front_count; i++) {
         server->front[i].context.agg = server->recovered.agg;
+        server->front[i].context.usage = server->recovered.usage;
     }
     return pipeline_start(server->pipeline, server->recovered.agg, server->recovered.dedup,
-                          server->recovered.snapshot_id);
+                          server->recovered.usage, server->recovered.snapshot_id);
 }
 
 static void log_ready(const struct server *server) {
@@ -473,6 +495,7 @@ static enum err serve(struct server *server) {
     }
     stop_fronts(server);
     pipeline_stop(server->pipeline);
+    write_last_uses(server);
     if (err == ERR_OK && atomic_load(&write_failed)) {
         return say(server, ERR_IO, "a write to the log failed; restart to recover");
     }

@@ -51,9 +51,10 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
 }
 
 enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup *dedup,
-                        u64 snapshot_id) {
+                        struct usage *usage, u64 snapshot_id) {
     pipeline->agg = agg;
     pipeline->dedup = dedup;
+    pipeline->usage = usage;
     pipeline->snapshot_last_id = snapshot_id;
     pipeline->started = true;
     int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);

@@ -7,6 +7,7 @@
 #define MARGIN_PIPELINE_H
 
 #include "account/account.h"
+#include "account/usage.h"
 #include "agg/agg.h"
 #include "base/pool.h"
 #include "dedup/dedup.h"
@@ -65,10 +66,13 @@ struct pool *front_pool(struct front *front);
 
 /* --- work beside the path --------------------------------------------------------------------- */
 
-/* Slow reads (anything that touches the log) run on a reader thread: run() there, then done() on
- * the front thread. The caller owns the job until done(). ERR_BUSY: too many wait. */
+/* Slow work (anything that touches the log, or waits for the disk) runs on a reader thread: run()
+ * there, then done() on the front thread. The caller owns the job until done(). A heavy job (a
+ * password's digest) computes for a tenth of a second: one at a time, so that the other reader
+ * thread is there for the rest. ERR_BUSY: too many wait. */
 struct job {
     bool dropped; /* in done(): the process stops, run() was not called */
+    bool heavy;
     void (*run)(struct job *job);
     void (*done)(struct job *job);
     void *context;
@@ -98,7 +102,7 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
 /* After recovery: takes the recovered state (not owned) and starts the threads. `snapshot_id` is
  * the log position of the snapshot it came from. */
 enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup *dedup,
-                        u64 snapshot_id);
+                        struct usage *usage, u64 snapshot_id);
 struct front *pipeline_front(struct pipeline *pipeline, u32 front);
 void front_on_turn(struct front *front); /* edge's on_turn: hands the open batch over */
 void front_on_wake(struct front *front); /* edge's on_wake: delivers answers */

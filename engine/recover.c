@@ -20,8 +20,10 @@
 void recover_free(struct recovered *recovered) {
     agg_destroy(recovered->agg);
     dedup_destroy(recovered->dedup);
+    usage_destroy(recovered->usage);
     recovered->agg = NULL;
     recovered->dedup = NULL;
+    recovered->usage = NULL;
 }
 
 static enum err make_empty(const struct recover_options *options, struct recovered *out) {
@@ -30,6 +32,9 @@ static enum err make_empty(const struct recover_options *options, struct recover
     enum err err = agg_create(&(struct agg_options){.seed = options->series_seed}, &out->agg);
     if (err == ERR_OK) {
         err = dedup_create(&out->dedup);
+    }
+    if (err == ERR_OK) {
+        err = usage_create(&out->usage);
     }
     if (err == ERR_OK) {
         atomic_store(options->agg_place, out->agg);
@@ -45,8 +50,9 @@ static enum err load_sections(struct recovered *out, struct snapshot_reader *rea
     const void *data;
     usize bytes;
     while (snapshot_next(reader, &tag, &data, &bytes)) {
-        enum err err = tag == SNAPSHOT_TAG_DEDUP ? dedup_restore(out->dedup, data, bytes)
-                                                 : agg_snapshot_load(out->agg, tag, data, bytes);
+        enum err err = tag == SNAPSHOT_TAG_DEDUP   ? dedup_restore(out->dedup, data, bytes)
+                       : tag == SNAPSHOT_TAG_USAGE ? usage_snapshot_load(out->usage, data, bytes)
+                                                   : agg_snapshot_load(out->agg, tag, data, bytes);
         if (err != ERR_OK) {
             return err;
         }
@@ -114,6 +120,20 @@ static bool row_is_sound(const struct recovered *out, const struct event_batch *
     return batch->series[row] < agg_series_count(out->agg) && time >= 0 && time < REPLAY_TIME_END;
 }
 
+/* As for keys: run by run of one account. */
+static void count_usage(struct recovered *out, const struct event_batch *batch, const u32 *rows,
+                        u32 row_count) {
+    for (u32 first = 0, end; first < row_count; first = end) {
+        u32 account = agg_series_dims(out->agg, batch->series[rows[first]])[DIM_ACCOUNT];
+        end = first + 1;
+        while (end < row_count &&
+               agg_series_dims(out->agg, batch->series[rows[end]])[DIM_ACCOUNT] == account) {
+            end++;
+        }
+        usage_count(out->usage, account, batch, rows + first, end - first);
+    }
+}
+
 /* Rows [first, end) of the batch, all sound. */
 static enum err replay_rows(const struct recover_options *options, struct recovered *out,
                             struct event_batch *batch, u32 first, u32 end) {
@@ -127,6 +147,7 @@ static enum err replay_rows(const struct recover_options *options, struct recove
     if (err == ERR_OK) {
         dedup_settle(out->dedup);
         agg_apply(out->agg, batch, rows, end - first);
+        count_usage(out, batch, rows, end - first);
         out->events += end - first;
     }
     return err;

@@ -6,6 +6,7 @@
 #ifndef MARGIN_RECOVER_H
 #define MARGIN_RECOVER_H
 
+#include "account/usage.h"
 #include "agg/agg.h"
 #include "dedup/dedup.h"
 #include "store.h"
@@ -25,6 +26,7 @@ struct recover_options {
 struct recovered {
     struct agg *agg; /* owned by the caller from now on */
     struct dedup *dedup;
+    struct usage *usage;
     u64 snapshot_id;    /* log position of the snapshot used; 1: none */
     u64 events;         /* replayed from the log */
     u64 damaged_blocks; /* or parts of them; skipped, each reported with its range */

@@ -82,6 +82,7 @@
 #define FRONT_THREADS_MAX 64
 #define FRONT_BATCHES 256     /* event batches a front thread may have under way */
 #define JOBS_MAX 1024         /* slow reads waiting for the reader thread */
+#define HEAVY_JOBS_MAX 16     /* of them, such that need much processor time */
 #define CONNECTIONS_MAX 16384 /* a front thread, default of the setting */
 #define REPLY_BYTES_MAX (64 * MIB)
 
@@ -89,6 +90,19 @@
 
 #define CONFIG_PATH_BYTES_MAX 4096     /* a path in a setting, NUL included */
 #define CONNECTIONS_SETTING_MAX 262144 /* the most connections-max may be set to */
+
+/* --- accounts ------------------------------------------------------------------------------- */
+
+#define KEYS_MAX 4096         /* API keys an account, revoked ones included */
+#define KEYS_TOUCHED_MAX 4096 /* keys whose time of last use waits to be written; power of two */
+#define MEMBERSHIPS_MAX 256   /* accounts a user may belong to */
+#define SESSIONS_MAX 64       /* a user; past it the oldest ends */
+#define ACCOUNT_NAME_MAX 255  /* bytes, as of an e-mail address */
+#define EMAIL_MAX 255
+#define PASSWORD_BYTES_MIN 8
+#define PASSWORD_BYTES_MAX 1024
+#define PLANS_MAX 16
+#define PLAN_NAME_MAX 32
 
 /* --- storage -------------------------------------------------------------------------------- */
 
@@ -114,16 +128,15 @@
 /* Past so many traces, or agents, events of a new one are stored and counted in all figures, but
  * the lists of traces and agents do not show it; a metric counts them. */
 #define TRACES_MAX ((u32)1 << 27)
-#define KEYS_MAX 4096 /* API keys an installation */
 #define FEATURE_PRICES_MAX 10000 /* features an account may price */
 #define DEFINITIONS_MAX 10000    /* features an account may describe */
 #define DEFINITION_NAME_MAX 128
 #define DEFINITION_DESCRIPTION_MAX 4096
 #define DEFINITION_LOCATION_MAX 512
-#define MODEL_PRICES_MAX 1000    /* models an account may price itself */
-#define PRICE_CHANGES_MAX 10000  /* changes of model prices remembered, an account */
+#define MODEL_PRICES_MAX 1000           /* models an account may price itself */
+#define PRICE_CHANGES_MAX 10000         /* changes of model prices remembered, an account */
 #define PRICE_FILE_BYTES_MAX (64 * MIB) /* a file of model prices */
-#define UNIT_LABEL_MAX 64        /* bytes of what a feature's price is called by */
+#define UNIT_LABEL_MAX 64               /* bytes of what a feature's price is called by */
 
 #define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
 #define PAGE_EVENTS_MAX 200

@@ -274,6 +274,8 @@ enum err control_txn_put(struct control_txn *txn, const struct control_object *o
 enum err control_txn_delete(struct control_txn *txn, const struct control_object *object);
 enum err control_txn_each(struct control_txn *txn, u32 account, enum control_kind kind,
                           control_visit visit, void *context);
+enum err control_txn_each_from(struct control_txn *txn, const struct control_object *from,
+                               control_visit visit, void *context);
 /* Counts 1, 2, ... for each kind in each account; no number is given twice, not even after the
  * object with the largest one was deleted. 0 after an error. */
 u64 control_next_number(struct control_txn *txn, u32 account, enum control_kind kind);

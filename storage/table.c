@@ -292,15 +292,20 @@ enum err control_txn_delete(struct control_txn *txn, const struct control_object
     return err;
 }
 
-enum err control_txn_each(struct control_txn *txn, u32 account, enum control_kind kind,
-                          control_visit visit, void *context) {
+enum err control_txn_each_from(struct control_txn *txn, const struct control_object *from,
+                               control_visit visit, void *context) {
     if (txn->err != ERR_OK) {
         return txn->err;
     }
     struct db_txn begun = db_txn_of(txn);
-    const struct control_object from = {.account = account, .kind = kind};
-    txn->err = each(&begun, &from, visit, context);
+    txn->err = each(&begun, from, visit, context);
     return txn->err;
+}
+
+enum err control_txn_each(struct control_txn *txn, u32 account, enum control_kind kind,
+                          control_visit visit, void *context) {
+    const struct control_object from = {.account = account, .kind = kind};
+    return control_txn_each_from(txn, &from, visit, context);
 }
 
 u64 control_next_number(struct control_txn *txn, u32 account, enum control_kind kind) {

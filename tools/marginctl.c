@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tools/marginctl/ctl.h"
 #include "version.h"
 #include "json/time.h"
@@ -84,9 +85,29 @@ static const struct ctl_command commands[] = {
      "                     usage.write, events.read, events.write, customers.read,\n"
      "                     customers.write, billing.read, billing.write, recommendations.read,\n"
      "                     models.read, alerts.read, alerts.write, admin\n"
-     "  --expires-days N   of a new key (default: never)\n" GLOBAL_HELP
-     "\nexamples:\n  marginctl key create --name ci --scopes events.write --expires-days 90\n"
+     "  --expires WHEN     of a new key: 90d, 12h, or a time (default: never)\n"
+     "  --budget-cents N   of a new key: what it may spend through the gateway (default: no cap)\n"
+     "  --budget-period P  day or month; else the budget is for the key's life\n"
+     "  --account ACCOUNT  number or name of the account (default: default)\n" GLOBAL_HELP
+     "\nexamples:\n  marginctl key create --name ci --scopes events.write --expires 90d\n"
      "  marginctl key revoke 3\n"},
+    {"admin", ctl_admin, "make and list the people who may log in, set their passwords",
+     "usage: marginctl admin create EMAIL|list|passwd EMAIL [options]\n\n"
+     "Works on the data directory itself, also while the server runs. The password is asked for,\n"
+     "or read from standard input where that is no terminal.\n\n"
+     "  --role ROLE        owner, admin, or viewer, who may only read (default: the first one of\n"
+     "                     an account owns it, the others are admins)\n"
+     "  --generate         make a password up and print it\n"
+     "  --account ACCOUNT  number or name of the account (default: default; list: "
+     "all)\n" GLOBAL_HELP "\nexamples:\n  marginctl admin create me@example.com\n"
+     "  marginctl admin create boss@example.com --role viewer --generate\n"},
+    {"account", ctl_account, "make and list accounts, and put them on a plan",
+     "usage: marginctl account list|create NAME|plan PLAN [options]\n\n"
+     "Works on the data directory itself, also while the server runs.\n\n"
+     "  --plan PLAN        of a new account (default: unlimited)\n"
+     "  --account ACCOUNT  number or name of the account whose plan is set\n" GLOBAL_HELP
+     "\nexamples:\n  marginctl account create acme --plan free\n"
+     "  marginctl account plan pro --account acme\n"},
 };
 
 enum option_code {
@@ -106,6 +127,12 @@ enum option_code {
     OPTION_NAME,
     OPTION_SCOPES,
     OPTION_EXPIRES,
+    OPTION_BUDGET_CENTS,
+    OPTION_BUDGET_PERIOD,
+    OPTION_ACCOUNT,
+    OPTION_ROLE,
+    OPTION_PLAN,
+    OPTION_GENERATE,
     OPTION_LIVE,
     OPTION_HELP,
     OPTION_VERSION,
@@ -128,7 +155,13 @@ static const struct option long_options[] = {
     {"to", required_argument, NULL, OPTION_TO},
     {"name", required_argument, NULL, OPTION_NAME},
     {"scopes", required_argument, NULL, OPTION_SCOPES},
-    {"expires-days", required_argument, NULL, OPTION_EXPIRES},
+    {"expires", required_argument, NULL, OPTION_EXPIRES},
+    {"budget-cents", required_argument, NULL, OPTION_BUDGET_CENTS},
+    {"budget-period", required_argument, NULL, OPTION_BUDGET_PERIOD},
+    {"account", required_argument, NULL, OPTION_ACCOUNT},
+    {"role", required_argument, NULL, OPTION_ROLE},
+    {"plan", required_argument, NULL, OPTION_PLAN},
+    {"generate", no_argument, NULL, OPTION_GENERATE},
     {"live", no_argument, NULL, OPTION_LIVE},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -180,6 +213,30 @@ static bool read_time(const char *option, const char *text, i64 *out) {
     return false;
 }
 
+/* 90d, 12h, or a time. */
+static bool read_expiry(const char *text, i64 *out) {
+    char number[16] = "";
+    usize bytes = strlen(text);
+    u64 count = 0;
+    char unit = bytes > 0 ? text[bytes - 1] : (char)0;
+    if ((unit == 'd' || unit == 'h') && bytes <= sizeof number) {
+        memcpy(number, text, bytes - 1);
+        if (settings_read_number(number, 1, 1000000, &count)) {
+            *out = clock_wall_ms() + (i64)count * (unit == 'd' ? 86400000 : 3600000);
+            return true;
+        }
+    }
+    return read_time("expires", text, out);
+}
+
+static bool read_count(const char *option, const char *text, u64 most, u64 *out) {
+    if (settings_read_number(text, 0, most, out)) {
+        return true;
+    }
+    ctl_usage("--%s is a number from 0 to %llu, not %s", option, (unsigned long long)most, text);
+    return false;
+}
+
 static bool read_number(const char *option, const char *text, u64 most, u64 *out) {
     if (settings_read_number(text, 1, most, out)) {
         return true;
@@ -219,13 +276,37 @@ static bool read_checked(int code, const char *text, struct ctl_options *out) {
     case OPTION_BATCH:
         return read_number("batch", text, INGEST_EVENTS_MAX, &out->batch);
     case OPTION_EXPIRES:
-        return read_number("expires-days", text, 36500, &out->expires_days);
+        return read_expiry(text, &out->expires_ms);
+    case OPTION_BUDGET_CENTS:
+        out->has_budget = true;
+        return read_count("budget-cents", text, (u64)1 << 53, &out->budget_cents);
     case OPTION_FROM:
         return read_time("from", text, &out->from);
     case OPTION_TO:
         return read_time("to", text, &out->to);
     default:
         return code >= OPTION_FILTER && add_filter(out, (u32)(code - OPTION_FILTER), text);
+    }
+}
+
+static bool read_account_option(int code, char *text, struct ctl_options *out) {
+    switch (code) {
+    case OPTION_BUDGET_PERIOD:
+        out->budget_period = text;
+        return true;
+    case OPTION_ACCOUNT:
+        out->account = text;
+        return true;
+    case OPTION_ROLE:
+        out->role = text;
+        return true;
+    case OPTION_PLAN:
+        out->plan = text;
+        return true;
+    case OPTION_GENERATE:
+        return out->generate = true;
+    default:
+        return read_checked(code, text, out);
     }
 }
 
@@ -259,7 +340,7 @@ static bool read_option(int code, char *text, struct ctl_options *out) {
         out->scopes = text;
         return true;
     default:
-        return read_checked(code, text, out);
+        return read_account_option(code, text, out);
     }
 }
 

@@ -1,110 +1,87 @@
 /*
- * account.c: all keys of the installation in memory, read anew whenever the control tables have
- * changed, whoever changed them. A look-up computes the key's keyed digest and finds it in a hash
- * table; as digests are keyed with the installation's secret, nothing can be learned from how they
- * are compared, but they are compared in constant time all the same.
- *
- * Ids are given out without gaps: two processes that make keys at the same time want the same id,
- * one of them is refused, and looks at the table again. So a name cannot be given twice either.
+ * account.c: accounts and the installation's secrets, and the one place that says who a credential
+ * speaks for. Nothing is kept in memory: front threads remember identities for a moment (api/auth),
+ * so a look-up of some microseconds is rare.
  */
 #include "account/account.h"
 
-#include "account/key_row.h"
+#include "account/keys.h"
+#include "account/sessions.h"
+#include "account/state.h"
+#include "account/users.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define SECRET_BYTES 32
-#define KEY_RANDOM_BYTES 24
-#define KEY_START "obs_"
-#define SLOTS (2 * KEYS_MAX)
-#define ATTEMPTS_MAX 16 /* at an id that other processes want too */
-
-_Static_assert((SLOTS & (SLOTS - 1)) == 0, "slots are a power of two");
-_Static_assert(sizeof KEY_START - 1 + 2 * (usize)KEY_RANDOM_BYTES == KEY_TEXT_BYTES,
-               "a key's form");
-_Static_assert(SCOPES < 32, "scopes are bits; SCOPE_ALL has one that is no scope");
-
-struct accounts {
-    struct control *control;
-    pthread_rwlock_t lock; /* over what follows */
-    u8 secret[SECRET_BYTES];
-    u8 seed_secret[SECRET_BYTES];
-    bool created;
-    u64 version; /* of the control tables when they were read */
-    enum err read_err;
-    u32 count;
-    struct key_row row[KEYS_MAX]; /* ascending ids */
-    u16 slot[SLOTS];              /* by digest: index of the row + 1, or 0 */
+static const struct record_member members[] = {
+    RECORD(1, RECORD_U32, struct account_info, id),
+    RECORD(2, RECORD_TEXT, struct account_info, name),
+    RECORD(3, RECORD_TEXT, struct account_info, plan),
+    RECORD(4, RECORD_I64, struct account_info, created_ms),
 };
 
-/* --- reading the tables ---------------------------------------------------------------------- */
+/* --- what the parts share --------------------------------------------------------------------- */
 
-static u32 slot_of(const u8 digest[DIGEST_BYTES]) {
-    u32 word;
-    memcpy(&word, digest, sizeof word);
-    return word & (SLOTS - 1);
+enum err state_digest(const struct accounts *accounts, struct slice text, u8 digest[DIGEST_BYTES]) {
+    return digest_hmac((struct slice){(const char *)accounts->secret, SECRET_BYTES}, text, digest);
 }
-
-static bool visit_key(void *context, const struct control_object *object, struct slice value) {
-    struct accounts *accounts = context;
-    u8 bytes[4];
-    row_id_write((u32)object->number, bytes);
-    struct slice id = {(const char *)bytes, sizeof bytes};
-    if (accounts->count == KEYS_MAX) {
-        accounts->read_err = ERR_LIMIT;
-        return false;
-    }
-    struct key_row *row = &accounts->row[accounts->count];
-    accounts->read_err = key_row_read(row, id, value);
-    if (accounts->read_err != ERR_OK) {
-        return false;
-    }
-    u32 slot = slot_of(row->digest);
-    while (accounts->slot[slot] != 0) {
-        slot = (slot + 1) & (SLOTS - 1);
-    }
-    accounts->slot[slot] = (u16)++accounts->count;
-    return true;
-}
-
-/* Reads all keys if the tables have changed. The write lock is held. After a failure no key is
- * good, and the next call tries again. */
-static enum err refresh(struct accounts *accounts) {
-    u64 version = control_version(accounts->control);
-    if (version == accounts->version && accounts->read_err == ERR_OK) {
-        return ERR_OK;
-    }
-    accounts->count = 0;
-    accounts->read_err = ERR_OK;
-    memset(accounts->slot, 0, sizeof accounts->slot);
-    enum err err = control_each(accounts->control, 0, CONTROL_KEY, visit_key, accounts);
-    if (accounts->read_err == ERR_OK) {
-        accounts->read_err = err;
-    }
-    accounts->version = version;
-    return accounts->read_err;
-}
-
-/* Takes the read lock with the tables as they are now. */
-static enum err lock_current(struct accounts *accounts) {
-    pthread_rwlock_rdlock(&accounts->lock);
-    if (control_version(accounts->control) == accounts->version && accounts->read_err == ERR_OK) {
-        return ERR_OK;
-    }
-    pthread_rwlock_unlock(&accounts->lock);
-    pthread_rwlock_wrlock(&accounts->lock);
-    return refresh(accounts);
-}
-
-/* --- opening --------------------------------------------------------------------------------- */
 
 static enum err random_bytes(void *out, usize bytes) {
     return getrandom(out, bytes, 0) == (ssize_t)bytes ? ERR_OK : ERR_SYSTEM;
 }
+
+enum err state_random_hex(char *out, u32 bytes) {
+    static const char hex[] = "0123456789abcdef";
+    u8 random[64];
+    check(bytes <= sizeof random);
+    enum err err = random_bytes(random, bytes);
+    for (u32 i = 0; err == ERR_OK && i < bytes; i++) {
+        *out++ = hex[random[i] >> 4];
+        *out++ = hex[random[i] & 15];
+    }
+    return err;
+}
+
+struct slice state_trim(const char *text) {
+    static const char blanks[] = " \t\r\n\v\f";
+    const char *from = text == NULL ? "" : text + strspn(text, blanks);
+    usize bytes = strlen(from);
+    while (bytes > 0 && strchr(blanks, from[bytes - 1]) != NULL) {
+        bytes--;
+    }
+    return (struct slice){from, bytes};
+}
+
+enum err state_get(struct accounts *accounts, const struct control_object *object,
+                   const struct record_member *of, u32 count, void *out) {
+    char memory[RECORD_BYTES_MAX];
+    usize bytes = sizeof memory;
+    enum err err = control_get(accounts->control, object, memory, &bytes);
+    if (err == ERR_LIMIT) {
+        return ERR_CORRUPT;
+    }
+    return err != ERR_OK ? err : record_read(of, count, (struct slice){memory, bytes}, out);
+}
+
+enum err state_txn_get(struct control_txn *txn, const struct control_object *object,
+                       const struct record_member *of, u32 count, void *out) {
+    struct slice record;
+    enum err err = control_txn_get(txn, object, &record);
+    return err != ERR_OK ? err : record_read(of, count, record, out);
+}
+
+enum err state_txn_put(struct control_txn *txn, const struct control_object *object,
+                       const struct record_member *of, u32 count, const void *from) {
+    char memory[RECORD_BYTES_MAX];
+    struct slice record;
+    if (txn->err == ERR_OK) {
+        txn->err = record_write(of, count, from, memory, sizeof memory, &record);
+    }
+    return control_txn_put(txn, object, record);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* Reads a secret of the installation, or makes it. Of two processes that make it, one wins. */
 static enum err open_secret(struct control *control, struct slice name, u8 secret[SECRET_BYTES]) {
@@ -124,35 +101,76 @@ static enum err open_secret(struct control *control, struct slice name, u8 secre
     return err == ERR_OK && bytes != SECRET_BYTES ? ERR_CORRUPT : err;
 }
 
+/* Two processes may both find it missing; the second then finds it made. */
+static enum err open_default(struct accounts *accounts) {
+    struct account_info account;
+    struct control_txn txn;
+    enum err err = accounts_get(accounts, ACCOUNT_DEFAULT, &account);
+    if (err != ERR_NOT_FOUND) {
+        return err;
+    }
+    err = control_begin(accounts->control, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    const struct control_object object = {.account = ACCOUNT_DEFAULT, .kind = CONTROL_ACCOUNT};
+    struct slice found;
+    if (control_txn_get(&txn, &object, &found) == ERR_OK) {
+        control_abort(&txn);
+        return ERR_OK;
+    }
+    accounts_add(accounts, &txn, "default", PLAN_OF_DEFAULT, 0, &account);
+    return control_commit(&txn);
+}
+
+static enum err find_created(struct accounts *accounts) {
+    const struct control_object sequence = {.kind = CONTROL_SEQUENCE, .number = CONTROL_KEY};
+    char last[8];
+    usize bytes = sizeof last;
+    enum err err = control_get(accounts->control, &sequence, last, &bytes);
+    accounts->created = err == ERR_NOT_FOUND;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
 enum err accounts_open(struct control *control, struct accounts **out) {
     struct accounts *accounts = calloc(1, sizeof *accounts);
     if (accounts == NULL) {
         return ERR_NO_MEMORY;
     }
     accounts->control = control;
-    accounts->version = control_version(control) - 1;
-    check(pthread_rwlock_init(&accounts->lock, NULL) == 0);
+    plans_init(&accounts->shipped);
+    accounts_set_plans(accounts, &accounts->shipped, PLAN_OF_DEFAULT);
+    check(pthread_mutex_init(&accounts->touched_lock, NULL) == 0);
     enum err err = open_secret(control, SLICE("key_secret"), accounts->secret);
     if (err == ERR_OK) {
         err = open_secret(control, SLICE("seed_secret"), accounts->seed_secret);
     }
     if (err == ERR_OK) {
-        err = refresh(accounts);
+        err = open_default(accounts);
+    }
+    if (err == ERR_OK) {
+        err = find_created(accounts);
     }
     if (err != ERR_OK) {
         accounts_close(accounts);
         return err;
     }
-    accounts->created = accounts->count == 0;
     *out = accounts;
     return ERR_OK;
 }
 
 void accounts_close(struct accounts *accounts) {
     if (accounts != NULL) {
-        pthread_rwlock_destroy(&accounts->lock);
+        pthread_mutex_destroy(&accounts->touched_lock);
         free(accounts);
     }
+}
+
+void accounts_set_plans(struct accounts *accounts, const struct plans *plans,
+                        const char *new_plan) {
+    accounts->plans = plans;
+    accounts->new_plan = plans_find(plans, new_plan);
+    check(accounts->new_plan != NULL);
 }
 
 bool accounts_created(const struct accounts *accounts) {
@@ -165,221 +183,143 @@ u64 accounts_version(struct accounts *accounts) {
 
 u64 accounts_seed(struct accounts *accounts, const char *purpose) {
     u8 digest[DIGEST_BYTES];
-    struct slice secret = {(const char *)accounts->seed_secret, SECRET_BYTES};
-    check(digest_hmac(secret, (struct slice){purpose, strlen(purpose)}, digest) == ERR_OK);
     u64 seed;
+    enum err err = digest_hmac((struct slice){(const char *)accounts->seed_secret, SECRET_BYTES},
+                               (struct slice){purpose, strlen(purpose)}, digest);
+    check(err == ERR_OK); /* a wrong seed would make every key a new one */
     memcpy(&seed, digest, sizeof seed);
     return seed;
 }
 
-/* --- keys ------------------------------------------------------------------------------------ */
+/* --- credentials ------------------------------------------------------------------------------ */
 
-static bool is_active(const struct key_info *info) {
-    return info->revoked_ms == 0;
-}
-
-static bool has_key_form(struct slice key) {
-    usize start = sizeof KEY_START - 1;
-    if (key.bytes != KEY_TEXT_BYTES || memcmp(key.data, KEY_START, start) != 0) {
-        return false;
-    }
-    for (usize i = start; i < key.bytes; i++) {
-        char c = key.data[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum err digest_key(const struct accounts *accounts, struct slice key,
-                           u8 digest[DIGEST_BYTES]) {
-    return digest_hmac((struct slice){(const char *)accounts->secret, SECRET_BYTES}, key, digest);
-}
-
-static const struct key_row *find_digest(const struct accounts *accounts,
-                                         const u8 digest[DIGEST_BYTES]) {
-    for (u32 slot = slot_of(digest); accounts->slot[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
-        const struct key_row *row = &accounts->row[accounts->slot[slot] - 1];
-        if (digest_equal(row->digest, digest)) {
-            return row;
-        }
-    }
-    return NULL;
-}
-
-enum err accounts_authenticate(struct accounts *accounts, struct slice key, i64 now_ms,
+enum err accounts_authenticate(struct accounts *accounts, struct slice credential, i64 now_ms,
                                struct identity *out) {
-    u8 digest[DIGEST_BYTES];
-    if (!has_key_form(key)) {
-        return ERR_NOT_FOUND;
-    }
-    enum err err = digest_key(accounts, key, digest);
-    if (err != ERR_OK) {
-        return err;
-    }
-    err = lock_current(accounts);
-    if (err == ERR_OK) {
-        const struct key_row *row = find_digest(accounts, digest);
-        err = ERR_NOT_FOUND;
-        if (row != NULL && is_active(&row->info) &&
-            (row->info.expires_ms == 0 || now_ms < row->info.expires_ms)) {
-            *out = (struct identity){row->info.account, row->info.id, row->info.scopes};
-            err = ERR_OK;
+    enum err err = ERR_NOT_FOUND;
+    if (credential.bytes == KEY_TEXT_BYTES) {
+        struct key_info key;
+        err = keys_authenticate(accounts, credential, now_ms, &key);
+        if (err == ERR_OK) {
+            *out = (struct identity){.account = key.account, .key = key.id, .scopes = key.scopes};
+        }
+    } else if (credential.bytes == SESSION_TEXT_BYTES) {
+        struct session_info session;
+        err = sessions_authenticate(accounts, credential, now_ms, &session);
+        if (err == ERR_OK) {
+            *out = (struct identity){.account = session.account,
+                                     .scopes = SCOPE_ALL,
+                                     .user = session.user,
+                                     .role = session.role};
         }
     }
-    pthread_rwlock_unlock(&accounts->lock);
     return err;
 }
 
-static bool name_is_taken(const struct accounts *accounts, u32 account, const char *name) {
-    for (u32 i = 0; i < accounts->count; i++) {
-        const struct key_info *info = &accounts->row[i].info;
-        if (info->account == account && is_active(info) && strcmp(info->name, name) == 0) {
-            return true;
-        }
+enum err accounts_select(struct accounts *accounts, u32 account, struct identity *identity) {
+    enum role role = ROLE_NONE;
+    check(identity->user != 0);
+    enum err err = users_role(accounts, identity->user, account, &role);
+    if (err == ERR_OK) {
+        identity->account = account;
+        identity->role = role;
     }
-    return false;
+    return err;
 }
 
-/* The name as given, trimmed; or the first free of default, default-2, ... */
-static enum err choose_name(const struct accounts *accounts, u32 account, const char *given,
-                            char out[KEY_NAME_MAX + 1]) {
-    static const char blanks[] = " \t\r\n\v\f";
-    const char *from = given == NULL ? "" : given + strspn(given, blanks);
-    usize bytes = strlen(from);
-    while (bytes > 0 && strchr(blanks, from[bytes - 1]) != NULL) {
-        bytes--;
+/* --- accounts --------------------------------------------------------------------------------- */
+
+enum err accounts_get(struct accounts *accounts, u32 id, struct account_info *out) {
+    const struct control_object object = {.account = id, .kind = CONTROL_ACCOUNT};
+    return state_get(accounts, &object, members, ARRAY_COUNT(members), out);
+}
+
+enum err accounts_add(struct accounts *accounts, struct control_txn *txn, const char *name,
+                      const char *plan, i64 now_ms, struct account_info *out) {
+    struct slice trimmed = state_trim(name);
+    u64 id = control_next_number(txn, 0, CONTROL_ACCOUNT);
+    if (txn->err != ERR_OK) {
+        return txn->err;
     }
-    if (bytes > KEY_NAME_MAX) {
+    const char *chosen = plan != NULL ? plan : accounts->new_plan->name;
+    if (trimmed.bytes == 0 || trimmed.bytes > ACCOUNT_NAME_MAX || !plan_name_is_good(chosen)) {
+        return txn->err = ERR_INVALID;
+    }
+    if (id >= ACCOUNTS_MAX) {
+        return txn->err = ERR_LIMIT;
+    }
+    *out = (struct account_info){.id = (u32)id, .created_ms = now_ms};
+    memcpy(out->name, trimmed.data, trimmed.bytes);
+    memcpy(out->plan, chosen, strlen(chosen) + 1);
+    const struct control_object object = {.account = out->id, .kind = CONTROL_ACCOUNT};
+    /* All accounts are listed by number among the installation's own objects. */
+    const struct control_object listed = {.kind = CONTROL_ACCOUNT, .number = out->id};
+    state_txn_put(txn, &object, members, ARRAY_COUNT(members), out);
+    return control_txn_put(txn, &listed, SLICE(""));
+}
+
+enum err accounts_create(struct accounts *accounts, const char *name, const char *plan, i64 now_ms,
+                         struct account_info *out) {
+    struct control_txn txn;
+    control_begin(accounts->control, &txn);
+    accounts_add(accounts, &txn, name, plan, now_ms, out);
+    return control_commit(&txn);
+}
+
+enum err accounts_set_plan(struct accounts *accounts, u32 id, const char *plan) {
+    const struct control_object object = {.account = id, .kind = CONTROL_ACCOUNT};
+    struct control_txn txn;
+    struct account_info account;
+    if (!plan_name_is_good(plan)) {
         return ERR_INVALID;
     }
-    memcpy(out, from, bytes);
-    out[bytes] = '\0';
-    if (bytes > 0) {
-        return name_is_taken(accounts, account, out) ? ERR_EXISTS : ERR_OK;
-    }
-    snprintf(out, KEY_NAME_MAX + 1, "default");
-    for (u32 i = 2; name_is_taken(accounts, account, out); i++) {
-        snprintf(out, KEY_NAME_MAX + 1, "default-%u", i);
-    }
-    return ERR_OK;
-}
-
-static enum err make_key_text(char text[KEY_TEXT_BYTES + 1]) {
-    static const char hex[] = "0123456789abcdef";
-    u8 bytes[KEY_RANDOM_BYTES];
-    enum err err = random_bytes(bytes, sizeof bytes);
+    control_begin(accounts->control, &txn);
+    enum err err = state_txn_get(&txn, &object, members, ARRAY_COUNT(members), &account);
     if (err != ERR_OK) {
+        control_abort(&txn);
         return err;
     }
-    char *at = text + sizeof KEY_START - 1;
-    memcpy(text, KEY_START, sizeof KEY_START - 1);
-    for (usize i = 0; i < sizeof bytes; i++) {
-        *at++ = hex[bytes[i] >> 4];
-        *at++ = hex[bytes[i] & 15];
-    }
-    *at = '\0';
-    return ERR_OK;
+    memcpy(account.plan, plan, strlen(plan) + 1);
+    state_txn_put(&txn, &object, members, ARRAY_COUNT(members), &account);
+    return control_commit(&txn);
 }
 
-static enum err put_row(struct accounts *accounts, const struct key_row *row) {
-    u8 value[KEY_ROW_BYTES_MAX];
-    struct slice data = {(const char *)value, key_row_write(row, value)};
-    const struct control_object object = {.kind = CONTROL_KEY, .number = row->info.id};
-    return control_put(accounts->control, &object, data);
+struct listing {
+    u32 *ids;
+    u32 count;
+};
+
+static bool visit_id(void *context, const struct control_object *object, struct slice value) {
+    struct listing *listing = context;
+    (void)value;
+    listing->ids[listing->count++] = (u32)object->number;
+    return listing->count < ACCOUNTS_MAX;
 }
 
-/* When the table is full, forgets the key that was revoked first by id. */
-static enum err make_room(struct accounts *accounts) {
-    if (accounts->count < KEYS_MAX) {
-        return ERR_OK;
+enum err accounts_each(struct accounts *accounts, u32 first,
+                       bool (*visit)(void *context, const struct account_info *account),
+                       void *context) {
+    const struct control_object from = {.kind = CONTROL_ACCOUNT, .number = first};
+    struct listing listing = {malloc(ACCOUNTS_MAX * sizeof *listing.ids), 0};
+    if (listing.ids == NULL) {
+        return ERR_NO_MEMORY;
     }
-    for (u32 i = 0; i + 1 < accounts->count; i++) {
-        if (!is_active(&accounts->row[i].info)) {
-            const struct control_object object = {.kind = CONTROL_KEY,
-                                                  .number = accounts->row[i].info.id};
-            return control_delete(accounts->control, &object);
-        }
+    enum err err = control_each_from(accounts->control, &from, visit_id, &listing);
+    bool more = true;
+    for (u32 i = 0; err == ERR_OK && more && i < listing.count; i++) {
+        struct account_info account;
+        err = accounts_get(accounts, listing.ids[i], &account);
+        more = err == ERR_OK && visit(context, &account);
     }
-    return ERR_LIMIT;
-}
-
-/* Finds the row a name and an id and adds it, under the write lock. */
-static enum err add_key(struct accounts *accounts, const char *name, struct key_row *row) {
-    enum err err = ERR_EXISTS;
-    for (u32 attempt = 0; attempt < ATTEMPTS_MAX && err == ERR_EXISTS; attempt++) {
-        err = refresh(accounts);
-        if (err == ERR_OK) {
-            err = choose_name(accounts, row->info.account, name, row->info.name);
-        }
-        if (err != ERR_OK) {
-            return err;
-        }
-        u32 count = accounts->count;
-        row->info.id = count == 0 ? 1 : accounts->row[count - 1].info.id + 1;
-        err = make_room(accounts);
-        if (err == ERR_OK) {
-            err = put_row(accounts, row);
-        }
-    }
-    return err == ERR_EXISTS ? ERR_BUSY : err;
-}
-
-enum err accounts_key_create(struct accounts *accounts, u32 account, const char *name, u32 scopes,
-                             i64 expires_ms, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
-                             struct key_info *info) {
-    struct key_row row = {
-        .info = {
-            .account = account, .scopes = scopes, .created_ms = now_ms, .expires_ms = expires_ms}};
-    enum err err = make_key_text(text);
-    if (err == ERR_OK) {
-        memcpy(row.info.prefix, text, KEY_PREFIX_BYTES);
-        err = digest_key(accounts, (struct slice){text, KEY_TEXT_BYTES}, row.digest);
-    }
-    if (err != ERR_OK) {
-        return err;
-    }
-    pthread_rwlock_wrlock(&accounts->lock);
-    err = add_key(accounts, name, &row);
-    pthread_rwlock_unlock(&accounts->lock);
-    if (err == ERR_OK) {
-        *info = row.info;
-    }
+    free(listing.ids);
     return err;
 }
 
-enum err accounts_key_revoke(struct accounts *accounts, u32 account, u32 id, i64 now_ms) {
-    pthread_rwlock_wrlock(&accounts->lock);
-    enum err err = refresh(accounts);
-    if (err == ERR_OK) {
-        err = ERR_NOT_FOUND;
-        for (u32 i = 0; i < accounts->count && err == ERR_NOT_FOUND; i++) {
-            struct key_row row = accounts->row[i];
-            if (row.info.id == id && row.info.account == account && is_active(&row.info)) {
-                row.info.revoked_ms = now_ms;
-                err = put_row(accounts, &row);
-            }
-        }
-    }
-    pthread_rwlock_unlock(&accounts->lock);
-    return err;
+const struct plan *accounts_plan(const struct accounts *accounts,
+                                 const struct account_info *account) {
+    const struct plan *plan = plans_find(accounts->plans, account->plan);
+    return plan != NULL ? plan : accounts->new_plan;
 }
 
-enum err accounts_key_list(struct accounts *accounts, u32 account, struct key_info *out, u32 max,
-                           u32 *count) {
-    u32 found = 0;
-    enum err err = lock_current(accounts);
-    for (u32 i = accounts->count; err == ERR_OK && i-- > 0;) {
-        if (accounts->row[i].info.account != account) {
-            continue;
-        }
-        if (found < max) {
-            out[found] = accounts->row[i].info;
-        }
-        found++;
-    }
-    pthread_rwlock_unlock(&accounts->lock);
-    *count = found;
-    return err;
+const struct plans *accounts_plans(const struct accounts *accounts) {
+    return accounts->plans;
 }

@@ -1,13 +1,12 @@
 /*
- * account.h: accounts and API keys. Kept in the control tables, looked up from memory; another
- * process (marginctl key) may change the tables at any time, which the next look-up sees.
- *
- * Keys are `obs_` and 48 hex digits. Stored: a keyed digest (HMAC-SHA-256 under the installation's
- * secret) and the first 11 characters. The plain key is shown once.
+ * account.h: accounts, and who a credential speaks for. Everything lies in the control tables and
+ * is read from there, which costs microseconds; another process (marginctl) may change them at any
+ * time, and the next look-up sees it. keys.h, users.h and sessions.h are the parts.
  */
 #ifndef MARGIN_ACCOUNT_ACCOUNT_H
 #define MARGIN_ACCOUNT_ACCOUNT_H
 
+#include "account/plan.h"
 #include "base.h"
 #include "store.h"
 
@@ -29,67 +28,90 @@ enum scope { /* Observe 1.2; a bit each */
              SCOPES
 };
 #define SCOPE_BIT(scope) ((u32)1 << (scope))
-#define SCOPE_ALL UINT32_MAX              /* an unrestricted key */
+#define SCOPE_ALL UINT32_MAX              /* an unrestricted key, and every session */
 const char *scope_text(enum scope scope); /* "events.read" */
 bool scope_parse(struct slice text, enum scope *out);
+/* Whether somebody with the scopes `have` may hand out, or take away, a key with `wanted`. */
+bool scope_covers(u32 have, u32 wanted);
+
+/* What a user may do in an account. The numbers are on disk. */
+enum role { ROLE_NONE, ROLE_OWNER, ROLE_ADMIN, ROLE_VIEWER /* reads only */, ROLES };
+const char *role_text(enum role role); /* "owner" */
+bool role_parse(struct slice text, enum role *out);
 
 #define KEY_TEXT_BYTES 52 /* "obs_" + 48 */
 #define KEY_PREFIX_BYTES 11
-#define KEY_NAME_MAX 100
+#define KEY_NAME_CHARACTERS_MAX 100
+#define KEY_NAME_MAX (4 * KEY_NAME_CHARACTERS_MAX) /* bytes */
+#define SESSION_TEXT_BYTES 60 /* "mss_" + 56 */
+#define CREDENTIAL_BYTES_MAX SESSION_TEXT_BYTES
 
 struct identity { /* who a request speaks for */
     u32 account;
-    u32 key;
+    u32 key; /* 0: a session */
     u32 scopes;
+    u32 user;       /* 0: a key */
+    enum role role; /* of a session */
 };
 static inline bool identity_may(const struct identity *identity, enum scope scope) {
     return (identity->scopes & (SCOPE_BIT(scope) | SCOPE_BIT(SCOPE_ADMIN))) != 0;
 }
 
-struct key_info {
-    u32 id;
-    u32 account;
-    u32 scopes;
-    char prefix[KEY_PREFIX_BYTES + 1];
-    char name[KEY_NAME_MAX + 1];
-    i64 created_ms;
-    i64 expires_ms; /* 0: never */
-    i64 revoked_ms; /* 0: active */
-};
-
 struct accounts; /* thread safe */
 
 #define ACCOUNT_DEFAULT ((u32)1) /* the id of the account `default` */
+#define PLAN_OF_DEFAULT "unlimited"
 
 /* Opens on the control tables (not owned); makes the installation's secrets and the account
  * `default` (id 1) on first use. */
 enum err accounts_open(struct control *control, struct accounts **out);
 void accounts_close(struct accounts *accounts);
 
+/* Before there are threads: the plans of the settings (not owned), and the name of the one that new
+ * accounts, and accounts whose plan is not there any more, are on. Without, nothing is limited. */
+void accounts_set_plans(struct accounts *accounts, const struct plans *plans, const char *new_plan);
+
 /* True if no key had ever been made when this was opened: the caller makes the first one. */
 bool accounts_created(const struct accounts *accounts);
 
-/* Changes whenever a key may have changed, so that an answer of accounts_authenticate() may be kept
- * as long as this stays the same and the key has not expired. Cheap. */
+/* Changes whenever anything may have changed, so that an answer of accounts_authenticate() may be
+ * kept as long as this stays the same, for about a second (keys and sessions expire). Cheap. */
 u64 accounts_version(struct accounts *accounts);
 
 /* Seeds of this installation, fixed for ever: `purpose` is a short name ("dedup", "series"). */
 u64 accounts_seed(struct accounts *accounts, const char *purpose);
 
-/* ERR_NOT_FOUND: unknown, revoked or expired. Thread safe. */
-enum err accounts_authenticate(struct accounts *accounts, struct slice key, i64 now_ms,
+/* Who a key or a session's token speaks for. A session's account is the one it was begun in.
+ * ERR_NOT_FOUND: unknown, revoked, ended or expired. Other errors: of the tables. */
+enum err accounts_authenticate(struct accounts *accounts, struct slice credential, i64 now_ms,
                                struct identity *out);
+/* Makes a session's identity speak for another account of its user. ERR_NOT_FOUND: the user does
+ * not belong to it; the identity stays as it is. */
+enum err accounts_select(struct accounts *accounts, u32 account, struct identity *identity);
 
-/* Makes a key; `text` gets KEY_TEXT_BYTES and a NUL. ERR_EXISTS: an active key has that name. */
-/* An empty or missing name gives `default`, `default-2`... ERR_INVALID: longer than KEY_NAME_MAX.
- * ERR_LIMIT: KEYS_MAX keys are active. Errors of the control tables pass through here and below. */
-enum err accounts_key_create(struct accounts *accounts, u32 account, const char *name, u32 scopes,
-                             i64 expires_ms, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
-                             struct key_info *info);
-/* ERR_NOT_FOUND: no active key with that id in the account. */
-enum err accounts_key_revoke(struct accounts *accounts, u32 account, u32 id, i64 now_ms);
-/* Fills at most `max`, newest first; sets *count to how many there are. Revoked keys included. */
-enum err accounts_key_list(struct accounts *accounts, u32 account, struct key_info *out, u32 max,
-                           u32 *count);
+/* --- accounts --------------------------------------------------------------------------------- */
+
+struct account_info {
+    u32 id;
+    char name[ACCOUNT_NAME_MAX + 1];
+    char plan[PLAN_NAME_MAX + 1];
+    i64 created_ms;
+};
+
+enum err accounts_get(struct accounts *accounts, u32 id, struct account_info *out);
+/* `plan` NULL: the one for new accounts. ERR_LIMIT: ACCOUNTS_MAX. ERR_INVALID: the name. */
+enum err accounts_create(struct accounts *accounts, const char *name, const char *plan, i64 now_ms,
+                         struct account_info *out);
+/* ERR_NOT_FOUND; ERR_INVALID: not the form of a name. */
+enum err accounts_set_plan(struct accounts *accounts, u32 id, const char *plan);
+/* In the order of ids, until `visit` says false, from `first` on. */
+enum err accounts_each(struct accounts *accounts, u32 first,
+                       bool (*visit)(void *context, const struct account_info *account),
+                       void *context);
+/* The plan an account is on; never NULL. */
+const struct plan *accounts_plan(const struct accounts *accounts,
+                                 const struct account_info *account);
+/* All plans, for the catalogue. */
+const struct plans *accounts_plans(const struct accounts *accounts);
 
 #endif

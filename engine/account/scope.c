@@ -34,3 +34,7 @@ bool scope_parse(struct slice text, enum scope *out) {
     }
     return false;
 }
+
+bool scope_covers(u32 have, u32 wanted) {
+    return (have & SCOPE_BIT(SCOPE_ADMIN)) != 0 || (wanted & ~have) == 0;
+}

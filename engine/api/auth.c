@@ -1,7 +1,8 @@
 /*
- * auth.c: credentials, scopes, and a small memory of keys that were good a moment ago. The memory
- * is keyed by the presented bytes: a look-up is one hash and one comparison in constant time
- * instead of a digest. A slot dies with the first change of any key, and after a second.
+ * auth.c: credentials, scopes, roles, and a small memory of credentials that were good a moment
+ * ago. The memory is keyed by the presented bytes: a look-up is one hash and one comparison in
+ * constant time instead of a digest. A slot dies with the first change of any account, and after a
+ * second.
  */
 #include "api/auth.h"
 
@@ -10,11 +11,21 @@
 #include <strings.h>
 
 #include "api/context.h"
+#include "api/cors.h"
+#include "api/door.h"
 #include "api/error.h"
 #include "api/routes.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #define SLOT_LIFE_MS 1000
+
+/* --- what is presented ------------------------------------------------------------------------ */
+
+struct credential {
+    struct slice text; /* NULL data: none */
+    bool cookie;
+};
 
 /* Takes the same time whatever the bytes. */
 static bool same_bytes(const char *a, const char *b, usize bytes) {
@@ -47,126 +58,278 @@ static bool key_header(const struct http_call *call, struct slice *key) {
            http_call_header(call, "x-observe-key", key);
 }
 
-static bool client_key(const struct http_call *call, struct slice *key) {
-    return bearer(call, key) || http_call_header(call, "x-api-key", key) || key_header(call, key);
+/* The session's cookie among others: "a=1; margin_session=...; b=2". An empty one is none. */
+static bool cookie(const struct http_call *call, struct slice *token) {
+    static const char name[] = AUTH_COOKIE "=";
+    struct slice left;
+    http_call_header(call, "cookie", &left);
+    while (left.bytes > 0) {
+        const char *end = memchr(left.data, ';', left.bytes);
+        usize bytes = end == NULL ? left.bytes : (usize)(end - left.data);
+        if (bytes > sizeof name - 1 && memcmp(left.data, name, sizeof name - 1) == 0) {
+            *token = (struct slice){left.data + sizeof name - 1, bytes - (sizeof name - 1)};
+            return true;
+        }
+        usize next = bytes;
+        while (next < left.bytes && (left.data[next] == ';' || left.data[next] == ' ')) {
+            next++;
+        }
+        left = (struct slice){left.data + next, left.bytes - next};
+    }
+    return false;
 }
 
-static enum auth_outcome identify(struct context *context, struct slice key, i64 now_ms,
-                                  struct identity *identity) {
-    if (key.bytes != KEY_TEXT_BYTES) {
+static struct credential find_credential(const struct http_call *call) {
+    struct credential found = {.text = {NULL, 0}};
+    if (!key_header(call, &found.text) && !bearer(call, &found.text)) {
+        found.cookie = cookie(call, &found.text);
+    }
+    return found;
+}
+
+struct slice auth_token(const struct http_call *call) {
+    return find_credential(call).text;
+}
+
+/* --- pages of others -------------------------------------------------------------------------- */
+
+static bool is_text(struct slice value, const char *text) {
+    return value.bytes == strlen(text) && strncasecmp(value.data, text, value.bytes) == 0;
+}
+
+bool auth_is_own_site(const struct http_call *call) {
+    struct slice site;
+    struct slice origin;
+    struct slice host;
+    const struct context *context = call->context;
+    bool has_origin = http_call_header(call, "origin", &origin);
+    if (has_origin && cors_names(context->door->origins, origin)) {
+        return true;
+    }
+    if (http_call_header(call, "sec-fetch-site", &site)) {
+        return is_text(site, "same-origin") || is_text(site, "none");
+    }
+    if (!has_origin) {
+        return true;
+    }
+    const char *from = memmem(origin.data, origin.bytes, "://", 3);
+    if (from == NULL || !http_call_header(call, "host", &host)) {
+        return false; /* "null": a page that hides where it is from */
+    }
+    usize bytes = origin.bytes - (usize)(from + 3 - origin.data);
+    return bytes == host.bytes && strncasecmp(from + 3, host.data, bytes) == 0;
+}
+
+static bool is_write(const struct http_call *call) {
+    return call->method != HTTP_GET && call->method != HTTP_HEAD && call->method != HTTP_OPTIONS;
+}
+
+/* --- who that is ------------------------------------------------------------------------------ */
+
+static enum auth_outcome look_up(struct context *context, struct slice text, i64 now_ms,
+                                 struct identity *identity) {
+    if (text.bytes == 0 || text.bytes > CREDENTIAL_BYTES_MAX) {
         return AUTH_UNKNOWN;
     }
     u64 version = accounts_version(context->accounts);
     struct key_slot *slot =
-        &context->key_cache[hash64(key.data, key.bytes, version) % KEY_CACHE_SLOTS];
-    bool fresh = slot->used && slot->version == version && now_ms >= slot->checked_ms &&
-                 now_ms - slot->checked_ms < SLOT_LIFE_MS;
-    if (fresh && same_bytes(slot->key, key.data, KEY_TEXT_BYTES)) {
+        &context->key_cache[hash64(text.data, text.bytes, version) % KEY_CACHE_SLOTS];
+    bool fresh = slot->bytes == text.bytes && slot->version == version &&
+                 now_ms >= slot->checked_ms && now_ms - slot->checked_ms < SLOT_LIFE_MS;
+    if (fresh && same_bytes(slot->text, text.data, text.bytes)) {
         *identity = slot->identity;
         return AUTH_OK;
     }
-    if (accounts_authenticate(context->accounts, key, now_ms, identity) != ERR_OK) {
-        return AUTH_UNKNOWN;
+    enum err err = accounts_authenticate(context->accounts, text, now_ms, identity);
+    if (err == ERR_CORRUPT || err == ERR_VERSION) {
+        log_error("account_unreadable", "reason=%s", err_text(err));
+    }
+    if (err != ERR_OK) {
+        bool known = err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_VERSION;
+        return known ? AUTH_UNKNOWN : AUTH_UNAVAILABLE;
     }
     *slot = (struct key_slot){
-        .used = true, .identity = *identity, .version = version, .checked_ms = now_ms};
-    memcpy(slot->key, key.data, KEY_TEXT_BYTES);
+        .bytes = (u8)text.bytes, .identity = *identity, .version = version, .checked_ms = now_ms};
+    memcpy(slot->text, text.data, text.bytes);
     return AUTH_OK;
 }
 
-/* Who the credential is, whatever it may do. */
-static enum auth_outcome recognise(struct http_call *call, bool found, struct slice key,
-                                   struct identity *identity) {
+/* X-Account-Id: another account of the session's user, else without effect. */
+static enum auth_outcome select_account(const struct http_call *call, struct identity *identity) {
+    struct context *context = call->context;
+    struct slice text;
+    u64 account = 0;
+    if (identity->user == 0 || !http_call_header(call, "x-account-id", &text)) {
+        return AUTH_OK;
+    }
+    for (usize i = 0; i < text.bytes && account < ACCOUNTS_MAX; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return AUTH_OK;
+        }
+        account = account * 10 + (u64)(text.data[i] - '0');
+    }
+    if (account == 0 || account >= ACCOUNTS_MAX || account == identity->account) {
+        return AUTH_OK;
+    }
+    enum err err = accounts_select(context->accounts, (u32)account, identity);
+    return err == ERR_OK || err == ERR_NOT_FOUND ? AUTH_OK : AUTH_UNAVAILABLE;
+}
+
+static enum auth_outcome identify(const struct http_call *call, const struct credential *credential,
+                                  struct identity *identity) {
     struct context *context = call->context;
     if (!atomic_load_explicit(context->ready, memory_order_acquire)) {
         return AUTH_STARTING;
     }
-    return found ? identify(context, key, call->now_ms, identity) : AUTH_MISSING;
-}
-
-static enum auth_outcome authorize(struct http_call *call, bool found, struct slice key,
-                                   struct identity *identity) {
-    enum auth_outcome outcome = recognise(call, found, key, identity);
-    if (outcome == AUTH_OK && !identity_may(identity, (enum scope)route_of(call)->scope)) {
-        return AUTH_FORBIDDEN;
+    if (credential->text.data == NULL) {
+        return AUTH_MISSING;
     }
-    return outcome;
+    enum auth_outcome outcome = look_up(context, credential->text, call->now_ms, identity);
+    if (outcome == AUTH_OK && credential->cookie && identity->key != 0) {
+        return AUTH_UNKNOWN; /* keys do not come as cookies */
+    }
+    return outcome == AUTH_OK ? select_account(call, identity) : outcome;
 }
 
-/* The words of a refusal. */
+/* --- whether that may ------------------------------------------------------------------------- */
+
+static enum auth_outcome judge_key(const struct route *route, const struct identity *identity) {
+    if (route->caller != CALLER_ANY) {
+        return AUTH_SESSION;
+    }
+    bool may = route->scope == ROUTE_PUBLIC || route->scope == ROUTE_ANY_CREDENTIAL ||
+               identity_may(identity, (enum scope)route->scope);
+    return may ? AUTH_OK : AUTH_FORBIDDEN;
+}
+
+static enum auth_outcome judge_session(const struct http_call *call, const struct route *route,
+                                       const struct identity *identity, bool by_cookie) {
+    if (is_write(call) && by_cookie && !auth_is_own_site(call)) {
+        return AUTH_CROSS_SITE;
+    }
+    if (route->caller == CALLER_SESSION_OWNER && identity->role != ROLE_OWNER) {
+        return AUTH_ROLE;
+    }
+    bool reads = !is_write(call) || route->caller == CALLER_SESSION_ALL;
+    return identity->role == ROLE_VIEWER && !reads ? AUTH_ROLE : AUTH_OK;
+}
+
+static enum auth_outcome authorize(struct http_call *call, const struct credential *credential,
+                                   struct identity *identity) {
+    const struct route *route = route_of(call);
+    enum auth_outcome outcome = identify(call, credential, identity);
+    if (outcome != AUTH_OK) {
+        return outcome;
+    }
+    return identity->key != 0 ? judge_key(route, identity)
+                              : judge_session(call, route, identity, credential->cookie);
+}
+
+bool auth_require(struct http_call *call, struct identity *identity) {
+    const struct credential credential = find_credential(call);
+    enum auth_outcome outcome = authorize(call, &credential, identity);
+    if (outcome != AUTH_OK) {
+        auth_refuse(call, outcome);
+    }
+    return outcome == AUTH_OK;
+}
+
+enum auth_outcome auth_identify(struct http_call *call, struct identity *identity) {
+    const struct credential credential = find_credential(call);
+    return identify(call, &credential, identity);
+}
+
+bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
+                   bool *known) {
+    enum auth_outcome outcome = auth_identify(call, identity);
+    *known = outcome == AUTH_OK && identity_may(identity, scope);
+    if (outcome != AUTH_OK && outcome != AUTH_MISSING) {
+        auth_refuse(call, outcome);
+        return false;
+    }
+    return true;
+}
+
+static struct credential find_client_credential(const struct http_call *call) {
+    struct credential found = {.text = {NULL, 0}};
+    if (!bearer(call, &found.text) && !http_call_header(call, "x-api-key", &found.text)) {
+        key_header(call, &found.text);
+    }
+    return found;
+}
+
+bool auth_look(const struct http_call *call, struct identity *identity) {
+    const struct credential credential =
+        error_is_client(call) ? find_client_credential(call) : find_credential(call);
+    return identify(call, &credential, identity) == AUTH_OK;
+}
+
+enum auth_outcome auth_client(struct http_call *call, struct identity *identity) {
+    const struct credential credential = find_client_credential(call);
+    enum auth_outcome outcome = authorize(call, &credential, identity);
+    return outcome == AUTH_OK && identity->key == 0 ? AUTH_KEY : outcome;
+}
+
+/* --- saying no -------------------------------------------------------------------------------- */
+
 static const char *text_of(enum auth_outcome outcome) {
     switch (outcome) {
     case AUTH_STARTING:
         return "the server is starting: recovery is not done";
     case AUTH_MISSING:
-        return "no API key; send it as Observe-Key or Authorization: Bearer";
+        return "no credential; send an API key as Observe-Key or Authorization: Bearer, or log in";
     case AUTH_FORBIDDEN:
         return "the API key lacks the scope this needs";
+    case AUTH_SESSION:
+        return "this needs a login; an API key is not enough";
+    case AUTH_KEY:
+        return "this needs an API key; a login is not enough";
+    case AUTH_ROLE:
+        return "your role in this account does not allow this";
+    case AUTH_CROSS_SITE:
+        return "a page of another site sent this with your cookie";
+    case AUTH_UNAVAILABLE:
+        return "the accounts cannot be read now; try again";
     default:
-        return "the API key is unknown, revoked or expired";
+        return "the API key or session is unknown, revoked or expired";
     }
 }
 
-/* Fills in the reply to any outcome but AUTH_OK. */
-static bool admit_or_refuse(struct http_call *call, enum auth_outcome outcome) {
+struct refusal {
+    u16 status;
+    const char *code;
+};
+
+static struct refusal refusal_of(enum auth_outcome outcome) {
     switch (outcome) {
-    case AUTH_OK:
-        return true;
     case AUTH_STARTING:
-        error_overloaded(call, text_of(outcome));
-        return false;
+    case AUTH_UNAVAILABLE:
+        return (struct refusal){503, "overloaded"};
     case AUTH_FORBIDDEN:
-        error_reply(call, 403, "forbidden", text_of(outcome));
-        return false;
+    case AUTH_SESSION:
+    case AUTH_KEY:
+    case AUTH_ROLE:
+    case AUTH_CROSS_SITE:
+        return (struct refusal){403, "forbidden"};
     default:
-        error_reply(call, 401, "unauthorized", text_of(outcome));
-        return false;
+        return (struct refusal){401, "unauthorized"};
     }
 }
 
-bool auth_require(struct http_call *call, struct identity *identity) {
-    struct slice key = {NULL, 0};
-    bool found = key_header(call, &key) || bearer(call, &key);
-    return admit_or_refuse(call, authorize(call, found, key, identity));
-}
-
-bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
-                   bool *known) {
-    struct slice key = {NULL, 0};
-    *known = false;
-    if (!key_header(call, &key) && !bearer(call, &key)) {
-        return true;
+enum call_outcome auth_refuse(struct http_call *call, enum auth_outcome outcome) {
+    struct refusal refusal = refusal_of(outcome);
+    if (refusal.status == 503) {
+        return error_overloaded(call, text_of(outcome));
     }
-    bool good = admit_or_refuse(call, recognise(call, true, key, identity));
-    *known = good && identity_may(identity, scope);
-    return good;
-}
-
-enum auth_outcome auth_client(struct http_call *call, struct identity *identity) {
-    struct slice key = {NULL, 0};
-    bool found = client_key(call, &key);
-    return authorize(call, found, key, identity);
+    return error_reply(call, refusal.status, refusal.code, text_of(outcome));
 }
 
 enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome) {
-    switch (outcome) {
-    case AUTH_STARTING:
+    struct refusal refusal = refusal_of(outcome);
+    if (refusal.status == 503) {
         buf_put_text(&call->headers, "Retry-After: 1\r\n");
-        return error_client(call, 503, "overloaded", text_of(outcome), NULL);
-    case AUTH_FORBIDDEN:
-        return error_client(call, 403, "forbidden", text_of(outcome), NULL);
-    default:
-        return error_client(call, 401, "unauthorized", text_of(outcome), NULL);
     }
-}
-
-bool auth_look(const struct http_call *call, struct identity *identity) {
-    struct context *context = call->context;
-    struct slice key = {NULL, 0};
-    bool found = error_is_client(call) ? client_key(call, &key)
-                                       : key_header(call, &key) || bearer(call, &key);
-    return found && atomic_load_explicit(context->ready, memory_order_acquire) &&
-           identify(context, key, call->now_ms, identity) == AUTH_OK;
+    return error_client(call, refusal.status, refusal.code, text_of(outcome), NULL);
 }
 
 bool auth_admit(struct http_call *call) {

@@ -9,6 +9,7 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
+#include "api/event_limit.h"
 #include "api/latency.h"
 #include "api/routes.h"
 #include "base/clock.h"
@@ -76,6 +77,7 @@ static void write_answer(struct http_call *call) {
 static void on_done(struct ingest *ingest) {
     struct request *request = ingest->context;
     struct http_call *call = request->call;
+    event_limit_warn(call->context, ingest->account, call->now_ms);
     if (ingest->err != ERR_OK) {
         fail(call,
              ingest->err == ERR_LIMIT ? ERR_BUSY : ingest->err); /* of the server, not of it */
@@ -148,6 +150,11 @@ enum call_outcome client_events_handle(struct http_call *call) {
     enum auth_outcome outcome = auth_client(call, &identity);
     if (outcome != AUTH_OK) {
         return auth_refuse_client(call, outcome);
+    }
+    struct event_limit limit;
+    if (!event_limit_allows(call->context, identity.account, call->now_ms, &limit)) {
+        return error_client(call, 429, "rate_limited",
+                            "the plan's events of this month are used up", "event_limit");
     }
     if (call->body.bytes == 0) {
         return error_client(call, 400, "validation_failed", "the body is empty", NULL);

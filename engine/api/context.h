@@ -9,13 +9,22 @@
 #include "pipeline.h"
 #include "price/ledger.h"
 
-/* A key that was good a moment ago; spares the digest on every request of a busy client. */
+/* A credential that was good a moment ago; spares the digest on every request of a busy client. */
 struct key_slot {
-    char key[KEY_TEXT_BYTES];
-    bool used;
+    char text[CREDENTIAL_BYTES_MAX];
+    u8 bytes; /* 0: free */
     struct identity identity;
     u64 version;    /* accounts_version() when it was looked up */
     i64 checked_ms; /* the slot holds for one second, so that an expiry is seen */
+};
+
+/* An account's monthly limit of events: see event_limit.h. */
+struct limit_slot {
+    u32 account; /* 0: free */
+    u64 version; /* as above */
+    i64 limit;
+    u32 warned; /* percent, in the month */
+    i64 month_ms;
 };
 
 struct context {
@@ -25,6 +34,8 @@ struct context {
     struct control *control;
     struct agg *agg;
     struct accounts *accounts;
+    const struct usage *usage; /* set with agg */
+    bool signup;               /* POST /api/signup is open */
     struct prices *prices;
     struct ledger *ledger;
     const struct docs *docs;
@@ -36,6 +47,7 @@ struct context {
 
     /* The handlers' own; zero at start. */
     struct key_slot key_cache[KEY_CACHE_SLOTS];
+    struct limit_slot limit_cache[KEY_CACHE_SLOTS];
     struct answers answers;
     struct aggregate *aggregates; /* under way on reader threads: wire_aggregate.c */
     u64 uuid_seed;                /* 0: not drawn yet */

@@ -52,7 +52,7 @@ bool cors_is_list(const char *list) {
 }
 
 /* Browsers send origins in lower case. */
-static bool allows(const char *list, struct slice wanted) {
+bool cors_names(const char *list, struct slice wanted) {
     struct slice origin;
     while (next_origin(&list, &origin)) {
         if (origin.bytes == wanted.bytes && memcmp(origin.data, wanted.data, wanted.bytes) == 0) {
@@ -69,7 +69,7 @@ static bool put_origin(struct http_call *call, const char *list) {
         buf_put_text(&call->headers, "Access-Control-Allow-Origin: *\r\n");
         return true;
     }
-    if (!http_call_header(call, "origin", &origin) || !allows(list, origin)) {
+    if (!http_call_header(call, "origin", &origin) || !cors_names(list, origin)) {
         return false;
     }
     buf_put_text(&call->headers, "Access-Control-Allow-Origin: ");

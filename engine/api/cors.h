@@ -11,6 +11,9 @@
  * behind it, or "*" alone for every origin. An empty list is good. */
 bool cors_is_list(const char *list);
 
+/* Whether the list has this very origin; "*" has none. */
+bool cors_names(const char *list, struct slice origin);
+
 /* Adds what a page of another origin must be told to read the answer, and what caches must know. */
 void cors_put(struct http_call *call, const char *list);
 

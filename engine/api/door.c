@@ -70,7 +70,7 @@ static struct who who_sent(const struct http_call *call) {
 }
 
 static struct who who_holds(const struct identity *identity) {
-    return (struct who){.kind = WHO_KEY, .id = {identity->account, identity->key}};
+    return (struct who){.kind = WHO_KEY, .id = {identity->user, identity->key}};
 }
 
 static struct who who_calls(const struct http_call *call, enum limit_class class) {

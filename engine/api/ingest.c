@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
+#include "api/event_limit.h"
 #include "api/latency.h"
 #include "api/routes.h"
 #include "base/clock.h"
@@ -51,6 +52,7 @@ static void on_done(struct ingest *ingest) {
     struct request *request = ingest->context;
     struct http_call *call = request->call;
     if (ingest->err == ERR_OK) {
+        event_limit_warn(call->context, ingest->account, call->now_ms);
         write_answer(call, ingest);
     } else if (ingest->err == ERR_LIMIT) { /* of the server, not of the request: never a 400 */
         error_overloaded(call, "a bound of the server is reached; nothing was stored");
@@ -65,8 +67,12 @@ static void on_done(struct ingest *ingest) {
 
 enum call_outcome ingest_handle(struct http_call *call) {
     struct identity identity;
+    struct event_limit limit;
     if (!auth_require(call, &identity)) {
         return CALL_DONE;
+    }
+    if (!event_limit_allows(call->context, identity.account, call->now_ms, &limit)) {
+        return event_limit_refuse(call, &limit);
     }
     if (call->body.bytes == 0) {
         return error_invalid(call, "the body is empty; send {\"events\": [...]}");

@@ -2,6 +2,7 @@
 #include "api/slow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/context.h"
 #include "api/error.h"
@@ -13,12 +14,18 @@ struct slow {
     struct http_call *call;
     u32 account;
     slow_work work;
+    slow_request_work request_work; /* or this, with what follows the struct */
     u64 start_ns;
+    _Alignas(max_align_t) char request[];
 };
 
 static void run(struct job *job) {
     struct slow *slow = job->context;
-    slow->work(slow->call, slow->account);
+    if (slow->work != NULL) {
+        slow->work(slow->call, slow->account);
+    } else {
+        slow->request_work(slow->call, slow->request);
+    }
 }
 
 static void done(struct job *job) {
@@ -32,19 +39,37 @@ static void done(struct job *job) {
     http_call_finish(call);
 }
 
-enum call_outcome slow_reply(struct http_call *call, u32 account, slow_work work) {
+static enum call_outcome begin(struct http_call *call, struct slow *slow, bool heavy) {
     struct context *context = call->context;
-    struct slow *slow = calloc(1, sizeof *slow);
-    if (slow == NULL) {
-        return error_of(call, ERR_NO_MEMORY);
-    }
-    *slow = (struct slow){
-        .call = call, .account = account, .work = work, .start_ns = clock_monotonic_ns()};
-    slow->job = (struct job){.run = run, .done = done, .context = slow, .front = context->front};
+    slow->call = call;
+    slow->start_ns = clock_monotonic_ns();
+    slow->job = (struct job){
+        .run = run, .done = done, .context = slow, .front = context->front, .heavy = heavy};
     enum err err = front_job(context->front, &slow->job);
     if (err != ERR_OK) {
         free(slow);
         return error_of(call, err);
     }
     return CALL_PENDING;
+}
+
+enum call_outcome slow_reply(struct http_call *call, u32 account, slow_work work) {
+    struct slow *slow = calloc(1, sizeof *slow);
+    if (slow == NULL) {
+        return error_of(call, ERR_NO_MEMORY);
+    }
+    slow->account = account;
+    slow->work = work;
+    return begin(call, slow, false);
+}
+
+enum call_outcome slow_request(struct http_call *call, bool heavy, slow_request_work work,
+                               const void *request, usize bytes) {
+    struct slow *slow = calloc(1, sizeof *slow + bytes);
+    if (slow == NULL) {
+        return error_of(call, ERR_NO_MEMORY);
+    }
+    slow->request_work = work;
+    memcpy(slow->request, request, bytes);
+    return begin(call, slow, heavy);
 }

@@ -9,6 +9,7 @@
 #include "api/auth.h"
 #include "api/context.h"
 #include "api/error.h"
+#include "api/event_limit.h"
 #include "api/event_rows.h"
 #include "api/routes.h"
 #include "api/slow.h"
@@ -50,6 +51,7 @@ static void on_done(struct ingest *ingest) {
     request->id = ingest->first_id;
     ingest_free(ingest);
     call->user = request;
+    event_limit_warn(call->context, request->account, call->now_ms);
     if (err != ERR_OK) {
         error_of(call, err);
     } else if (slow_reply(call, request->account, work_read) == CALL_PENDING) {
@@ -110,8 +112,12 @@ static enum err send(struct http_call *call, struct request *request, struct sli
 
 enum call_outcome test_event_handle(struct http_call *call) {
     struct identity identity;
+    struct event_limit limit;
     if (!auth_require(call, &identity)) {
         return CALL_DONE;
+    }
+    if (!event_limit_allows(call->context, identity.account, call->now_ms, &limit)) {
+        return event_limit_refuse(call, &limit);
     }
     struct slice feature;
     const char *why = read_feature(call, &feature);

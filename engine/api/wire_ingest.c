@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/event_limit.h"
 #include "api/wire_service.h"
 #include "event/native.h"
 
@@ -13,6 +14,7 @@ struct wire_ingest {
     struct wire_session *session;
     u32 request;
     u8 type;
+    i64 now_ms;
 };
 
 static void reply(struct wire_session *session, u8 type, u32 request, const struct ingest *ingest) {
@@ -43,6 +45,7 @@ static void reply(struct wire_session *session, u8 type, u32 request, const stru
 static void done(struct ingest *ingest) {
     struct wire_ingest *wire = ingest->context;
     if (ingest->err == ERR_OK) {
+        event_limit_warn(wire_service_context(wire->session), ingest->account, wire->now_ms);
         reply(wire->session, wire->type, wire->request, ingest);
     } else { /* a bound of the server is not the request's fault */
         enum err err = ingest->err == ERR_LIMIT ? ERR_BUSY : ingest->err;
@@ -54,7 +57,14 @@ static void done(struct ingest *ingest) {
 }
 
 static struct wire_ingest *begin(struct wire_call *call) {
+    struct event_limit limit;
     if (!wire_service_may(call, SCOPE_EVENTS_WRITE)) {
+        return NULL;
+    }
+    if (!event_limit_allows(wire_service_context(call->session), call->session->account,
+                            call->now_ms, &limit)) {
+        wire_reply_error(call->session, call->request, WIRE_LIMIT,
+                         "the plan's events of this month are used up");
         return NULL;
     }
     struct wire_ingest *wire = calloc(1, sizeof *wire);
@@ -65,6 +75,7 @@ static struct wire_ingest *begin(struct wire_call *call) {
     wire->session = call->session;
     wire->request = call->request;
     wire->type = call->type;
+    wire->now_ms = call->now_ms;
     wire->ingest.account = call->session->account;
     wire->ingest.done = done;
     wire->ingest.context = wire;

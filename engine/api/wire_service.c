@@ -16,7 +16,8 @@ _Static_assert((int)WIRE_ORDER_LAST_SEEN == (int)ORDER_LAST_SEEN &&
 static bool authenticate(void *context, struct slice key, i64 now_ms, u32 *account, u32 *scopes) {
     struct context *api = context;
     struct identity identity;
-    if (accounts_authenticate(api->accounts, key, now_ms, &identity) != ERR_OK) {
+    if (accounts_authenticate(api->accounts, key, now_ms, &identity) != ERR_OK ||
+        identity.key == 0) { /* a session's rights depend on more than its scopes */
         return false;
     }
     *account = identity.account;
@@ -30,7 +31,7 @@ static bool ready(void *context) {
 }
 
 bool wire_service_may(const struct wire_call *call, enum scope scope) {
-    struct identity identity = {call->session->account, 0, call->session->scopes};
+    const struct identity identity = {.scopes = call->session->scopes};
     if (identity_may(&identity, scope)) {
         return true;
     }

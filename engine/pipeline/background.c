@@ -49,7 +49,26 @@ static enum err write_agg(struct pipeline *pipeline, struct snapshot_writer *wri
     }
 }
 
-/* Writes the state that both parts have fixed, and lets them go on. */
+static enum err write_usage(struct pipeline *pipeline, struct snapshot_writer *writer) {
+    struct slice state = usage_snapshot_bytes(pipeline->usage);
+    return snapshot_write(writer, SNAPSHOT_TAG_USAGE, state.data, state.bytes);
+}
+
+enum err background_snapshot_begin(struct pipeline *pipeline) {
+    enum err err = usage_snapshot_begin(pipeline->usage);
+    if (err == ERR_OK) {
+        err = agg_snapshot_begin(pipeline->agg);
+        if (err != ERR_OK) {
+            usage_snapshot_end(pipeline->usage);
+        }
+    }
+    if (err != ERR_OK) {
+        dedup_snapshot_end(pipeline->dedup);
+    }
+    return err;
+}
+
+/* Writes the state that all parts have fixed, and lets them go on. */
 static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
     u64 start_ns = clock_monotonic_ns();
     struct snapshot_writer *writer = NULL;
@@ -63,6 +82,10 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
     if (err == ERR_OK) {
         err = write_dedup(pipeline, writer, piece);
     }
+    if (err == ERR_OK) {
+        err = write_usage(pipeline, writer);
+    }
+    usage_snapshot_end(pipeline->usage);
     dedup_snapshot_end(pipeline->dedup);
     if (err == ERR_OK) {
         err = snapshot_finish(writer);
@@ -129,12 +152,8 @@ enum err background_snapshot_final(struct pipeline *pipeline) {
     if (err != ERR_OK) {
         return err;
     }
-    err = agg_snapshot_begin(pipeline->agg);
-    if (err != ERR_OK) {
-        dedup_snapshot_end(pipeline->dedup);
-        return err;
-    }
-    return write_fixed(pipeline, next_id);
+    err = background_snapshot_begin(pipeline);
+    return err == ERR_OK ? write_fixed(pipeline, next_id) : err;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */

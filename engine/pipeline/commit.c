@@ -76,12 +76,8 @@ static void fix_snapshot(struct pipeline *pipeline) {
     }
     pipeline->snapshot = SNAPSHOT_IDLE;
     pipeline->snapshot_id = store_next_id(pipeline->options.store);
-    if (err == ERR_OK) {
-        if (agg_snapshot_begin(pipeline->agg) == ERR_OK) {
-            pipeline->snapshot = SNAPSHOT_FIXED;
-        } else {
-            dedup_snapshot_end(pipeline->dedup);
-        }
+    if (err == ERR_OK && background_snapshot_begin(pipeline) == ERR_OK) {
+        pipeline->snapshot = SNAPSHOT_FIXED;
     }
     pthread_cond_signal(&pipeline->snapshot_fixed);
 }
@@ -307,6 +303,7 @@ static void apply(struct pipeline *pipeline, struct slot *slot) {
         slot->batch.id[slot->rows[k]] = slot->first_id + k;
     }
     agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+    usage_count(pipeline->usage, slot->batch.account, &slot->batch, slot->rows, slot->row_count);
 }
 
 /* Nothing takes the group back any more: it becomes visible, then it is answered. It is empty

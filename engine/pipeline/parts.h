@@ -109,6 +109,7 @@ struct pipeline {
     struct pipeline_options options;
     struct agg *agg;
     struct dedup *dedup;
+    struct usage *usage;
     struct front *fronts;
     struct counters counters;
     _Atomic bool failed; /* a write failed: nothing is answered any more */
@@ -130,7 +131,10 @@ struct pipeline {
     pthread_mutex_t job_lock;
     pthread_cond_t job_work;
     struct job_list jobs;
-    u32 job_count;
+    struct job_list heavy_jobs;
+    u32 job_count;       /* both lists */
+    u32 heavy_job_count; /* waiting or running */
+    bool heavy_job_runs;
     bool jobs_stopping;
 
     pthread_mutex_t pause_lock; /* the background thread's sleep */
@@ -172,6 +176,8 @@ void disk_stop(struct pipeline *pipeline);
 
 /* background.c */
 void *background_run(void *pipeline);
+/* The set of keys is fixed: fixes the rest of the state with it, or lets that go, too. */
+enum err background_snapshot_begin(struct pipeline *pipeline);
 /* Writes a snapshot of the state as it is now; at the end, when the commit thread is gone. */
 enum err background_snapshot_final(struct pipeline *pipeline);
 

@@ -9,10 +9,12 @@ enum err front_job(struct front *front, struct job *job) {
     struct pipeline *pipeline = front->pipeline;
     job->front = front;
     pthread_mutex_lock(&pipeline->job_lock);
-    bool full = pipeline->job_count >= JOBS_MAX;
+    bool full = pipeline->job_count >= JOBS_MAX ||
+                (job->heavy && pipeline->heavy_job_count >= HEAVY_JOBS_MAX);
     if (!full) {
-        job_list_add(&pipeline->jobs, job);
+        job_list_add(job->heavy ? &pipeline->heavy_jobs : &pipeline->jobs, job);
         pipeline->job_count++;
+        pipeline->heavy_job_count += job->heavy;
         pthread_cond_signal(&pipeline->job_work);
     }
     pthread_mutex_unlock(&pipeline->job_lock);
@@ -22,22 +24,46 @@ enum err front_job(struct front *front, struct job *job) {
     return full ? ERR_BUSY : ERR_OK;
 }
 
+static struct job *take_first(struct job_list *list) {
+    struct job *job = list->head;
+    list->head = job->next;
+    if (job->next == NULL) {
+        list->tail = NULL;
+    }
+    return job;
+}
+
+/* A heavy job goes first where it may run: there is at most one, so it cannot hold up the rest. */
 static struct job *take_job(struct pipeline *pipeline) {
+    struct job *job = NULL;
     pthread_mutex_lock(&pipeline->job_lock);
-    while (pipeline->jobs.head == NULL && !pipeline->jobs_stopping) {
+    for (;;) {
+        bool stopping = pipeline->jobs_stopping;
+        if (pipeline->heavy_jobs.head != NULL && (!pipeline->heavy_job_runs || stopping)) {
+            job = take_first(&pipeline->heavy_jobs);
+            pipeline->heavy_job_runs = true;
+        } else if (pipeline->jobs.head != NULL) {
+            job = take_first(&pipeline->jobs);
+        }
+        if (job != NULL || stopping) {
+            break;
+        }
         pthread_cond_wait(&pipeline->job_work, &pipeline->job_lock);
     }
-    struct job *job = pipeline->jobs.head;
     if (job != NULL) {
         job->dropped = pipeline->jobs_stopping; /* nobody waits for its answer any more */
-        pipeline->jobs.head = job->next;
-        if (job->next == NULL) {
-            pipeline->jobs.tail = NULL;
-        }
         pipeline->job_count--;
     }
     pthread_mutex_unlock(&pipeline->job_lock);
     return job;
+}
+
+/* The next heavy job may run; this thread looks for it itself. */
+static void end_heavy(struct pipeline *pipeline) {
+    pthread_mutex_lock(&pipeline->job_lock);
+    pipeline->heavy_job_runs = false;
+    pipeline->heavy_job_count--;
+    pthread_mutex_unlock(&pipeline->job_lock);
 }
 
 void *reader_run(void *context) {
@@ -47,6 +73,9 @@ void *reader_run(void *context) {
     while ((job = take_job(pipeline)) != NULL) {
         if (!job->dropped) {
             job->run(job);
+        }
+        if (job->heavy) {
+            end_heavy(pipeline);
         }
         front_return_job(job);
     }

@@ -74,7 +74,7 @@ void engine_start(struct engine *engine) {
                                                     .agg_place = &engine->agg};
     must(recover_run(&recover_options, &engine->recovered), "recovery");
     must(pipeline_start(engine->pipeline, engine->recovered.agg, engine->recovered.dedup,
-                        engine->recovered.snapshot_id),
+                        engine->recovered.usage, engine->recovered.snapshot_id),
          "start");
 }
 

@@ -29,7 +29,14 @@ struct ctl_options {
     bool csv;
     const char *name;
     const char *scopes;
-    u64 expires_days;
+    i64 expires_ms;      /* 0: not given */
+    const char *account; /* number or name; NULL: the default one */
+    const char *role;
+    const char *plan;
+    bool generate;
+    bool has_budget;
+    u64 budget_cents;
+    const char *budget_period;
 };
 
 /* One line on stderr; returns 1. */
@@ -73,5 +80,17 @@ int ctl_trace(const struct ctl_options *options, int argc, char **argv);
 int ctl_export(const struct ctl_options *options, int argc, char **argv);
 int ctl_verify(const struct ctl_options *options, int argc, char **argv);
 int ctl_key(const struct ctl_options *options, int argc, char **argv);
+int ctl_admin(const struct ctl_options *options, int argc, char **argv);
+int ctl_account(const struct ctl_options *options, int argc, char **argv);
+
+/* The accounts of a data directory, also while a server runs on it. */
+struct ctl_control {
+    struct control *control;
+    struct accounts *accounts;
+    u32 account; /* the one that --account names, else `default` */
+};
+/* 0, or the exit code after having said why. */
+int ctl_control_open(const struct ctl_options *options, struct ctl_control *out);
+void ctl_control_close(struct ctl_control *control);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "account/keys.h"
 #include "agg/state.h"
 #include "base/clock.h"
 #include "pipeline/parts.h"
@@ -33,7 +34,8 @@ static void open_all(u32 scopes) {
     cr_assert_eq(control_open(engine.dir, true, &control, why, sizeof why), ERR_OK, "%s", why);
     cr_assert_eq(accounts_open(control, &accounts), ERR_OK);
     struct key_info info;
-    cr_assert_eq(accounts_key_create(accounts, 1, "test", scopes, 0, clock_wall_ms(), key, &info),
+    const struct key_request request = {.name = "test", .scopes = scopes};
+    cr_assert_eq(keys_create(accounts, 1, &request, clock_wall_ms(), key, &info),
                  ERR_OK);
     context = (struct context){.pipeline = engine.pipeline,
                                .front = pipeline_front(engine.pipeline, 0),

@@ -1,0 +1,82 @@
+/* ctl_account.c: `account`: the accounts of an installation and the plans they are on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "account/account.h"
+#include "base/clock.h"
+#include "tools/marginctl/ctl.h"
+
+static bool print_account(void *context, const struct account_info *account) {
+    char created[CTL_MONEY_BYTES] = "with the directory";
+    char name[CTL_TEXT_BYTES(40)];
+    (void)context;
+    if (account->created_ms > 0) {
+        ctl_time(account->created_ms, created);
+    }
+    int columns = ctl_text((struct slice){account->name, strlen(account->name)}, 40, name);
+    printf("%6u %s%*s %-16s %s\n", account->id, name, 40 - columns, "", account->plan, created);
+    return true;
+}
+
+static int list(struct accounts *accounts) {
+    printf("%6s %-40s %-16s %s\n", "ID", "NAME", "PLAN", "CREATED");
+    enum err err = accounts_each(accounts, 1, print_account, NULL);
+    return err == ERR_OK ? 0 : ctl_fail("the accounts could not be read: %s", err_text(err));
+}
+
+static int create(struct accounts *accounts, const struct ctl_options *options, const char *name) {
+    char shown[CTL_TEXT_BYTES(ACCOUNT_NAME_MAX)];
+    const char *plan = options->plan != NULL ? options->plan : PLAN_OF_DEFAULT;
+    struct account_info account;
+    ctl_text((struct slice){name, strlen(name)}, ACCOUNT_NAME_MAX, shown);
+    if (strcmp(shown, name) != 0 || strspn(name, "0123456789") == strlen(name)) {
+        return ctl_usage("an account's name has 1 to %d bytes, no control characters, and is no "
+                         "number",
+                         ACCOUNT_NAME_MAX);
+    }
+    enum err err = accounts_create(accounts, name, plan, clock_wall_ms(), &account);
+    if (err == ERR_INVALID) {
+        return ctl_usage("an account needs a name and --plan the name of a plan");
+    }
+    if (err != ERR_OK) {
+        return ctl_fail("the account could not be made: %s", err_text(err));
+    }
+    fprintf(stderr, "account %u, %s, on the plan %s\n", account.id, account.name, account.plan);
+    printf("%u\n", account.id);
+    return 0;
+}
+
+static int set_plan(struct accounts *accounts, const struct ctl_options *options, u32 account,
+                    const char *plan) {
+    if (options->account == NULL) {
+        return ctl_usage("account plan PLAN needs --account");
+    }
+    enum err err = accounts_set_plan(accounts, account, plan);
+    if (err == ERR_INVALID) {
+        return ctl_usage("%s is not the name of a plan", plan);
+    }
+    if (err != ERR_OK) {
+        return ctl_fail("the plan could not be set: %s", err_text(err));
+    }
+    fprintf(stderr, "account %u is on the plan %s\n", account, plan);
+    return 0;
+}
+
+int ctl_account(const struct ctl_options *options, int argc, char **argv) {
+    bool lists = argc == 1 && strcmp(argv[0], "list") == 0;
+    bool creates = argc == 2 && strcmp(argv[0], "create") == 0;
+    bool plans = argc == 2 && strcmp(argv[0], "plan") == 0;
+    if (!lists && !creates && !plans) {
+        return ctl_usage("account list, account create NAME or account plan PLAN; see "
+                         "`marginctl account --help`");
+    }
+    struct ctl_control control;
+    int code = ctl_control_open(options, &control);
+    if (code == 0) {
+        code = lists     ? list(control.accounts)
+               : creates ? create(control.accounts, options, argv[1])
+                         : set_plan(control.accounts, options, control.account, argv[1]);
+        ctl_control_close(&control);
+    }
+    return code;
+}
