@@ -2,14 +2,17 @@
  * pipeline_race.c: two front threads send, a third thread queries, snapshots and merges run behind
  * them, all under ThreadSanitizer; at the end every event counts once, also after a restart.
  */
+#include "base/clock.h"
 #include "tests/support/engine.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROUNDS 60
+#define UNDER_WAY 20
 #define EVENTS 200
 #define SENDERS 2
 
@@ -33,23 +36,45 @@ static usize body_of(char *body, usize bytes_max, u32 round) {
     return (usize)at + (usize)snprintf(body + at, bytes_max - (usize)at, "]}");
 }
 
-/* Both senders send the same keys, so each is a duplicate for one of them. */
+static void note_done(struct ingest *ingest) {
+    ++*(u32 *)ingest->context;
+}
+
+static void send_one(struct sender *sender, struct ingest *ingest, u32 round, u32 *answered) {
+    struct front *front = pipeline_front(sender->engine->pipeline, sender->front);
+    struct decode_error error;
+    struct block block = pool_take(front_pool(front), MIB);
+    check(block.data != NULL);
+    usize bytes = body_of(block.data, MIB - EVENT_TEXT_PADDING, round);
+    memset(block.data + bytes, 0, EVENT_TEXT_PADDING);
+    *ingest = (struct ingest){.account = 1, .done = note_done, .context = answered};
+    check(front_ingest(front, ingest, block, bytes, clock_wall_ms(), &error) == ERR_OK);
+}
+
+/* Both senders send the same keys, so each is a duplicate for one of them. Some requests are under
+ * way at a time, so that a group is decided while another one is written. */
 static void *send_all(void *context) {
     struct sender *sender = context;
-    char *body = malloc(MIB);
-    check(body != NULL);
-    for (u32 round = 0; round < ROUNDS; round++) {
-        struct ingest result;
-        struct decode_error error;
-        usize bytes = body_of(body, MIB, round);
-        enum err err = engine_ingest_at(sender->engine, sender->front, 1,
-                                        (struct slice){body, bytes}, &result, &error);
-        check(err == ERR_OK && result.err == ERR_OK);
-        sender->accepted += result.accepted;
-        sender->duplicates += result.duplicates;
-        ingest_free(&result);
+    struct front *front = pipeline_front(sender->engine->pipeline, sender->front);
+    struct ingest ingest[UNDER_WAY];
+    for (u32 round = 0; round < ROUNDS; round += UNDER_WAY) {
+        u32 answered = 0;
+        for (u32 i = 0; i < UNDER_WAY; i++) {
+            send_one(sender, &ingest[i], round + i, &answered);
+            front_on_turn(front);
+            front_on_wake(front);
+        }
+        while (answered < UNDER_WAY) {
+            usleep(50);
+            front_on_wake(front);
+        }
+        for (u32 i = 0; i < UNDER_WAY; i++) {
+            check(ingest[i].err == ERR_OK);
+            sender->accepted += ingest[i].accepted;
+            sender->duplicates += ingest[i].duplicates;
+            ingest_free(&ingest[i]);
+        }
     }
-    free(body);
     return NULL;
 }
 
