@@ -13,6 +13,7 @@
 #include "json/write.h"
 
 #define CHANGES_LIMIT 100
+#define DIRECT_LINES_MAX 4000 /* a table of more is written by a reader thread */
 #define RATE_SCALE 6 /* USD per million tokens with so many decimals is picodollars a token */
 
 _Static_assert(MICRO_PER_UNIT == 1000000, "a millionth of a dollar per million is a picodollar");
@@ -80,6 +81,21 @@ static void write_models(struct http_call *call, const struct price_table *table
     json_object_end(&json);
 }
 
+/* Account 0, which nobody has: only the table. */
+static void work_models(struct http_call *call, u32 account) {
+    struct context *context = call->context;
+    const struct price_view *view = prices_acquire(context->prices);
+    write_models(call, price_view_table(view), price_view_book(view, account));
+    prices_release(context->prices, view);
+}
+
+static bool is_long(struct prices *prices) {
+    const struct price_view *view = prices_acquire(prices);
+    bool is = price_count(price_view_table(view)) > DIRECT_LINES_MAX;
+    prices_release(prices, view);
+    return is;
+}
+
 enum call_outcome pricing_handle_models(struct http_call *call) {
     struct context *context = call->context;
     struct identity identity;
@@ -87,10 +103,11 @@ enum call_outcome pricing_handle_models(struct http_call *call) {
     if (!auth_optional(call, SCOPE_MODELS_READ, &identity, &known)) {
         return CALL_DONE;
     }
-    const struct price_view *view = prices_acquire(context->prices);
-    write_models(call, price_view_table(view),
-                 known ? price_view_book(view, identity.account) : NULL);
-    prices_release(context->prices, view);
+    u32 account = known ? identity.account : 0;
+    if (is_long(context->prices)) {
+        return slow_reply(call, account, work_models);
+    }
+    work_models(call, account);
     return CALL_DONE;
 }
 

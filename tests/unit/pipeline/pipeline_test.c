@@ -73,6 +73,38 @@ Test(pipeline, accounts_share_nothing) {
     cr_assert_eq(engine_totals(&engine, 2).events, 1);
 }
 
+static void set_price(u32 account, i64 revenue) {
+    const struct feature_price price = {
+        .feature = SLICE("chat"), .unit_label = SLICE("call"), .revenue = revenue};
+    struct price_book *book = NULL;
+    if (revenue > 0) {
+        cr_assert_eq(price_book_make(&price, 1, NULL, 0, &book), ERR_OK);
+    }
+    cr_assert_eq(prices_set_book(engine.prices, account, book), ERR_OK);
+}
+
+Test(pipeline, prices_of_an_account_are_its_own_and_of_the_moment) {
+    static const i64 changes[] = {1000, 200, 30, 4, 0, 0, 5};
+    i64 price[3] = {0, 0, 0};
+    i64 revenue[3] = {0, 0, 0};
+    engine_start(&engine);
+    for (u32 round = 0; round < sizeof changes / sizeof changes[0]; round++) {
+        u32 changed = 1 + round % 2;
+        price[changed] = changes[round];
+        set_price(changed, changes[round]);
+        for (u32 account = 1; account <= 2; account++) {
+            struct ingest result;
+            struct decode_error error;
+            const char *body = "{\"events\":[{\"eventName\":\"call\",\"featureKey\":\"chat\","
+                               "\"customerReferenceId\":\"c\"}]}";
+            cr_assert_eq(engine_ingest(&engine, account, body, &result, &error), ERR_OK);
+            ingest_free(&result);
+            revenue[account] += price[account];
+            cr_assert(engine_totals(&engine, account).revenue == revenue[account]);
+        }
+    }
+}
+
 Test(pipeline, refuses_a_body_whole_and_an_event_alone) {
     engine_start(&engine);
     struct ingest result;
