@@ -70,8 +70,8 @@ Test(price_extra, a_line_may_take_over_another_by_an_alias) {
 
 Test(price_extra, what_is_ambiguous_is_refused) {
     static const char *const bad[] = {
-        "[{\"provider\":\"p\",\"model\":\"a\",\"input_per_mtok\":\"1\"},"
-        "{\"provider\":\"p\",\"model\":\"A\",\"input_per_mtok\":\"1\"}]",
+        ("[{\"provider\":\"p\",\"model\":\"a\",\"input_per_mtok\":\"1\"},"
+         "{\"provider\":\"p\",\"model\":\"A\",\"input_per_mtok\":\"1\"}]"),
         "[{\"provider\":\"nobody\",\"model\":\"a\",\"input_per_mtok\":\"1\"}]",
         "[{\"provider\":\"p\",\"model\":\"a\"}]", "{}", ""};
     for (u32 i = 0; i < ARRAY_COUNT(bad); i++) {
