@@ -235,7 +235,7 @@ def test_bad_prices(context):
             reply = client.send("PUT", "/api/pricing/models/gpt-4o", body)
             equal((reply.status, reply.json["code"]), (400, "invalid_request"), body)
         good = '{"input_cost_per_million":1,"output_cost_per_million":1}'
-        for name in ("%20", "m" * 129):
+        for name in ("%20", "m" * 129, "%FF", "m%C3"):
             equal(client.send("PUT", "/api/pricing/models/" + name, good).status, 400, name)
         equal(client.send("DELETE", "/api/pricing/models/gpt-4o").status, 404, "no own price")
         equal(client.send("DELETE", "/api/feature-pricing/a").status, 404, "no price")
