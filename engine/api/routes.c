@@ -3,7 +3,8 @@
  * and its bodies in engine/api/schema/NAME.json, one file a resource: an object of JSON Schemas
  * (2020-12) by name, which refer to each other, over all files, by {"$ref":
  * "#/components/schemas/OTHER"}. Objects of answers say "additionalProperties": false and list in
- * "required" what is always there. A `{name}` in a path, and each name in `.query`, is a member of
+ * "required" what is always there; those of requests may have "examples", which the page shows and
+ * the tests send. A `{name}` in a path, and each name in `.query`, is a member of
  * schema/parameters.json. A unit test finds what is missing or unused; the system tests check every
  * answer against its schema.
  */
