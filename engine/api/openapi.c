@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/error.h"
 #include "http/reply.h"
 #include "version.h"
@@ -353,7 +354,7 @@ static void put_security_schemes(struct json_writer *json) {
     begin(json, "session");
     put(json, "type", "apiKey");
     put(json, "in", "cookie");
-    put(json, "name", "margin_session");
+    put(json, "name", AUTH_COOKIE);
     put(json, "description", "The cookie that logging in sets.");
     json_object_end(json);
     json_object_end(json);

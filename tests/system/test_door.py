@@ -75,6 +75,52 @@ def test_management(context):
         equal(one.ingest([GOOD])["accepted"], 1, "after a refusal")
 
 
+def make_admin(context, server, email):
+    result = context.tool("marginctl", "admin", "create", email, "--data-dir", server.dir,
+                          input="correct horse battery\n")
+    equal(result.returncode, 0, "marginctl admin create (%s)" % result.stderr)
+
+
+def login(server, email, password="correct horse battery"):
+    return server.client().send("POST", "/api/auth/login", {"email": email, "password": password},
+                                key=False)
+
+
+def test_guessing(context):
+    """Passwords and keys cannot be tried without end, also not with a good key beside them."""
+    with context.server(arguments=["--limit-auth", "4"]) as server:
+        make_admin(context, server, "a@example.com")
+        for i in range(4):
+            reply = login(server, "a@example.com", "guess %d" % i)
+            equal((reply.status, figures(reply)[:2]), (401, [4, 3 - i]), "guess %d" % i)
+        refused(login(server, "a@example.com"), 4, 900, "past the limit")
+        refused(server.client().get("/auth/me"), 4, 900, "with a key")
+        equal(server.client().get("/api/events").status, 200, "everything else")
+
+
+def test_sessions(context):
+    """A user has one allowance, whatever account he looks at, and however often he logs in."""
+    with context.server(arguments=["--limit-management", "4", "--limit-auth", "0"]) as server:
+        tokens = {}
+        for email in ("a@example.com", "b@example.com"):
+            make_admin(context, server, email)
+            tokens[email] = [login(server, email).json["token"] for _ in range(2)]
+        client = server.client()
+
+        def ask(token, **headers):
+            fields = dict(headers, Authorization="Bearer " + token)
+            return client.get("/api/events/by-model", key=False, headers=fields)
+
+        one, again = tokens["a@example.com"]
+        statuses = [ask(token).status for token in (one, again, one, again, one, again)]
+        equal(statuses, [200] * 4 + [429] * 2, "one user")
+        equal(ask(tokens["b@example.com"][0]).status, 200, "another user")
+        cookie = client.get("/api/events/by-model", key=False,
+                            headers={"Cookie": "margin_session=" + again})
+        refused(cookie, 4, 60, "by cookie")
+        equal(client.get("/api/events/by-model").status, 200, "a key of the same account")
+
+
 def test_windows_end(context):
     with context.server(arguments=["--limit-ingest-requests", "3"]) as server:
         client = server.client()
