@@ -21,6 +21,7 @@ struct agg_options {
     u32 series_max;   /* series, traces and agents at most; 0: the bounds of limits.h */
     u32 trace_max;
     u32 agent_max;
+    bool plain; /* without the instructions that only some processors have */
 };
 enum err agg_create(const struct agg_options *options, struct agg **out);
 void agg_destroy(struct agg *agg);

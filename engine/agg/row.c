@@ -1,58 +1,22 @@
-/* row.c: reading an event into a delta, and the rare cases of rows. */
+/* row.c: the rare cases of rows. */
 #include "agg/row.h"
 
 #include <string.h>
 
-#define MONEY_MAX ((i64)1 << 62)
-#define COUNT_MAX (1u << 15)
-#define TOKENS_MAX (1u << 31)
-
-static i64 number_of(const struct event_batch *batch, u32 index, enum event_number number) {
-    return event_has_number(batch, index, number) ? batch->number[number][index] : 0;
-}
-
-static bool money_fits(i64 value) {
-    return value >= -MONEY_MAX && value < MONEY_MAX;
-}
-
-static void read_wide(struct delta *delta, const struct event_batch *batch, u32 index) {
+void delta_read_wide(struct delta *delta, const struct event_batch *batch, u32 index) {
     delta->sums = (struct sums){
         .cost = delta->row.cost,
         .revenue = delta->row.revenue,
         .usage = delta->row.usage,
         .events = 1,
-        .input = (u64)number_of(batch, index, NUM_INPUT),
-        .output = (u64)number_of(batch, index, NUM_OUTPUT),
-        .cached = (u64)number_of(batch, index, NUM_CACHED),
-        .cache_write = (u64)number_of(batch, index, NUM_CACHE_WRITE),
-        .duration_ms = (u64)number_of(batch, index, NUM_DURATION),
+        .input = (u64)delta_number(batch, index, NUM_INPUT),
+        .output = (u64)delta_number(batch, index, NUM_OUTPUT),
+        .cached = (u64)delta_number(batch, index, NUM_CACHED),
+        .cache_write = (u64)delta_number(batch, index, NUM_CACHE_WRITE),
+        .duration_ms = (u64)delta_number(batch, index, NUM_DURATION),
         .durations = delta->row.durations,
         .unpriced = delta->row.unpriced,
     };
-}
-
-void delta_read(struct delta *delta, const struct event_batch *batch, u32 index) {
-    bool foreign = (batch->flags[index] & EVENT_FLAG_FOREIGN_UNIT) != 0;
-    i64 cost = foreign ? 0 : number_of(batch, index, NUM_COST);
-    i64 revenue = number_of(batch, index, NUM_REVENUE);
-    i64 usage = number_of(batch, index, NUM_USAGE);
-    u64 input = (u64)number_of(batch, index, NUM_INPUT);
-    u64 output = (u64)number_of(batch, index, NUM_OUTPUT);
-    u64 cached = (u64)number_of(batch, index, NUM_CACHED);
-    u64 cache_write = (u64)number_of(batch, index, NUM_CACHE_WRITE);
-    u64 duration = (u64)number_of(batch, index, NUM_DURATION);
-    u64 durations = event_has_number(batch, index, NUM_DURATION);
-    u64 unpriced = batch->cost_source[index] == COST_UNPRICED;
-    delta->pairs[0] = (row_pair){(u64)cost, (u64)revenue};
-    delta->pairs[1] = (row_pair){(u64)usage, duration & UINT32_MAX};
-    delta->pairs[2] =
-        (row_pair){(input & UINT32_MAX) | output << 32, (cached & UINT32_MAX) | cache_write << 32};
-    delta->pairs[3] = (row_pair){1 | durations << 16 | unpriced << 32, 0};
-    delta->wide = (input | output | cached | cache_write | duration) >= TOKENS_MAX ||
-                  !money_fits(cost) || !money_fits(revenue) || !money_fits(usage);
-    if (unlikely(delta->wide)) {
-        read_wide(delta, batch, index);
-    }
 }
 
 static void sums_add(struct sums *sums, const struct sums *more) {
@@ -110,9 +74,10 @@ void row_add_slow(struct row *row, const struct delta *delta, struct array *wide
 }
 
 static bool small_fits(const struct row *row) {
-    return row->input < TOKENS_MAX && row->output < TOKENS_MAX && row->cached < TOKENS_MAX &&
-           row->cache_write < TOKENS_MAX && row->duration_ms < TOKENS_MAX &&
-           row->events < COUNT_MAX && row->durations < COUNT_MAX && row->unpriced < COUNT_MAX;
+    return row->input < ROW_TOKENS_MAX && row->output < ROW_TOKENS_MAX &&
+           row->cached < ROW_TOKENS_MAX && row->cache_write < ROW_TOKENS_MAX &&
+           row->duration_ms < ROW_TOKENS_MAX && row->events < ROW_COUNT_MAX &&
+           row->durations < ROW_COUNT_MAX && row->unpriced < ROW_COUNT_MAX;
 }
 
 /* Both operations wrap harmlessly: within the ranges of rows no addition of two can overflow, and
@@ -140,8 +105,8 @@ static struct row combined(const struct row *a, const struct row *b, bool subtra
 }
 
 static bool fits(const struct row *row) {
-    return small_fits(row) && money_fits(row->cost) && money_fits(row->revenue) &&
-           money_fits(row->usage);
+    return small_fits(row) && row_money_fits(row->cost) && row_money_fits(row->revenue) &&
+           row_money_fits(row->usage);
 }
 
 void row_subtract(struct row *row, const struct row *from, struct array *wides) {

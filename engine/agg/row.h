@@ -65,7 +65,47 @@ struct delta {
     bool wide;        /* a field is out of a row's range */
 };
 
-void delta_read(struct delta *delta, const struct event_batch *batch, u32 index);
+#define ROW_MONEY_MAX ((i64)1 << 62)
+#define ROW_COUNT_MAX (1u << 15)
+#define ROW_TOKENS_MAX (1u << 31)
+
+static inline i64 delta_number(const struct event_batch *batch, u32 index,
+                               enum event_number number) {
+    return event_has_number(batch, index, number) ? batch->number[number][index] : 0;
+}
+
+static inline bool row_money_fits(i64 value) {
+    return value >= -ROW_MONEY_MAX && value < ROW_MONEY_MAX;
+}
+
+/* The sums of an event whose fields do not fit a row. */
+void delta_read_wide(struct delta *delta, const struct event_batch *batch, u32 index);
+
+static inline __attribute__((always_inline)) void
+delta_read(struct delta *delta, const struct event_batch *batch, u32 index) {
+    bool foreign = (batch->flags[index] & EVENT_FLAG_FOREIGN_UNIT) != 0;
+    i64 cost = foreign ? 0 : delta_number(batch, index, NUM_COST);
+    i64 revenue = delta_number(batch, index, NUM_REVENUE);
+    i64 usage = delta_number(batch, index, NUM_USAGE);
+    u64 input = (u64)delta_number(batch, index, NUM_INPUT);
+    u64 output = (u64)delta_number(batch, index, NUM_OUTPUT);
+    u64 cached = (u64)delta_number(batch, index, NUM_CACHED);
+    u64 cache_write = (u64)delta_number(batch, index, NUM_CACHE_WRITE);
+    u64 duration = (u64)delta_number(batch, index, NUM_DURATION);
+    u64 durations = event_has_number(batch, index, NUM_DURATION);
+    u64 unpriced = batch->cost_source[index] == COST_UNPRICED;
+    delta->pairs[0] = (row_pair){(u64)cost, (u64)revenue};
+    delta->pairs[1] = (row_pair){(u64)usage, duration & UINT32_MAX};
+    delta->pairs[2] =
+        (row_pair){(input & UINT32_MAX) | output << 32, (cached & UINT32_MAX) | cache_write << 32};
+    delta->pairs[3] = (row_pair){1 | durations << 16 | unpriced << 32, 0};
+    delta->wide = (input | output | cached | cache_write | duration) >= ROW_TOKENS_MAX ||
+                  !row_money_fits(cost) || !row_money_fits(revenue) || !row_money_fits(usage);
+    if (unlikely(delta->wide)) {
+        delta_read_wide(delta, batch, index);
+    }
+}
+
 static inline void sums_add_row(struct sums *sums, const struct row *row) {
     sums->cost += row->cost;
     sums->revenue += row->revenue;

@@ -265,6 +265,7 @@ struct agg {
     struct account **accounts; /* by id, NULL where unused */
     u32 account_max;           /* ids below may be used */
 
+    void (*apply)(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count);
     struct width_rows width[WIDTHS];
     struct fold fold[WIDTHS - 1]; /* of minutes into hours, of hours into days */
     i64 edge[EDGES];

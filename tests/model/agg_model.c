@@ -750,7 +750,8 @@ int main(int argc, char **argv) {
     struct agg_options options = {.seed = fact_random(),
                                   .minutes_kept = fact_one_in(2) ? 0 : 1500,
                                   .advance_rows = fact_one_in(2) ? 0 : 1 + fact_below(20),
-                                  .ranked_min = fact_one_in(2) ? 0 : 1};
+                                  .ranked_min = fact_one_in(2) ? 0 : 1,
+                                  .plain = fact_one_in(3)};
     require(agg_create(&options, &agg) == ERR_OK);
     struct event_batch *batch = batch_make();
     scan_batch = batch_make();

@@ -259,6 +259,68 @@ Test(agg, tables_grow_piece_by_piece) {
     close_all();
 }
 
+struct fields {
+    i64 cost;
+    i64 tokens;
+    i64 duration; /* -1: none */
+    u32 rounds;
+};
+
+/* Each field of a row alone goes past its range, many times. */
+static void overflow(const struct fields *fields, bool plain) {
+    const struct agg_options options = {.seed = 5, .plain = plain};
+    open_with(&options);
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        put_event(0);
+        batch->present[i] |= NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_CACHED) |
+                             NUM_BIT(NUM_CACHE_WRITE);
+        batch->number[NUM_COST][i] = fields->cost;
+        for (u32 number = NUM_INPUT; number <= NUM_CACHE_WRITE; number++) {
+            batch->number[number][i] = fields->tokens;
+        }
+        batch->present[i] |= fields->duration >= 0 ? NUM_BIT(NUM_DURATION) : 0;
+        batch->number[NUM_DURATION][i] = fields->duration;
+    }
+    for (u32 round = 0; round < fields->rounds; round++) {
+        commit();
+    }
+    struct query query = {.account = 1, .from = INT64_MIN, .to = INT64_MAX, .limit = 1};
+    const i128 count = (i128)fields->rounds * EVENT_BATCH_MAX;
+    for (u32 bucket = BUCKET_NONE; bucket <= BUCKET_MINUTE; bucket++) {
+        struct query_result result;
+        const char *why;
+        query.bucket = (enum query_bucket)bucket;
+        cr_assert_eq(query_run(agg, NULL, &query, &result, &why), ERR_OK);
+        const struct figures *total = &result.total;
+        cr_expect(total->events == (u64)count && total->cost == fields->cost * count);
+        cr_expect(total->input == (u64)(fields->tokens * count) && total->output == total->input &&
+                  total->cached == total->input && total->cache_write == total->input);
+        bool timed = fields->duration >= 0;
+        cr_expect_eq(total->duration_count, timed ? (u64)count : 0);
+        cr_expect_eq(total->duration_ms, timed ? (u64)(fields->duration * count) : 0);
+        cr_expect_eq(total->last_seen, NOW);
+        query_result_free(&result);
+    }
+    close_all();
+}
+
+Test(agg, rows_overflow_exactly_in_every_kernel) {
+    static const struct fields fields[] = {
+        {1, 1, -1, 20},                 /* counts of events */
+        {1, 1, 1, 20},                  /* and of durations */
+        {((i64)1 << 61) + 1, 1, -1, 1}, /* money */
+        {-((i64)1 << 62), 1, -1, 1},    /* the least that fits */
+        {1, ((i64)1 << 31) - 1, -1, 1}, /* tokens */
+        {1, EVENT_TOKENS_MAX, -1, 1},   /* of one event */
+        {1, 1, ((i64)1 << 31) - 1, 1},  /* durations */
+        {EVENT_MONEY_MAX, 1, (i64)1 << 40, 1},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(fields); i++) {
+        overflow(&fields[i], false);
+        overflow(&fields[i], true);
+    }
+}
+
 /* Rows know only some bits of their bucket's number: after a long pause, rows of the last minutes
  * before it may be there still when the ones come that look the same. */
 Test(agg, minutes_are_told_apart_after_a_pause) {
