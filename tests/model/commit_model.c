@@ -36,6 +36,7 @@
     } while (0)
 
 static u64 seed_used;
+static i64 now_ms; /* of all events, so that they are of one month */
 
 static void fail(const char *what, int line) {
     fprintf(stderr, "commit_model: line %d: %s (seed %llu)\n", line, what,
@@ -167,6 +168,7 @@ struct snapshot_writer {
     u32 events;
     struct dedup *dedup;
     struct agg *agg;
+    struct usage *usage;
 };
 
 enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out) {
@@ -174,6 +176,7 @@ enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer
     struct snapshot_writer *writer = calloc(1, sizeof *writer);
     require(writer != NULL && dedup_create(&writer->dedup) == ERR_OK);
     require(agg_create(&options, &writer->agg) == ERR_OK);
+    require(usage_create(&writer->usage) == ERR_OK);
     writer->store = store;
     writer->events = (u32)next_id - 1;
     *out = writer;
@@ -181,8 +184,14 @@ enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer
 }
 
 enum err snapshot_write(struct snapshot_writer *writer, u32 tag, const void *data, usize bytes) {
-    return tag == SNAPSHOT_TAG_DEDUP ? dedup_restore(writer->dedup, data, bytes)
-                                     : agg_snapshot_load(writer->agg, tag, data, bytes);
+    switch (tag) {
+    case SNAPSHOT_TAG_DEDUP:
+        return dedup_restore(writer->dedup, data, bytes);
+    case SNAPSHOT_TAG_USAGE:
+        return usage_snapshot_load(writer->usage, data, bytes);
+    default:
+        return agg_snapshot_load(writer->agg, tag, data, bytes);
+    }
 }
 
 static u64 events_of(struct agg *agg) {
@@ -199,6 +208,7 @@ static u64 events_of(struct agg *agg) {
 void snapshot_abort(struct snapshot_writer *writer) {
     dedup_destroy(writer->dedup);
     agg_destroy(writer->agg);
+    usage_destroy(writer->usage);
     free(writer);
 }
 
@@ -208,6 +218,7 @@ enum err snapshot_finish(struct snapshot_writer *writer) {
     u32 keys = 0;
     require(agg_snapshot_loaded(writer->agg) == ERR_OK);
     require(events_of(writer->agg) == writer->events);
+    require(usage_of(writer->usage, 1, now_ms) == writer->events);
     pthread_mutex_lock(&store->lock);
     for (u32 i = 0; i < writer->events; i++) {
         keys += store->key[i] < KEYS;
@@ -234,6 +245,7 @@ struct model {
     struct pipeline *pipeline;
     struct agg *agg;
     struct dedup *dedup;
+    struct usage *usage;
     u64 random;
     u32 key_base; /* keys are mostly of a window that moves on */
     u32 customer_base;
@@ -328,7 +340,7 @@ static void send(struct model *model) {
     memcpy(block.data, body, bytes);
     memset(block.data + bytes, 0, EVENT_TEXT_PADDING);
     struct decode_error error;
-    require(front_ingest(front, &request->ingest, block, bytes, clock_wall_ms(), &error) == ERR_OK);
+    require(front_ingest(front, &request->ingest, block, bytes, now_ms, &error) == ERR_OK);
     request->under_way = true;
     model->under_way++;
 }
@@ -404,7 +416,8 @@ static void open_model(struct model *model, struct prices *prices, u32 series_ma
     require(agg_create(&agg_options, &model->agg) == ERR_OK);
     require(dedup_create(&model->dedup) == ERR_OK);
     require(pipeline_create(&options, &model->pipeline) == ERR_OK);
-    require(pipeline_start(model->pipeline, model->agg, model->dedup, 1) == ERR_OK);
+    require(usage_create(&model->usage) == ERR_OK);
+    require(pipeline_start(model->pipeline, model->agg, model->dedup, model->usage, 1) == ERR_OK);
 }
 
 static void reset_store(u64 seed, u32 round) {
@@ -437,6 +450,7 @@ static void run_round(struct prices *prices, u64 seed, u32 round) {
     require(events_of(model->agg) == log_store.count);
     require(dedup_count(model->dedup) == log_store.key_count);
     require(agg_series_count(model->agg) == log_store.series_count);
+    require(usage_of(model->usage, 1, now_ms) == log_store.count);
     require(model->duplicates > 0 && log_store.count > 0);
     require(round == 0 ? model->refused == 0 : model->refused > 0);
     require(round == 0 || log_store.refused > 0);
@@ -448,11 +462,13 @@ static void run_round(struct prices *prices, u64 seed, u32 round) {
     pipeline_destroy(model->pipeline);
     dedup_destroy(model->dedup);
     agg_destroy(model->agg);
+    usage_destroy(model->usage);
     free(model);
 }
 
 int main(int argc, char **argv) {
     seed_used = argc > 1 ? strtoull(argv[1], NULL, 10) : 20261120;
+    now_ms = clock_wall_ms();
     struct price_table *table;
     struct prices *prices;
     char why[256];
