@@ -292,10 +292,17 @@ u32 prices_find_own(const struct price_table *table, const struct price_book *bo
     struct slice owner = {provider_buffer, price_provider_normalise(provider, provider_buffer)};
     u32 index = provider.bytes > 0 ? price_provider_find(table, provider)
                                    : price_provider_infer(table, model);
-    enum provider_kind kind = PROVIDER_PLAIN;
-    if (index != PRICE_NO_PROVIDER) { /* by its own name, however the event spells it */
-        owner = table->providers[index].name;
-        kind = table->providers[index].kind;
+    if (name.bytes == 0) {
+        return PRICE_NONE;
     }
-    return name.bytes > 0 ? own_all(book, kind, owner, name) : PRICE_NONE;
+    if (index == PRICE_NO_PROVIDER) {
+        return own_all(book, PROVIDER_PLAIN, owner, name);
+    }
+    /* By its own name, however the event spells it; the price may be older than a table that knows
+     * the provider by another name. */
+    const struct price_provider *known = &table->providers[index];
+    u32 own = own_all(book, known->kind, known->name, name);
+    return own == PRICE_NONE && owner.bytes > 0 && !equal(owner, known->name)
+               ? own_all(book, known->kind, owner, name)
+               : own;
 }

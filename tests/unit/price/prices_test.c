@@ -185,6 +185,7 @@ Test(prices, own_model_prices_come_before_the_table) {
         {text(""), text("gpt-4o-mini"), 70000, 0, -1, -1, 0},
         {text("home-grown"), text("llama-xyz"), 5, 7, -1, 6, 0},
         {text("azure"), text("gpt-4o"), 9, 9, 9, 9, 0},
+        {text("gemini"), text("old-name"), 15, 16, 17, 18, 0},
         {text("bedrock"), text("anthropic.claude-zz-v1:0"), 11, 12, 13, 14, 0}};
     set_book(MINE, NULL, 0, models, ARRAY_COUNT(models));
     const struct {
@@ -202,6 +203,8 @@ Test(prices, own_model_prices_come_before_the_table) {
         {"groq", "gpt-4o-mini-2024-07-18", TOKEN_COST(70000, 0, 70000, 70000)},
         {"Home_Grown", "llama-xyz", TOKEN_COST(5, 7, 5, 6)},
         {NULL, "llama-xyz", -1},
+        {"Gemini", "old-name", TOKEN_COST(15, 16, 17, 18)},
+        {"google", "old-name", -1},
         {"aws", "eu.anthropic.claude-zz-v1:0", TOKEN_COST(11, 12, 13, 14)},
         {NULL, "claude-sonnet-4-5", -1},
     };
