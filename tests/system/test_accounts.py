@@ -76,7 +76,8 @@ def test_login(context):
         admin(context, server, " Me@Example.com ")
         reply = login(server, "ME@example.COM ")
         equal(set(reply.json), {"token", "expires_at", "account"}, "members")
-        equal(reply.json["account"], {"id": 1, "email": "me@example.com", "name": "default"}, "whose")
+        equal(reply.json["account"], {"id": 1, "email": "me@example.com", "name": "default"},
+              "whose")
         life = millis(reply.json["expires_at"]) - now()
         ensure(abs(life - 7 * 86400000) < 60000, "seven days: %d" % life)
         ensure(not reply.json["token"].startswith("obs_"), "a token is told from a key")
@@ -120,7 +121,8 @@ def test_sessions(context):
         # A header comes first, good or bad.
         equal(client.get("/api/events", key=False,
                          headers=dict(cookie, Authorization="Bearer x")).status, 401, "bad first")
-        equal(client.get("/api/sdk-keys/me", headers=cookie).json["auth_type"], "sdk_key", "key first")
+        equal(client.get("/api/sdk-keys/me", headers=cookie).json["auth_type"], "sdk_key",
+              "key first")
         equal(client.get("/api/auth/me", key=False,
                          headers={"Authorization": "Bearer x"}).status, 401, "bad is never null")
         # The client endpoints take keys only.
@@ -255,7 +257,8 @@ def test_making_keys(context):
         equal([row["name"] for row in rows],
               ["é" * 100, "plain", "mine", "default-3", "default-2", "default"], "newest first")
         mine = rows[2]
-        equal((mine["full_key"], mine["key_prefix"], mine["budget_cents"], mine["budget_used_cents"],
+        equal((mine["full_key"], mine["key_prefix"], mine["budget_cents"],
+               mine["budget_used_cents"],
                mine["budget_period"], mine["scopes"]),
               (None, key["prefix"], 500, 0, "month", ["events.read", "admin"]), "row")
         ensure(mine["budget_reset_at"].endswith("-01T00:00:00.000Z"), "resets with the month")
@@ -371,7 +374,8 @@ def test_signup(context):
     with context.server(arguments=OPEN + ("--account-plan", "free")) as server:
         made = signup(server, "  New@Example.com ")
         equal(made["scopes"], ["usage.read", "billing.read"], "default scopes")
-        equal((made["expires_at"], made["budget_cents"], made["budget_period"]), (None,) * 3, "bounds")
+        equal((made["expires_at"], made["budget_cents"], made["budget_period"]), (None,) * 3,
+              "bounds")
         client = server.client(made["key"])
         equal(client.good("/api/plan")["plan"], "free", "the plan of the settings")
         equal(client.good("/api/sdk-keys/me")["name"], "default", "name")
@@ -395,7 +399,8 @@ def test_signup(context):
             body = dict({"email": "four@example.com"}, **fields) if fields else {}
             reply = server.client().send("POST", "/api/signup", body, key=False)
             equal((reply.status, reply.json["code"]), (400, "invalid_request"), "%r" % body)
-        named = signup(server, "four@example.com", 400, scopes=["admin", "usage.read", "alerts.write"])
+        named = signup(server, "four@example.com", 400,
+                       scopes=["admin", "usage.read", "alerts.write"])
         ensure("admin" in named["error"] and "alerts.write" in named["error"], "they are named")
         signup(server, "four@example.com")
         listing = context.tool("marginctl", "account", "list", "--data-dir", server.dir).stdout
@@ -459,11 +464,13 @@ def test_plan(context):
         equal(str(catalog["small"]["price_usd_month"]), "1.5", "price")
         usage = client.good("/api/usage")
         equal((usage["period"], usage["plan"]), (month.strftime("%Y-%m"), "small"), "usage")
-        equal(usage["usage"]["event_ingest"], {"used": 13, "limit": 40, "reset": "monthly"}, "usage")
+        equal(usage["usage"]["event_ingest"], {"used": 13, "limit": 40, "reset": "monthly"},
+              "usage")
         equal(usage["percent_used"], 100, "a limit of nothing is used up")
         limits = client.good("/api/usage/limits")
         equal((limits["configured"], limits["event_ingest"]),
-              (True, {"allowed": True, "usage": {"used": 13, "limit": 40, "remaining": 27}}), "limits")
+              (True, {"allowed": True, "usage": {"used": 13, "limit": 40, "remaining": 27}}),
+              "limits")
         done = context.tool("marginctl", "account", "plan", "free", "--account", "me@example.com",
                             "--data-dir", server.dir)
         equal(done.returncode, 0, done.stderr)
@@ -534,8 +541,9 @@ def test_two_accounts(context):
         event = dict(GOOD, model="gpt-4o", inputTokens=10, agentId="agent", traceId="t",
                      idempotencyKey="same", customerReferenceId="mine", featureKey="mine")
         equal(mine.ingest([event])["accepted"], 1, "mine")
-        equal(mine.send("POST", "/api/feature-pricing",
-                        {"feature_key": "mine", "revenue_per_unit": 5}).status < 300, True, "a price")
+        reply = mine.send("POST", "/api/feature-pricing",
+                          {"feature_key": "mine", "revenue_per_unit": 5})
+        equal(reply.status, 200, "a price")
         number = mine.good("/api/events")["events"][0]["id"]
         equal(theirs.get("/api/events/%d" % number).status, 404, "one event")
         before = {}
