@@ -84,19 +84,20 @@ class Client:
             cls.description = schema.Description(json.loads(connection.getresponse().read()))
             connection.close()
 
-    def check(self, method, path, answer, body):
+    def check(self, method, path, answer, body, odd):
         """What the body says if it is JSON; None if this client has nothing to check against."""
         if self.description is None:
             return None
         try:
             return self.description.check(method, path, answer.status,
-                                          answer.headers.get("Content-Type", ""), body)
+                                          answer.headers.get("Content-Type", ""), body, odd)
         except (schema.Mismatch, ValueError) as why:
             raise Failure("%s %s answers %d not as described: %s (%r)"
                           % (method, path, answer.status, why, body[:200])) from why
 
-    def send(self, method, path, body=None, headers=None, key=True, checked=True):
-        """`checked=False` is for requests that are malformed on purpose."""
+    def send(self, method, path, body=None, headers=None, key=True, checked=True,
+             odd=False):
+        """`checked=False` is for requests that are malformed on purpose, `odd` for parameters."""
         fields = dict(headers or {})
         if key and self.key:
             fields.setdefault("Observe-Key", self.key)
@@ -107,7 +108,7 @@ class Client:
         self.connection.request(method, path, body=body, headers=fields)
         answer = self.connection.getresponse()
         data = answer.read()
-        value = self.check(method, path, answer, data) if checked else None
+        value = self.check(method, path, answer, data, odd) if checked else None
         return Reply(answer.status, answer.headers, data, value)
 
     def get(self, path, **options):

@@ -252,16 +252,26 @@ class Description:
         return self.find(method, path) or (None if path.startswith("/api/")
                                            else self.find(method, "/api" + path))
 
+    def check_query(self, operation, target):
+        """A parameter that a test uses is described."""
+        known = {self.compiler.resolve(one["$ref"])["name"] for one in operation["parameters"]}
+        for part in target.partition("?")[2].split("&"):
+            name = part.partition("=")[0]
+            if name and name not in known:
+                raise Mismatch("the parameter %s is not in the description" % name)
+
     def check_error(self, target, value):
         name = "client_error" if target.startswith(CLIENT) else "error"
         self.compiler.reference("#/components/schemas/" + name)(value, "")
 
-    def check(self, method, target, status, content_type, body):
-        """Raises Mismatch. Returns what the body says if it is JSON, else None."""
+    def check(self, method, target, status, content_type, body, odd=False):
+        """Raises Mismatch. `odd`: the query has what no endpoint wants. Returns what the body says if it is JSON, else None."""
         operation = self.operation(method, target)
         kind, check = None, None
         if operation is not None:
             kind, check = self.checks.get((operation["operationId"], status), (None, None))
+            if status < 300 and not odd:
+                self.check_query(operation, target)
             if kind is None and status not in LAYER:
                 raise Mismatch("status %d is not in the description" % status)
         elif status < 400:

@@ -121,6 +121,8 @@ def test_checks_can_fail(context):
         path, kind = "/api/events?limit=1", "application/json"
         described.check("GET", path, 200, kind, good.body)
         described.check("GET", "/events/?limit=1", 200, kind, good.body)
+        described.check("GET", path + "&color=red", 200, kind, good.body, odd=True)
+        ensure(refused(described, "GET", path + "&color=red", 200, kind, good.body), "parameter")
         event = json.loads(good.body)["events"][0]
         for name, value in (("id", "1"), ("id", True), ("id", 0), ("timestamp", "today"),
                             ("cost_source", "guess"), ("more", 1), ("is_inferred", 0),
