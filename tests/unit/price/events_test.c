@@ -237,6 +237,7 @@ static void share_name(u32 index, u32 earlier, enum event_text text) {
 /* Names that share their ends and lengths, in greater numbers than the cache has places. */
 Test(price_events, the_cache_never_mixes_names_up) {
     u32 overflow[EVENT_BATCH_MAX];
+    bool given[EVENT_BATCH_MAX];
     char model[EVENT_MODEL_MAX + 1];
     char provider[EVENT_PROVIDER_MAX + 1];
     u32 random = 12345;
@@ -256,10 +257,15 @@ Test(price_events, the_cache_never_mixes_names_up) {
             add_event(model[0] != '\0' ? model : "x", (random >> 28 & 1) != 0 ? provider : NULL);
             set_number(i, NUM_INPUT, random >> 12);
             set_number(i, NUM_OUTPUT, random >> 16);
-            if (round > 5 && i > 0 && (random >> 24 & 3) != 0) {
-                share_name(i, i - 1 - random % MIN(i, 100u), TEXT_MODEL);
-                share_name(i, i - 1 - (random >> 4) % MIN(i, 100u), TEXT_PROVIDER);
+            if (round > 5 && i > 0 && (random >> 24 & 7) != 0) {
+                u32 earlier = i - 1 - random % MIN(i, 8u);
+                share_name(i, earlier, TEXT_MODEL);
+                earlier = (random >> 20 & 3) != 0 ? earlier : i - 1 - (random >> 4) % MIN(i, 8u);
+                share_name(i, earlier, TEXT_PROVIDER);
             }
+        }
+        for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+            given[i] = event_has_text(batch, i, TEXT_PROVIDER);
         }
         cr_assert_eq(price_all(overflow), 0);
         for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
@@ -270,6 +276,12 @@ Test(price_events, the_cache_never_mixes_names_up) {
                                    event_text_of(batch, i, TEXT_MODEL));
             if (price != PRICE_NONE) {
                 cr_assert(price_cost(table, price, MAY_1_2026_MS, &tokens, &cost));
+            }
+            if (!given[i]) {
+                struct slice model_name = event_text_of(batch, i, TEXT_MODEL);
+                struct slice inferred = price_infer_provider(table, model_name);
+                struct slice filled = event_text_of(batch, i, TEXT_PROVIDER);
+                cr_assert_eq(filled.bytes, inferred.bytes);
             }
             expect_cost(i, price == PRICE_NONE ? COST_UNPRICED : COST_PRICE_TABLE, cost);
         }
