@@ -7,8 +7,14 @@
  * Buffers are small because requests are; big bodies are received straight into the session's
  * memory (receive_into). A buffer goes back as soon as the handler has seen it, whoever it was
  * meant for.
+ *
+ * What completes a big body may keep the handler busy for as long as a thousand small requests
+ * take. So in a turn all else comes first, and big ones only until a moment has passed: the rest
+ * waits for the next turn, and a question never waits for more than one of them.
  */
 #include "net/ring.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +32,16 @@
 #define BUFFER_STRIDE (BUFFER_BYTES + 192) /* so that their beginnings do not share cache sets */
 #define SEND_BYTES_MAX MIB /* so that progress of a slow peer is seen: see stalled_at() */
 #define BUFFER_GROUP 0
-#define OP_CANCEL 15 /* completions of cancellations themselves; nobody wants them */
+#define LARGE_MAX 1024         /* completions of large receives that may wait */
+#define LARGE_NS ((u64)100000) /* of a turn for them; one is taken in any case */
+#define OP_CANCEL 15           /* completions of cancellations themselves; nobody wants them */
+
+/* As a completion queue's entry. */
+struct completion {
+    u64 name;
+    i32 result;
+    u32 flags;
+};
 
 _Static_assert((BUFFERS & (BUFFERS - 1)) == 0 && BUFFERS <= 32768, "the kernel's rule");
 
@@ -38,6 +53,9 @@ struct uring {
     u32 buffers_back; /* given back, not yet shown to the kernel */
     int wake_fd;
     u64 wake_count;
+    u32 large_first; /* the oldest of them */
+    u32 large_count;
+    struct completion large[LARGE_MAX]; /* a ring */
 };
 
 static const struct ring_ops uring_ops;
@@ -256,9 +274,9 @@ static void uring_forget(struct ring *ring, int fd, u32 slot) {
 
 /* --- completions ----------------------------------------------------------------------------- */
 
-static void complete(struct uring *uring, const struct io_uring_cqe *entry, ring_handler handler,
+static void complete(struct uring *uring, const struct completion *entry, ring_handler handler,
                      void *context) {
-    u64 name = io_uring_cqe_get_data64(entry);
+    u64 name = entry->name;
     u32 op = (u32)(name >> 60);
     if (op == OP_CANCEL) {
         return;
@@ -267,7 +285,7 @@ static void complete(struct uring *uring, const struct io_uring_cqe *entry, ring
         .op = (enum ring_op)op,
         .slot = (u32)name,
         .generation = (u32)(name >> 32) & 0xfffffff,
-        .result = entry->res,
+        .result = entry->result,
         .more = (entry->flags & IORING_CQE_F_MORE) != 0,
     };
     if (op == RING_WAKE) {
@@ -284,9 +302,45 @@ static void complete(struct uring *uring, const struct io_uring_cqe *entry, ring
     }
 }
 
+/* Is it of a receive_into() that got something? */
+static bool is_large(const struct completion *entry) {
+    return entry->name >> 60 == RING_RECEIVE && entry->result > 0 &&
+           (entry->flags & IORING_CQE_F_BUFFER) == 0;
+}
+
+/* Takes what has completed; leaves large receives for later, if there is room. */
+static void take_completions(struct uring *uring, ring_handler handler, void *context) {
+    u32 count = 0;
+    unsigned head;
+    struct io_uring_cqe *first;
+    io_uring_for_each_cqe(&uring->io, head, first) {
+        struct completion entry = {io_uring_cqe_get_data64(first), first->res, first->flags};
+        if (is_large(&entry) && uring->large_count < LARGE_MAX) {
+            uring->large[(uring->large_first + uring->large_count++) % LARGE_MAX] = entry;
+        } else {
+            complete(uring, &entry, handler, context);
+        }
+        count++;
+    }
+    io_uring_cq_advance(&uring->io, count);
+}
+
+static void take_large(struct uring *uring, ring_handler handler, void *context) {
+    if (uring->large_count == 0) {
+        return;
+    }
+    u64 end_ns = clock_monotonic_ns() + LARGE_NS;
+    do {
+        struct completion entry = uring->large[uring->large_first];
+        uring->large_first = (uring->large_first + 1) % LARGE_MAX;
+        uring->large_count--;
+        complete(uring, &entry, handler, context);
+    } while (uring->large_count > 0 && clock_monotonic_ns() < end_ns);
+}
+
 static void uring_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, void *context) {
     struct uring *uring = (struct uring *)ring;
-    u64 bounded = MIN(timeout_ns, (u64)3600 * 1000000000u);
+    u64 bounded = uring->large_count > 0 ? 0 : MIN(timeout_ns, (u64)3600 * 1000000000u);
     struct __kernel_timespec timeout = {
         .tv_sec = (i64)(bounded / 1000000000u),
         .tv_nsec = (i64)(bounded % 1000000000u),
@@ -295,14 +349,8 @@ static void uring_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
     /* The result is not needed: a time-out, a signal and a full completion queue all mean that we
      * look at what has completed and come again; entries that were not taken stay queued. */
     io_uring_submit_and_wait_timeout(&uring->io, &first, 1, &timeout, NULL);
-    u32 count = 0;
-    unsigned head;
-    struct io_uring_cqe *entry;
-    io_uring_for_each_cqe(&uring->io, head, entry) {
-        complete(uring, entry, handler, context);
-        count++;
-    }
-    io_uring_cq_advance(&uring->io, count);
+    take_completions(uring, handler, context);
+    take_large(uring, handler, context);
     show_buffers(uring);
 }
 
