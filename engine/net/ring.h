@@ -14,6 +14,11 @@
 
 #include "base.h"
 
+/* What completes a large receive may keep the handler busy for as long as a thousand small requests
+ * take. So in a turn all else comes first, and large receives only until so much time has passed
+ * (one in any case): a question never waits for more than one of them. */
+#define RING_LARGE_NS ((u64)100000)
+
 enum ring_op { RING_ACCEPT, RING_RECEIVE, RING_SEND, RING_WAKE };
 
 struct ring_event {

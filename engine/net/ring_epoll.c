@@ -8,6 +8,8 @@
  */
 #include "net/ring.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +269,11 @@ static void slot_ready(struct epoll *epoll, const struct epoll_event *ready, rin
     }
 }
 
+static bool is_large(const struct epoll *epoll, const struct epoll_event *ready) {
+    const struct epoll_slot *slot = &epoll->slot[(u32)ready->data.u64];
+    return slot->receiving && slot->into != NULL;
+}
+
 static void epoll_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, void *context) {
     struct epoll *epoll = (struct epoll *)ring;
     struct epoll_event ready[EVENTS_A_TURN];
@@ -282,6 +289,7 @@ static void epoll_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
     }
     epoll->done_count -= done_count;
     memmove(epoll->done, epoll->done + done_count, epoll->done_count * sizeof *epoll->done);
+    int large_count = 0;
     for (int at = 0; at < count; at++) {
         u32 op = (u32)(ready[at].data.u64 >> 60);
         if (op == RING_ACCEPT) {
@@ -291,9 +299,15 @@ static void epoll_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
             ssize_t ignored = read(epoll->wake_fd, &wakes, sizeof wakes);
             (void)ignored;
             handler(context, &(struct ring_event){.op = RING_WAKE, .more = true});
+        } else if (is_large(epoll, &ready[at])) {
+            ready[large_count++] = ready[at];
         } else {
             slot_ready(epoll, &ready[at], handler, context);
         }
+    }
+    u64 end_ns = large_count > 0 ? clock_monotonic_ns() + RING_LARGE_NS : 0;
+    for (int at = 0; at < large_count && (at == 0 || clock_monotonic_ns() < end_ns); at++) {
+        slot_ready(epoll, &ready[at], handler, context); /* the others are ready in the next turn */
     }
 }
 

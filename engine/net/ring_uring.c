@@ -7,10 +7,6 @@
  * Buffers are small because requests are; big bodies are received straight into the session's
  * memory (receive_into). A buffer goes back as soon as the handler has seen it, whoever it was
  * meant for.
- *
- * What completes a big body may keep the handler busy for as long as a thousand small requests
- * take. So in a turn all else comes first, and big ones only until a moment has passed: the rest
- * waits for the next turn, and a question never waits for more than one of them.
  */
 #include "net/ring.h"
 
@@ -32,9 +28,8 @@
 #define BUFFER_STRIDE (BUFFER_BYTES + 192) /* so that their beginnings do not share cache sets */
 #define SEND_BYTES_MAX MIB /* so that progress of a slow peer is seen: see stalled_at() */
 #define BUFFER_GROUP 0
-#define LARGE_MAX 1024         /* completions of large receives that may wait */
-#define LARGE_NS ((u64)100000) /* of a turn for them; one is taken in any case */
-#define OP_CANCEL 15           /* completions of cancellations themselves; nobody wants them */
+#define LARGE_MAX 1024 /* completions of large receives that may wait */
+#define OP_CANCEL 15   /* completions of cancellations themselves; nobody wants them */
 
 /* As a completion queue's entry. */
 struct completion {
@@ -329,7 +324,7 @@ static void take_large(struct uring *uring, ring_handler handler, void *context)
     if (uring->large_count == 0) {
         return;
     }
-    u64 end_ns = clock_monotonic_ns() + LARGE_NS;
+    u64 end_ns = clock_monotonic_ns() + RING_LARGE_NS;
     do {
         struct completion entry = uring->large[uring->large_first];
         uring->large_first = (uring->large_first + 1) % LARGE_MAX;
