@@ -16,6 +16,9 @@ import scenario
 from harness import ensure, equal
 
 
+NOW_MS = int(time.time() * 1000)
+
+
 class AccountBook(oracle.Book):
     """The oracle's book of an account that has prices of its own."""
 
@@ -375,3 +378,52 @@ def test_price_files(context):
             equal(len(lines["models"]), 1, "lines")
             written = oracle.iso(int(os.stat(models).st_mtime_ns // 1000000))
             equal(lines["updated_at"], written, "updated_at")
+
+
+def test_accounts_price_apart(context):
+    """Two accounts price the same names; neither sees the other's prices, changes, definitions or
+    ids, also after a restart."""
+    with context.server() as server:
+        made = context.tool("marginctl", "account", "create", "second", "--data-dir", server.dir)
+        equal(made.returncode, 0, "marginctl account create (%s)" % made.stderr)
+        made = context.tool("marginctl", "key", "create", "--data-dir", server.dir, "--account",
+                            made.stdout.strip(), "--name", "second")
+        equal(made.returncode, 0, "marginctl key create (%s)" % made.stderr)
+        keys = (server.key, made.stdout.strip())
+        books = (AccountBook(), AccountBook())
+        chance = random.Random(11)
+        for round_number in range(6):
+            for key, book in zip(keys, books):
+                client = server.client(key)
+                change_some(chance, client, book)
+                # The same events, with the same keys, for both.
+                scenario.send(client, book, scenario.make(300 + round_number, 40, now_ms=NOW_MS))
+            if round_number == 3:
+                server.restart(hard=True)
+        ids = []
+        for key, book in zip(keys, books):
+            client = server.client(key)
+            check_events(client, book)
+            figures.same(client, "/api/events/by-feature?days=all", book.by_feature())
+            figures.same(client, "/api/events/by-model?days=all", book.by_model())
+            rules = client.good("/api/feature-pricing")["rules"]
+            equal({rule["feature_key"]: rule["revenue_per_unit"] for rule in rules},
+                  {name: oracle.money(pico) for name, pico in book.features.items()}, "rules")
+            own = {(line["provider"], line["model"])
+                   for line in client.good("/api/pricing/models")["models"]
+                   if line["source"] == "account"}
+            equal(own, set(book.models), "own prices")
+            rows = client.good("/api/feature-definitions")["definitions"]
+            equal({row["feature_key"]: row["revenue_per_unit"] for row in rows},
+                  {name: oracle.money(book.features[name]) if name in book.features else None
+                   for name in {event.feature for event in book.events}}, "definitions")
+            ids.append({row["id"] for row in rows})
+        ensure(books[0].features != books[1].features, "the accounts differ")
+        logs = [server.client(key).good("/api/pricing/log?limit=10000")["changes"] for key in keys]
+        times = [{change["created_at"] for change in log} for log in logs]
+        ensure(logs[0] and logs[1] and not times[0] & times[1], "changes are apart")
+        for number in ids[1] - ids[0]:
+            path = "/api/feature-definitions/%d" % number
+            equal(server.client(keys[0]).send("PATCH", path, {"name": "x"}).status, 404, path)
+            equal(server.client(keys[0]).send("DELETE", path).status, 404, path)
+        server.verify()
