@@ -265,8 +265,8 @@ class Description:
         self.compiler.reference("#/components/schemas/" + name)(value, "")
 
     def check(self, method, target, status, content_type, body, odd=False):
-        """Raises Mismatch. Returns what the body says if it is JSON, else None. `odd`: the query has
-        what no endpoint wants."""
+        """Raises Mismatch. Returns what the body says if it is JSON, else None. `odd`: the query
+        has what no endpoint wants."""
         operation = self.operation(method, target)
         kind, check = None, None
         if operation is not None:
