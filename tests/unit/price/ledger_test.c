@@ -1,6 +1,6 @@
 /* ledger_test.c: random changes of several accounts against plain arrays, with restarts between
  * them; what the record of changes says; and that a refused change changes nothing. */
-#include "price/ledger.h"
+#include "price/ledger_row.h"
 
 #include "limits.h"
 
@@ -269,4 +269,53 @@ Test(ledger, changes_of_an_account_are_its_own) {
     cr_assert_eq(ledger_set_model(ledger, 1, &price, 100), ERR_OK);
     expect_changes(1, "100 own /m1 3 -1>5\n100 own /m1 1 -1>20\n100 own /m1 0 -1>10\n");
     expect_changes(2, "");
+}
+
+/* As many rows as an account may have, written at once. */
+static void fill_models(u32 account) {
+    struct control_txn txn;
+    const struct control_object marker = {0, CONTROL_FEATURE_PRICE, account, {NULL, 0}};
+    cr_assert_eq(control_begin(control, &txn), ERR_OK);
+    cr_assert_eq(control_txn_put(&txn, &marker, (struct slice){NULL, 0}), ERR_OK);
+    for (u32 i = 0; i < MODEL_PRICES_MAX; i++) {
+        static struct ledger_row row;
+        const struct model_price price = {.input = 1, .output = 1, .cached = -1, .cache_write = -1};
+        char name[32];
+        snprintf(name, sizeof name, "model-%u", i);
+        ledger_model_object(&row, account, text(""), text(name));
+        ledger_model_write(&row, &price);
+        cr_assert_eq(control_txn_put(&txn, &row.object, row.record), ERR_OK);
+    }
+    cr_assert_eq(control_commit(&txn), ERR_OK);
+}
+
+Test(ledger, an_account_prices_so_many_models_and_no_more) {
+    struct model_price price = {
+        .model = text("more"), .input = 1, .output = 1, .cached = -1, .cache_write = -1};
+    fill_models(1);
+    reopen();
+    cr_assert_eq(ledger_set_model(ledger, 1, &price, 100), ERR_LIMIT);
+    cr_assert_eq(ledger_set_model(ledger, 2, &price, 100), ERR_OK, "another account may");
+    price.model = text("model-0");
+    cr_assert_eq(ledger_set_model(ledger, 1, &price, 100), ERR_OK, "a known one may change");
+    reopen();
+    const struct price_view *view = prices_acquire(prices);
+    cr_assert_eq(price_view_book(view, 1)->model_count, MODEL_PRICES_MAX);
+    cr_assert_eq(price_view_book(view, 2)->model_count, 1);
+    prices_release(prices, view);
+}
+
+Test(ledger, the_oldest_changes_are_forgotten) {
+    static struct seen seen;
+    for (u32 i = 0; i < 5; i++) {
+        struct price_table *table;
+        char why[200];
+        const struct price_sources sources[] = {
+            {.providers = text("[{\"provider\":\"p\"}]"), .models = text("[]")}, {.updated_ms = 1}};
+        cr_assert_eq(price_table_make(&sources[i % 2], &table, why, sizeof why), ERR_OK, "%s", why);
+        cr_assert_eq(ledger_set_table(ledger, table, 100 + i), ERR_OK);
+    }
+    cr_assert_eq(ledger_changes(ledger, 1, note_change, &seen), ERR_OK);
+    cr_assert_eq(seen.count, PRICE_CHANGES_MAX);
+    cr_assert_eq(strncmp(seen.lines, "104 table", 9), 0, "%.40s", seen.lines);
 }
