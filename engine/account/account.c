@@ -74,7 +74,7 @@ enum err state_txn_get(struct control_txn *txn, const struct control_object *obj
 enum err state_txn_put(struct control_txn *txn, const struct control_object *object,
                        const struct record_member *of, u32 count, const void *from) {
     char memory[RECORD_BYTES_MAX];
-    struct slice record;
+    struct slice record = {NULL, 0};
     if (txn->err == ERR_OK) {
         txn->err = record_write(of, count, from, memory, sizeof memory, &record);
     }

@@ -2,6 +2,8 @@
  * pipeline_race.c: two front threads send, a third thread queries, snapshots and merges run behind
  * them, all under ThreadSanitizer; at the end every event counts once, also after a restart.
  */
+#include "account/budget.h"
+#include "account/usage.h"
 #include "base/clock.h"
 #include "tests/support/engine.h"
 
@@ -83,6 +85,14 @@ struct reader {
     _Atomic bool stop;
 };
 
+/* The month's count; it may end while this runs. */
+static void check_usage(const struct engine *engine, i64 begin_ms) {
+    i64 now_ms = clock_wall_ms();
+    if (budget_this_month(begin_ms) == budget_this_month(now_ms)) {
+        check(usage_of(engine->recovered.usage, 1, now_ms) == ROUNDS * EVENTS);
+    }
+}
+
 static void *query_all(void *context) {
     struct reader *reader = context;
     u64 seen = 0;
@@ -91,6 +101,8 @@ static void *query_all(void *context) {
         check(total.events >= seen);
         check(total.cost == (i128)total.events * (PICO_PER_USD / 2));
         seen = total.events;
+        u64 used = usage_of(reader->engine->recovered.usage, 1, clock_wall_ms());
+        check(used <= ROUNDS * EVENTS);
         struct query query = {.account = 1,
                               .group = {DIM_CUSTOMER},
                               .group_count = 1,
@@ -108,6 +120,7 @@ static void *query_all(void *context) {
 
 int main(void) {
     struct engine engine;
+    i64 begin_ms = clock_wall_ms();
     engine_init(&engine);
     engine.front_count = SENDERS;
     engine.snapshot_events = 2000;
@@ -128,9 +141,11 @@ int main(void) {
     check(sender[0].accepted + sender[1].accepted == ROUNDS * EVENTS);
     check(sender[0].duplicates + sender[1].duplicates == ROUNDS * EVENTS);
     check(engine_totals(&engine, 1).events == ROUNDS * EVENTS);
+    check_usage(&engine, begin_ms);
     engine_stop(&engine);
     engine_start(&engine);
     check(engine_totals(&engine, 1).events == ROUNDS * EVENTS);
+    check_usage(&engine, begin_ms);
     engine_remove(&engine);
     printf("pipeline_race: %d events, each once\n", ROUNDS * EVENTS);
     return 0;

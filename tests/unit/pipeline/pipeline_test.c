@@ -182,6 +182,54 @@ Test(pipeline, stopping_waits_for_no_read_that_has_not_begun) {
     engine_start(&engine);
 }
 
+static _Atomic u32 heavy_running;
+static _Atomic u32 heavy_most;
+static _Atomic u32 heavy_run;
+
+static void run_heavy(struct job *job) {
+    (void)job;
+    u32 running = atomic_fetch_add(&heavy_running, 1) + 1;
+    if (running > atomic_load(&heavy_most)) {
+        atomic_store(&heavy_most, running);
+    }
+    usleep(20000);
+    atomic_fetch_sub(&heavy_running, 1);
+    atomic_fetch_add(&heavy_run, 1);
+}
+
+static void note_light(struct job *job) {
+    *(u32 *)job->context = atomic_load(&heavy_run) + 1;
+}
+
+Test(pipeline, heavy_jobs_run_one_at_a_time_and_leave_room) {
+    static struct job heavy[HEAVY_JOBS_MAX + 1];
+    struct job light = {.run = run_heavy, .done = note_light};
+    u32 heavy_before_light = 0;
+    engine_start(&engine);
+    struct front *front = pipeline_front(engine.pipeline, 0);
+    for (u32 i = 0; i < ARRAY_COUNT(heavy); i++) {
+        heavy[i] = (struct job){.run = run_heavy, .done = note_done, .heavy = true};
+        cr_assert_eq(front_job(front, &heavy[i]), i < HEAVY_JOBS_MAX ? ERR_OK : ERR_BUSY);
+    }
+    usleep(100000);
+    cr_assert_eq(atomic_load(&heavy_most), 1);
+    light.run = run_slowly;
+    light.context = &heavy_before_light;
+    cr_assert_eq(front_job(front, &light), ERR_OK);
+    while (jobs_done < HEAVY_JOBS_MAX || heavy_before_light == 0) {
+        usleep(1000);
+        front_on_wake(front);
+    }
+    cr_assert_lt(heavy_before_light, HEAVY_JOBS_MAX, "it did not wait for them");
+    cr_assert_eq(atomic_load(&heavy_most), 1);
+    cr_assert_eq(front_job(front, &heavy[0]), ERR_OK, "there is room again");
+    while (jobs_done <= HEAVY_JOBS_MAX) {
+        usleep(1000);
+        front_on_wake(front);
+    }
+    cr_assert_eq(jobs_dropped, 0);
+}
+
 /* Numbers in metas become strings, behind the body: more text than the body has room for. */
 Test(pipeline, metas_that_grow_are_taken) {
     static char body[1024 * 1024];
