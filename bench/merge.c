@@ -185,6 +185,37 @@ static u64 merge_all(struct store *store) {
     return cpu_ns() - from_ns;
 }
 
+/* The newest 50 of a customer and a model, which the index finds. */
+static double newest_ns(struct store *store) {
+    u64 best = UINT64_MAX;
+    u32 queries = 100;
+    for (u32 round = 0; round < 3; round++) {
+        u64 from_ns = cpu_ns();
+        for (u32 i = 0; i < queries; i++) {
+            struct store_scan_options options = {
+                .filter = store_filter_all, .columns = UINT32_MAX, .newest_first = true};
+            struct store_scan *scan;
+            const struct event_batch *found;
+            u32 count = 0;
+            options.filter.dim_mask = 1u << DIM_CUSTOMER | 1u << DIM_MODEL;
+            memcpy(options.filter.dim_value, dims[i * 7919u % series_count], sizeof dims[0]);
+            if (store_scan_open(store, &options, &scan) != ERR_OK) {
+                fail("scan", ERR_NO_MEMORY);
+            }
+            do {
+                enum err err = store_scan_next(scan, &found, NULL, NULL, NULL);
+                if (err != ERR_OK) {
+                    fail("scan", err);
+                }
+                count += found->count;
+            } while (found->count > 0 && count < 50);
+            store_scan_close(scan);
+        }
+        best = MIN(best, cpu_ns() - from_ns);
+    }
+    return (double)best / queries;
+}
+
 /* A log of commits of `low` to `high` events. */
 static void bench(const char *commits, u32 low, u32 high, u32 events) {
     char dir[] = "/tmp/bench_merge.XXXXXX";
@@ -215,6 +246,7 @@ static void bench(const char *commits, u32 low, u32 high, u32 events) {
     print("disk", commits, (double)stats.log_bytes / rows, "bytes/event");
     print("payload", commits, (double)stats.payload_bytes / rows, "bytes/event");
     print("scan", commits, scan_ns(store), "ns/event");
+    print("newest_50", commits, newest_ns(store) / 1e3, "us");
     store_close(store);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     if (system(command) != 0) {
