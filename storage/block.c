@@ -252,9 +252,34 @@ static enum err put_u8(struct block_builder *builder, u32 column, const u8 *valu
     return put_numbers(builder, column, builder->values, builder->rows);
 }
 
+/* True if every row has a usage and it is its tokens'. Whatever the numbers are, what wraps around
+ * here does so when it is read. */
+static bool usage_is_tokens(const struct block_builder *builder) {
+    const u32 *present = builder->present;
+    if ((builder->present_all & NUM_BIT(NUM_USAGE)) == 0) {
+        return false;
+    }
+    u64 different = 0;
+    for (u32 i = 0; i < builder->rows && different == 0; i++) {
+        bool has_input = (present[i] & NUM_BIT(NUM_INPUT)) != 0;
+        bool has_output = (present[i] & NUM_BIT(NUM_OUTPUT)) != 0;
+        u64 tokens = has_input ? (u64)builder->number[NUM_INPUT][i] : 0;
+        tokens += has_output ? (u64)builder->number[NUM_OUTPUT][i] : 0;
+        different = tokens * (u64)MICRO_PER_UNIT ^ (u64)builder->number[NUM_USAGE][i];
+    }
+    return different == 0;
+}
+
 static enum err put_number_column(struct block_builder *builder, u32 number) {
     u32 bit = NUM_BIT(number);
     const i64 *values = builder->number[number];
+    if (number == NUM_USAGE && usage_is_tokens(builder)) {
+        if (!bytes_reserve(&builder->out, 1)) {
+            return ERR_NO_MEMORY;
+        }
+        builder->out.data[builder->out.bytes] = BLOCK_USAGE_TOKENS;
+        return section_put(builder, COL_NUMBER + number, 1);
+    }
     if ((builder->present_all & bit) != 0) {
         return put_numbers(builder, COL_NUMBER + number, values, builder->rows);
     }

@@ -18,7 +18,8 @@
  * form a chain: `previous` is the `chain` of the block before. A segment keeps the outer ends of
  * the chain it replaces.
  *
- * The texts of series are not stored with the events, nor are key hashes (computed anew from keys).
+ * The texts of series are not stored with the events, nor are key hashes (computed anew from keys),
+ * nor usage where it is the tokens, as it is unless a client says otherwise.
  */
 #ifndef MARGIN_STORAGE_BLOCK_H
 #define MARGIN_STORAGE_BLOCK_H
@@ -96,6 +97,10 @@ struct block_section {
     u32 bytes; /* 0: no row of the frame has the field */
     u32 hash;
 };
+
+/* All of the usage section of a frame whose rows have used their input and output tokens. Coded
+ * numbers are never a single byte. */
+#define BLOCK_USAGE_TOKENS 0x54
 
 static inline u64 block_chain(const struct block_header *header) {
     return header->chain != 0 ? header->chain : header->header_hash;

@@ -13,6 +13,7 @@ struct block_reader {
     struct text_reader *text;
     struct text_sink defs;
     i64 values[FRAME_ROWS_MAX];
+    i64 tokens[FRAME_ROWS_MAX];
     struct text_ref refs[FRAME_ROWS_MAX];
 };
 
@@ -325,10 +326,11 @@ static u32 rows_with(const struct frame *frame, const struct event_batch *batch,
     return count;
 }
 
-static enum err number_read(struct frame *frame, struct event_batch *batch, u32 number) {
+/* Rows without the number get 0, if any row has it. */
+static enum err number_read(struct frame *frame, const struct event_batch *batch, u32 number,
+                            i64 *out) {
     u32 bit = NUM_BIT(number);
     u32 count = rows_with(frame, batch, bit);
-    i64 *out = batch->number[number] + frame->at;
     if (count == 0) {
         return ERR_OK;
     }
@@ -343,6 +345,60 @@ static enum err number_read(struct frame *frame, struct event_batch *batch, u32 
         from += has;
     }
     return err;
+}
+
+/* Usage that is the tokens'; those of the `columns` are in the batch. */
+static enum err tokens_read(struct frame *frame, struct event_batch *batch, u32 columns) {
+    static const u32 numbers[] = {NUM_INPUT, NUM_OUTPUT};
+    u64 *sums = (u64 *)(batch->number[NUM_USAGE] + frame->at);
+    if (rows_with(frame, batch, NUM_BIT(NUM_USAGE)) != frame->rows) {
+        frame->what = "usage of rows that have none";
+        return ERR_CORRUPT;
+    }
+    memset(sums, 0, frame->rows * sizeof *sums);
+    for (u32 k = 0; k < ARRAY_COUNT(numbers); k++) {
+        const i64 *tokens = batch->number[numbers[k]] + frame->at;
+        if (rows_with(frame, batch, NUM_BIT(numbers[k])) == 0) {
+            continue;
+        }
+        if ((columns & NUM_BIT(numbers[k])) == 0) {
+            enum err err = number_read(frame, batch, numbers[k], frame->reader->tokens);
+            if (err != ERR_OK) {
+                return err;
+            }
+            tokens = frame->reader->tokens;
+        }
+        for (u32 i = 0; i < frame->rows; i++) {
+            sums[i] += (u64)tokens[i];
+        }
+    }
+    for (u32 i = 0; i < frame->rows; i++) {
+        sums[i] *= (u64)MICRO_PER_UNIT;
+    }
+    return ERR_OK;
+}
+
+static enum err usage_read(struct frame *frame, struct event_batch *batch, u32 columns) {
+    struct slice section;
+    enum err err = section_read(frame, COL_NUMBER + NUM_USAGE, &section);
+    if (err == ERR_OK && section.bytes == 1 && (u8)section.data[0] == BLOCK_USAGE_TOKENS) {
+        return tokens_read(frame, batch, columns);
+    }
+    return err != ERR_OK
+               ? err
+               : number_read(frame, batch, NUM_USAGE, batch->number[NUM_USAGE] + frame->at);
+}
+
+static enum err all_numbers_read(struct frame *frame, struct event_batch *batch, u32 columns) {
+    enum err err = ERR_OK;
+    for (u32 number = 0; number < NUM_COUNT && err == ERR_OK; number++) {
+        if ((columns & NUM_BIT(number)) != 0 && number != NUM_USAGE) {
+            err = number_read(frame, batch, number, batch->number[number] + frame->at);
+        }
+    }
+    /* The last, for it may be the sum of others. */
+    return err == ERR_OK && (columns & NUM_BIT(NUM_USAGE)) != 0 ? usage_read(frame, batch, columns)
+                                                                : err;
 }
 
 /* No event has longer texts, and those who keep them rely on it. */
@@ -409,10 +465,8 @@ enum err block_read_frame(struct block_reader *reader, const struct block_view *
     if ((columns & READ_REST) != 0 && err == ERR_OK) {
         err = rest_read(&state, batch, accounts);
     }
-    for (u32 number = 0; number < NUM_COUNT && err == ERR_OK; number++) {
-        if ((columns & NUM_BIT(number)) != 0) {
-            err = number_read(&state, batch, number);
-        }
+    if (err == ERR_OK) {
+        err = all_numbers_read(&state, batch, columns);
     }
     for (u32 text = SERIES_TEXTS; text < TEXT_COUNT && err == ERR_OK; text++) {
         if ((columns & TEXT_BIT(text)) != 0) {

@@ -93,6 +93,9 @@ static int print_blocks(struct log *log) {
 
 static const char *coding_of(u32 column, struct slice section) {
     const u8 *data = (const u8 *)section.data;
+    if (column == COL_NUMBER + NUM_USAGE && section.bytes == 1 && data[0] == BLOCK_USAGE_TOKENS) {
+        return "tokens";
+    }
     return column < COL_TEXT ? column_coding(data, section.bytes)
                              : text_coding(data, section.bytes);
 }

@@ -112,6 +112,12 @@ static void make(u64 id, struct made *event) {
     }
     event->number[NUM_TIME] = TIME_BASE + (i64)id * 40 + (i64)(draw(&from) % 5000);
     event->number[NUM_COST] *= 150000;
+    if ((style & 3) != 0) {
+        i64 tokens = (event->present & NUM_BIT(NUM_INPUT)) != 0 ? event->number[NUM_INPUT] : 0;
+        tokens += (event->present & NUM_BIT(NUM_OUTPUT)) != 0 ? event->number[NUM_OUTPUT] : 0;
+        event->number[NUM_USAGE] = tokens * MICRO_PER_UNIT;
+        event->number[NUM_USAGE] += (style & 3) == 2 && id % 700 == 0; /* but for a few */
+    }
     event->number[NUM_REVENUE] = (i64)(draw(&from) % 7) * 1250000000;
     if (draw(&from) % 100 == 0 && (style & 64)) { /* extremes */
         event->number[NUM_COST] = draw(&from) % 2 ? INT64_MAX : INT64_MIN;
