@@ -31,8 +31,8 @@ struct shard {
 struct limits {
     struct limit_rule rule[LIMIT_CLASSES];
     u64 seed;
-    _Atomic u64 refused;
     struct shard shard[LIMIT_SHARDS];
+    _Atomic u64 refused; /* away from the rules, which every request reads */
 };
 
 enum err limits_create(const struct limit_rule rules[LIMIT_CLASSES], u64 seed,
