@@ -47,9 +47,11 @@ void agg_cell_add(struct agg *agg, u32 index, u32 band, i64 time, const struct d
 }
 
 void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time) {
-    struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
-    rest->first = MIN(rest->first, time);
-    cell->newest.series = (u32)(rest->first >> FIRST_SHIFT);
+    if (time < rest_at(agg, index)->first) {
+        struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
+        rest->first = time;
+        cell->newest.series = (u32)(time >> FIRST_SHIFT);
+    }
 }
 
 void apply_older(struct agg *agg, struct row *newest, u32 *older, u32 band, i64 time,

@@ -12,10 +12,16 @@
 #define HAND_SERIES 26
 #define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
 
+/* Of a cell that is only some seconds old: the rest of it, which knows, need not be looked at for
+ * events that come in order. */
+static inline bool may_be_first(const struct cell *cell, i64 time) {
+    return cell->newest.series == UINT32_MAX || time < row_seen(&cell->newest);
+}
+
 static inline __attribute__((always_inline)) void add_cell(struct agg *agg, u32 index, u32 band,
                                                            i64 time, const struct addend *addend) {
     struct cell *cell = record_edit(&agg->cells, index, SHIFT_CELLS, sizeof *cell);
-    if (unlikely((u64)time >> FIRST_SHIFT <= cell->newest.series)) {
+    if (unlikely((u64)time >> FIRST_SHIFT <= cell->newest.series) && may_be_first(cell, time)) {
         apply_first(agg, index, cell, time);
     }
     if (likely(band == 0)) {
