@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 struct old_shape {
     u32 id;
     i64 created_ms;
@@ -135,12 +137,47 @@ Test(record, what_does_not_fit) {
     }
 }
 
+/* Bytes as a record with the right checksum. */
+static enum err read_bytes(const char *bytes, usize count, struct shape *out) {
+    char memory[64];
+    u32 sum = (u32)hash64(bytes, count, 0);
+    memcpy(memory, bytes, count);
+    memcpy(memory + count, &sum, sizeof sum);
+    return record_read(members, ARRAY_COUNT(members), (struct slice){memory, count + sizeof sum},
+                       out);
+}
+
+Test(record, what_is_no_record) {
+    struct shape read;
+    const struct {
+        struct slice bytes;
+        enum err err;
+    } cases[] = {
+        {SLICE("\1"), ERR_OK},
+        {SLICE("\2"), ERR_VERSION},
+        {SLICE(""), ERR_CORRUPT},
+        {SLICE("\1\2"), ERR_CORRUPT},                                       /* no value */
+        {SLICE("\1\2\x80"), ERR_CORRUPT},                                   /* half a value */
+        {SLICE("\1\4\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"), ERR_OK},      /* 2^64 - 1 */
+        {SLICE("\1\4\xff\xff\xff\xff\xff\xff\xff\xff\xff\2"), ERR_CORRUPT}, /* more */
+        {SLICE("\1\4\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\1"), ERR_CORRUPT},
+        {SLICE("\1\0\1"), ERR_CORRUPT},       /* no tag */
+        {SLICE("\1\xd2\x0f\1"), ERR_CORRUPT}, /* tag 1001 */
+        {SLICE("\1\x0b\3ab"), ERR_CORRUPT},   /* a text that ends too early */
+        {SLICE("\1\x0b\2ab"), ERR_OK},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+        enum err err = read_bytes(cases[i].bytes.data, cases[i].bytes.bytes, &read);
+        cr_assert_eq(err, cases[i].err, "%u: %s", i, err_text(err));
+    }
+}
+
 Test(record, lists) {
     char memory[256];
     struct slice record;
     struct record_writer writer = record_writer(memory, sizeof memory);
     for (i64 i = -2; i <= 2; i++) {
-        record_put_number(&writer, 3, i << 40);
+        record_put_number(&writer, 3, i * ((i64)1 << 40));
         record_put_text(&writer, 3, SLICE("each"));
     }
     cr_assert_eq(record_end(&writer, &record), ERR_OK);
@@ -148,7 +185,7 @@ Test(record, lists) {
     struct record_field field;
     for (i64 i = -2; i <= 2; i++) {
         cr_assert(record_next(&reader, &field) && field.tag == 3 && !field.is_text);
-        cr_assert_eq(field.number, i << 40);
+        cr_assert_eq(field.number, i * ((i64)1 << 40));
         cr_assert(record_next(&reader, &field) && field.tag == 3 && field.is_text);
         cr_assert(field.text.bytes == 4 && memcmp(field.text.data, "each", 4) == 0);
     }

@@ -707,6 +707,12 @@ Test(store, control_objects) {
     const struct control_object from = key_object(7, 3, SLICE(""));
     cr_assert_eq(control_each_from(control, &from, collect, all), ERR_OK);
     cr_assert_str_eq(all, "7.1000b=4;");
+    cr_assert_eq(put_object(control, 10, 5, SLICE(""), SLICE("5")), ERR_OK);
+    const struct control_object next_kind = {10, CONTROL_KEY + 1, 6, SLICE("")};
+    cr_assert_eq(control_put(control, &next_kind, SLICE("x")), ERR_OK);
+    cr_assert_eq(control_each(control, 10, CONTROL_KEY, collect, all), ERR_OK);
+    cr_assert_str_eq(all, "7.1000b=4;10.5=5;");
+    strcpy(all, "7.1000b=4;");
     cr_assert_eq(control_each(control, 6, CONTROL_KEY, collect, all), ERR_OK);
     cr_assert_str_eq(all, "7.1000b=4;");
     cr_assert_eq(control_delete(control, &two), ERR_OK);
