@@ -546,7 +546,6 @@ def test_two_accounts(context):
         equal(reply.status, 200, "a price")
         number = mine.good("/api/events")["events"][0]["id"]
         equal(theirs.get("/api/events/%d" % number).status, 404, "one event")
-        before = {}
         document = mine.get("/openapi.json", key=False).json
         for path, operations in document["paths"].items():
             public = path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
@@ -558,7 +557,6 @@ def test_two_accounts(context):
             reply = theirs.get(path)
             ensure(reply.status in (200, 403, 404), "%s: %d" % (path, reply.status))
             ensure(b"mine" not in reply.body.replace(b'"no ', b""), "%s: %r" % (path, reply.body))
-            before[path] = reply.body
         equal(theirs.good("/api/events/trace/t")["spans"], [], "a trace")
         equal(theirs.ingest([event])["accepted"], 1, "a key is an account's own")
         equal(theirs.good("/api/events")["total"], 1, "theirs")
@@ -567,11 +565,21 @@ def test_two_accounts(context):
         for method, path in (("POST", "/api/sdk-keys/1/reset"), ("DELETE", "/api/sdk-keys/1")):
             equal(theirs.send(method, path).status, 404, path)
         equal([row["name"] for row in theirs.good("/api/sdk-keys")], ["default"], "keys")
-        equal(len(theirs.good("/api/sdk-keys")), 1, "only its own")
+        done = context.tool("marginctl", "admin", "passwd", "you@example.com", "--data-dir",
+                            server.dir, input=PASSWORD + "\n")
+        equal(done.returncode, 0, done.stderr)
+        you = Session(server, "you@example.com")
+        reply = you.send("POST", "/api/feature-pricing",
+                         {"feature_key": "mine", "revenue_per_unit": 7})
+        equal(reply.status, 200, "another price for a feature of the same name")
+        for client, price in ((mine, 5), (theirs, 7)):
+            equal(client.ingest([dict(event, idempotencyKey="next")])["accepted"], 1, "another one")
+            newest = client.good("/api/events")["events"][0]
+            equal(newest["revenue_amount"], price, "each its own price")
         ensure(theirs.good("/api/sdk-keys")[0]["id"] != 1, "not mine")
         server.verify()
         server.restart(hard=True)
-        equal(server.client().good("/api/events")["total"], 1, "after a restart")
+        equal(server.client().good("/api/events")["total"], 2, "after a restart")
 
 
 def test_secrets_stay_secret(context):
