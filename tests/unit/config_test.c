@@ -159,6 +159,35 @@ Test(config, wrong_files) {
     expect_error(load(NULL, "--config", "/nonexistent/margind.ini", NULL), "cannot be read");
 }
 
+Test(config, plans) {
+    cr_assert_eq(load(NULL, NULL), ERR_OK);
+    cr_expect_eq(loaded.signup, 1);
+    cr_expect_str_eq(loaded.account_plan, "unlimited");
+    cr_expect_eq(loaded.plans.count, 4);
+    write_file("[account]\nplan = mine\nsignup = off\n[plan mine]\nevent-ingest = 5\n"
+               "price-usd-month = 9.9\n[plan free]\nevent-ingest = unlimited\n");
+    cr_assert_eq(load(NULL, "--config", file_path, NULL), ERR_OK, "%s", said.data);
+    cr_expect_eq(loaded.signup, 0);
+    cr_expect_str_eq(loaded.account_plan, "mine");
+    const struct plan *mine = plans_find(&loaded.plans, "mine");
+    cr_assert(mine != NULL && mine->limit[PLAN_EVENT_INGEST] == 5 && mine->price_cents == 990);
+    cr_expect_eq(plans_find(&loaded.plans, "free")->limit[PLAN_EVENT_INGEST], PLAN_UNLIMITED);
+    unlink(file_path);
+    expect_error(load(NULL, "--account-plan", "mine", NULL), "there is no plan mine");
+    expect_error(load(NULL, "--account-plan", "A B", NULL), "is not the name of a plan");
+    expect_error(load(NULL, "--signup", "maybe", NULL), "is not one of on|off");
+    static const char *const bad[][2] = {
+        {"[plan mine]\nevent-ingest = many\n", ":2: event-ingest: \"many\": a plan's limit"},
+        {"[plan mine]\n\ncolour = red\n", ":3: colour: \"red\": a plan has"},
+        {"[plan My Plan]\nevent-ingest = 1\n", "a plan's name"},
+        {"[plan ]\nevent-ingest = 1\n", "a plan's name"}};
+    for (u32 i = 0; i < ARRAY_COUNT(bad); i++) {
+        write_file(bad[i][0]);
+        expect_error(load(NULL, "--config", file_path, NULL), bad[i][1]);
+        unlink(file_path);
+    }
+}
+
 Test(config, long_lines_of_a_file) {
     char path[600];
     char text[800];
