@@ -92,9 +92,11 @@ static const struct ctl_command commands[] = {
      "\nexamples:\n  marginctl key create --name ci --scopes events.write --expires 90d\n"
      "  marginctl key revoke 3\n"},
     {"admin", ctl_admin, "make and list the people who may log in, set their passwords",
-     "usage: marginctl admin create EMAIL|list|passwd EMAIL [options]\n\n"
+     "usage: marginctl admin create|passwd|role|remove EMAIL [options]\n"
+     "       marginctl admin list [options]\n\n"
      "Works on the data directory itself, also while the server runs. The password is asked for,\n"
      "or read from standard input where that is no terminal.\n\n"
+     "role changes what a person may do in an account, remove takes the person out of it.\n\n"
      "  --role ROLE        owner, admin, or viewer, who may only read (default: the first one of\n"
      "                     an account owns it, the others are admins)\n"
      "  --generate         make a password up and print it\n"

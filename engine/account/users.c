@@ -287,6 +287,36 @@ enum err users_join(struct accounts *accounts, const char *email, u32 account, e
     return control_commit(&txn);
 }
 
+enum err users_set_role(struct accounts *accounts, const char *email, u32 account, enum role role) {
+    struct user user;
+    struct membership membership;
+    struct control_txn txn;
+    const struct membership_key key = membership_key(account);
+    enum err err = users_find(accounts, email, &user);
+    if (err != ERR_OK) {
+        return err;
+    }
+    const struct control_object of_user = membership_object(user.id, &key);
+    const struct control_object of_account = {
+        .account = account, .kind = CONTROL_MEMBER, .number = user.id};
+    control_begin(accounts->control, &txn);
+    err = state_txn_get(&txn, &of_user, membership_members, ARRAY_COUNT(membership_members),
+                        &membership);
+    if (err != ERR_OK) {
+        control_abort(&txn);
+        return err;
+    }
+    if (role == ROLE_NONE) {
+        control_txn_delete(&txn, &of_user);
+        control_txn_delete(&txn, &of_account);
+    } else {
+        membership.role = role;
+        state_txn_put(&txn, &of_user, membership_members, ARRAY_COUNT(membership_members),
+                      &membership);
+    }
+    return control_commit(&txn);
+}
+
 enum err users_sign_up(struct accounts *accounts, const char *email,
                        const struct key_request *request, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
                        struct key_info *key) {

@@ -29,6 +29,9 @@ enum err users_find(struct accounts *accounts, const char *email, struct user *o
  * ERR_INVALID: the password is too short or too long. ERR_NOT_FOUND: no such account. */
 enum err users_join(struct accounts *accounts, const char *email, u32 account, enum role role,
                     struct slice password, i64 now_ms, struct user *out);
+/* Changes a member's role; ROLE_NONE: is no member any more, which his sessions notice at once.
+ * ERR_NOT_FOUND: is no member. */
+enum err users_set_role(struct accounts *accounts, const char *email, u32 account, enum role role);
 /* Sets the password and ends the user's sessions. ERR_NOT_FOUND, ERR_INVALID. */
 enum err users_set_password(struct accounts *accounts, const char *email, struct slice password);
 /* ERR_NOT_FOUND: no such user, or another password: it takes the same time. */

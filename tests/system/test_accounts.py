@@ -210,12 +210,30 @@ def test_accounts_of_a_user(context):
         equal(session.get("/api/events").json["total"], 1, "into his own account")
         equal(session.get("/api/plan").json["plan"], "free", "plan")
         equal(session.get("/api/plan", X_Account_Id="1").json["plan"], "unlimited", "plan")
+        # Roles change, and people leave, under their open sessions.
+        for words, status in ((("role", "--role", "admin"), 200),
+                              (("role", "--role", "viewer"), 403), (("remove",), 200)):
+            done = context.tool("marginctl", "admin", words[0], "me@example.com", *words[1:],
+                                "--data-dir", server.dir)
+            equal(done.returncode, 0, done.stderr)
+            reply = session.send("POST", "/api/events/ingest", body, X_Account_Id="1")
+            equal(reply.status, status, "after %r" % (words,))
+        reply = session.get("/api/me/accounts", X_Account_Id="1").json
+        equal([row["id"] for row in reply["accounts"]], [second], "no account of his any more")
+        equal(session.get("/api/events").json["total"], 2, "the last one went to his own")
+        done = context.tool("marginctl", "admin", "remove", "me@example.com", "--account", "second",
+                            "--data-dir", server.dir)
+        equal((done.returncode, session.get("/api/events").status), (0, 401), "nowhere to go")
+        login(server, "me@example.com", status=403)
+        done = context.tool("marginctl", "admin", "remove", "me@example.com", "--data-dir",
+                            server.dir)
+        equal(done.returncode, 1, "he is gone already")
         # A key is of one account, whatever the header says.
         reply = server.client().get("/api/plan", headers={"X-Account-Id": str(second)})
         equal(reply.json["plan"], "unlimited", "a key's account")
         equal(server.client().get("/api/me/accounts").status, 403, "a key has no accounts")
         listing = context.tool("marginctl", "admin", "list", "--data-dir", server.dir).stdout
-        equal(len(listing.splitlines()), 4, listing)
+        equal(len(listing.splitlines()), 2, listing)
         listing = context.tool("marginctl", "account", "list", "--data-dir", server.dir).stdout
         equal(len(listing.splitlines()), 4, listing)
 

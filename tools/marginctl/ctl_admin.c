@@ -160,6 +160,34 @@ static int set_password(const struct ctl_control *control, const struct ctl_opti
     return 0;
 }
 
+/* `to` ROLE_NONE: takes the person out of the account. */
+static int set_role(const struct ctl_control *control, const char *email, enum role to) {
+    enum err err = users_set_role(control->accounts, email, control->account, to);
+    if (err == ERR_NOT_FOUND) {
+        return ctl_fail("%s does not belong to account %u; see `admin list`", email,
+                        control->account);
+    }
+    if (err != ERR_OK) {
+        return ctl_fail("the role could not be changed: %s", err_text(err));
+    }
+    if (to == ROLE_NONE) {
+        fprintf(stderr, "%s does not belong to account %u any more\n", email, control->account);
+    } else {
+        fprintf(stderr, "%s is %s of account %u\n", email, role_text(to), control->account);
+    }
+    return 0;
+}
+
+static int change_role(const struct ctl_control *control, const struct ctl_options *options,
+                       const char *email) {
+    enum role role;
+    const char *text = options->role != NULL ? options->role : "";
+    if (!role_parse((struct slice){text, strlen(text)}, &role)) {
+        return ctl_usage("admin role needs --role owner, admin or viewer");
+    }
+    return set_role(control, email, role);
+}
+
 struct printing {
     struct accounts *accounts;
     const struct account_info *account;
@@ -209,8 +237,10 @@ int ctl_admin(const struct ctl_options *options, int argc, char **argv) {
     bool lists = argc == 1 && strcmp(argv[0], "list") == 0;
     bool creates = argc == 2 && strcmp(argv[0], "create") == 0;
     bool sets = argc == 2 && strcmp(argv[0], "passwd") == 0;
-    if (!lists && !creates && !sets) {
-        return ctl_usage("admin create EMAIL, admin list or admin passwd EMAIL; see "
+    bool changes = argc == 2 && strcmp(argv[0], "role") == 0;
+    bool removes = argc == 2 && strcmp(argv[0], "remove") == 0;
+    if (!lists && !creates && !sets && !changes && !removes) {
+        return ctl_usage("admin create, passwd, role or remove EMAIL, or admin list; see "
                          "`marginctl admin --help`");
     }
     if (!lists && !users_read_email((struct slice){argv[1], strlen(argv[1])}, email)) {
@@ -221,6 +251,8 @@ int ctl_admin(const struct ctl_options *options, int argc, char **argv) {
     if (code == 0) {
         code = lists     ? list(&control, options)
                : creates ? create(&control, options, email)
+               : changes ? change_role(&control, options, email)
+               : removes ? set_role(&control, email, ROLE_NONE)
                          : set_password(&control, options, email);
         ctl_control_close(&control);
     }
