@@ -117,7 +117,8 @@ static void report_damage(struct recovered *out, const struct store_damage *dama
 /* Checksums prove that a row is what was written, not that a sound program wrote it. */
 static bool row_is_sound(const struct recovered *out, const struct event_batch *batch, u32 row) {
     i64 time = batch->number[NUM_TIME][row];
-    return batch->series[row] < agg_series_count(out->agg) && time >= 0 && time < REPLAY_TIME_END;
+    return batch->series[row] < agg_series_count(out->agg) && time >= 0 && time < REPLAY_TIME_END &&
+           batch->source[row] < EVENT_SOURCES && batch->revenue_source[row] < REVENUE_SOURCES;
 }
 
 /* As for keys: run by run of one account. */

@@ -134,6 +134,7 @@ void agg_advance(struct agg *agg, i64 now_ms) {
     keep_from(agg, WIDTH_MINUTE,
               MIN(floor_to(agg->now, MINUTE_MS) - (i64)agg->minutes_kept * MINUTE_MS,
                   agg_whole(agg, WIDTH_HOUR)));
+    tally_advance(agg);
     if (move_edges(agg, &budget) && folded) {
         keep_from(
             agg, WIDTH_HOUR,

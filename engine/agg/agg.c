@@ -18,12 +18,22 @@
 
 struct array *agg_array(struct agg *agg, u32 id) {
     struct array *fixed[] = {
-        [ARRAY_DIMS] = &agg->dims,     [ARRAY_HASHES] = &agg->hashes,
-        [ARRAY_SERIES] = &agg->series, [ARRAY_AGENTS] = &agg->agents,
-        [ARRAY_TEXTS] = &agg->texts,   [ARRAY_ENTITIES] = &agg->entities,
-        [ARRAY_CELLS] = &agg->cells,   [ARRAY_RESTS] = &agg->rests,
-        [ARRAY_BANDS] = &agg->bands,   [ARRAY_WIDES] = &agg->wides,
+        [ARRAY_DIMS] = &agg->dims,
+        [ARRAY_HASHES] = &agg->hashes,
+        [ARRAY_SERIES] = &agg->series,
+        [ARRAY_AGENTS] = &agg->agents,
+        [ARRAY_TEXTS] = &agg->texts,
+        [ARRAY_ENTITIES] = &agg->entities,
+        [ARRAY_CELLS] = &agg->cells,
+        [ARRAY_RESTS] = &agg->rests,
+        [ARRAY_BANDS] = &agg->bands,
+        [ARRAY_WIDES] = &agg->wides,
         [ARRAY_TRACES] = &agg->traces,
+        [ARRAY_TALLIES] = &agg->tallies.tallies,
+        [ARRAY_TALLY_ROWS] = &agg->tallies.rows,
+        [ARRAY_TALLY_KEYS] = &agg->tallies.keys,
+        [ARRAY_ACTIVITY] = &agg->months.activity,
+        [ARRAY_MONTHS] = &agg->months.rows,
     };
     check(id < ARRAYS);
     if (id >= ARRAY_ROWS) {
@@ -58,14 +68,18 @@ static bool arrays_init(struct agg *agg) {
                     SHIFT_OWNERS, SERIES_MAX * (u64)2)) { /* rebuilt, not saved */
         return false;
     }
+    if (!tallies_init(agg) || !months_init(agg) || !pairs_init(agg)) {
+        return false;
+    }
     for (u32 id = 0; id < ARRAYS; id++) {
         u32 like = id >= ARRAY_ROWS ? ARRAY_ROWS : MIN(id, (u32)ARRAY_VALUES);
         struct array *array = agg_array(agg, id);
-        if (!array_init(array, &agg->heap, &agg->undo, id, shape[like].record_bytes,
-                        shape[like].shift, shape[like].record_max)) {
+        bool made = id >= ARRAY_TALLIES && id <= ARRAY_MONTHS;
+        if (!made && !array_init(array, &agg->heap, &agg->undo, id, shape[like].record_bytes,
+                                 shape[like].shift, shape[like].record_max)) {
             return false;
         }
-        bool none = id == ARRAY_ENTITIES || id == ARRAY_CELLS || id == ARRAY_RESTS ||
+        bool none = made || id == ARRAY_ENTITIES || id == ARRAY_CELLS || id == ARRAY_RESTS ||
                     id == ARRAY_BANDS || id == ARRAY_WIDES ||
                     id >= ARRAY_ROWS; /* record 0 stands for none */
         if (none && !array_reserve(array, PARTITION_CHUNK)) {
@@ -177,6 +191,8 @@ void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows
     for (u32 i = 0; i < count; i++) {
         i64 time = batch->number[NUM_TIME][rows[i]];
         check(batch->series[rows[i]] < agg->settled && time >= 0 && time < TIME_MAX);
+        check(batch->source[rows[i]] < EVENT_SOURCES &&
+              batch->revenue_source[rows[i]] < REVENUE_SOURCES);
         newest = MAX(newest, time);
     }
     if (newest > agg->now + EVENT_TIME_AHEAD_MS) { /* replaying: events know the time better */

@@ -152,6 +152,9 @@ static enum err rebuild_series(struct agg *agg) {
         if (!agg_account_make(agg, dims_of(agg, id)[DIM_ACCOUNT]) || !agg_series_link(agg, id)) {
             return ERR_NO_MEMORY;
         }
+        if (!pairs_note(agg, id)) {
+            return ERR_NO_MEMORY;
+        }
     }
     agg->settled = count;
     return ERR_OK;
@@ -223,6 +226,12 @@ enum err agg_rebuild(struct agg *agg) {
     }
     if (err == ERR_OK) {
         err = rebuild_traces(agg);
+    }
+    if (err == ERR_OK) {
+        err = tally_rebuild(agg);
+    }
+    if (err == ERR_OK) {
+        err = months_rebuild(agg);
     }
     for (u32 kind = 0; kind < WIDTHS && err == ERR_OK; kind++) {
         err = width_rebuild(agg, (enum width)kind) ? ERR_OK : ERR_CORRUPT;

@@ -422,7 +422,7 @@ void agg_unresolve(const struct agg *agg, struct event_batch *batch, const u32 *
 
 /* --- settling --------------------------------------------------------------------------------- */
 
-static u32 pair_find(const struct agg *agg, u32 account, u32 model, u32 provider) {
+u32 agg_model_find(const struct agg *agg, u32 account, u32 model, u32 provider) {
     u64 hash = hash_mix((u64)model << 32 | provider);
     u32 cursor = 0;
     for (;;) {
@@ -451,7 +451,7 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
     u32 value = dims[kind_dim(kind)];
     if (kind == KIND_MODEL) {
         u32 provider = dims[DIM_PROVIDER];
-        u32 id = pair_find(agg, account, value, provider);
+        u32 id = agg_model_find(agg, account, value, provider);
         if (id == 0) {
             id = entity_make(agg, kind, account, value, provider);
             u64 hash = hash_mix((u64)value << 32 | provider);
@@ -470,6 +470,7 @@ static u32 entity_of(struct agg *agg, enum kind kind, const u32 *dims) {
 }
 
 void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class) {
+    tally_cell_make(agg, cell);
     check(array_reserve(&agg->owners, MAX(cell + 1, agg->owners.count) - agg->owners.count));
     agg->owners.count = MAX(agg->owners.count, cell + 1);
     *(struct owner *)array_at(&agg->owners, cell) =
@@ -524,6 +525,7 @@ static void settle_one(struct agg *agg, u32 series) {
         u32 entity = entity_of(agg, (enum kind)kind, dims_of(agg, series));
         record->cell[kind] = cell_of(agg, entity, class);
     }
+    check(pairs_note(agg, series));
     agg->settled = series + 1;
 }
 

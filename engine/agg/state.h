@@ -21,7 +21,10 @@
 #include "agg/agg.h"
 #include "agg/array.h"
 #include "agg/heap.h"
+#include "agg/months.h"
+#include "agg/pairs.h"
 #include "agg/row.h"
+#include "agg/tally.h"
 
 #include <pthread.h>
 
@@ -100,6 +103,11 @@ enum array_id {
     ARRAY_BANDS,
     ARRAY_WIDES,
     ARRAY_TRACES,
+    ARRAY_TALLIES,
+    ARRAY_TALLY_ROWS,
+    ARRAY_TALLY_KEYS,
+    ARRAY_ACTIVITY,
+    ARRAY_MONTHS,
     ARRAY_VALUES,
     ARRAY_ROWS = ARRAY_VALUES + SERIES_TEXTS,
     ARRAYS = ARRAY_ROWS + WIDTHS
@@ -173,7 +181,8 @@ struct account {
     struct list traces;
     i64 *trace_newest; /* per TRACE_CHUNK of the list: no start is later */
     u32 trace_newest_capacity;
-    u32 class_mask; /* bit c: there are series of class c */
+    u32 class_mask;    /* bit c: there are series of class c */
+    struct run months; /* rows of agg->months */
 };
 #define TRACE_CHUNK 64
 
@@ -255,6 +264,9 @@ struct agg {
     struct array bands; /* struct row */
     struct array wides; /* struct sums */
     struct array traces;
+    struct tallies tallies;
+    struct months months;
+    struct pairs pairs;
 
     struct table series_table;
     struct table value_table[VALUE_DIMS];
@@ -367,6 +379,18 @@ static inline struct account *account_at(const struct agg *agg, u32 account) {
     return account < agg->account_max ? agg->accounts[account] : NULL;
 }
 
+static inline struct tally_cell *tally_cell_at(struct agg *agg, u32 cell) {
+    return array_fast(&agg->tallies.cells, cell, SHIFT_TALLY_CELLS, sizeof(struct tally_cell));
+}
+/* The tallies of a cost type's cell, by part. */
+static inline u32 *tally_table(struct agg *agg, u32 cell) {
+    struct tally_cell *known = tally_cell_at(agg, cell);
+    return unlikely(known->tally[0] == 0)
+               ? tally_table_make(agg, known)
+               : (u32 *)array_fast(&agg->tallies.tables, known->tally[0], SHIFT_TALLY_TABLES,
+                                   sizeof(u32) * TALLY_TABLE);
+}
+
 /* The kind's dimension; KIND_MODEL has DIM_PROVIDER beside it. */
 static inline enum store_dim kind_dim(enum kind kind) {
     static const u8 dim[KINDS] = {DIM_CUSTOMER, DIM_FEATURE, DIM_MODEL, DIM_COST_TYPE};
@@ -383,6 +407,8 @@ u32 agg_text_keep_final(struct agg *agg, struct slice text);
 bool agg_text_fits(const struct agg *agg); /* one more, as far as bounds go */
 struct slice agg_text_at(const struct agg *agg, u32 text, u32 bytes);
 u64 agg_value_hash(const struct agg *agg, u32 account, struct slice text);
+/* The entity of KIND_MODEL, or 0. */
+u32 agg_model_find(const struct agg *agg, u32 account, u32 model, u32 provider);
 bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
 void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class);

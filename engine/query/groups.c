@@ -82,9 +82,8 @@ static int compare_texts(const struct groups *groups, const struct query_row *a,
         if (a->value[i] == b->value[i]) {
             continue;
         }
-        enum store_dim dim = (enum store_dim)query->group[i];
-        struct slice left = agg_value_text(groups->plan->agg, dim, a->value[i]);
-        struct slice right = agg_value_text(groups->plan->agg, dim, b->value[i]);
+        struct slice left = query_value_text(groups->plan->agg, query->group[i], a->value[i]);
+        struct slice right = query_value_text(groups->plan->agg, query->group[i], b->value[i]);
         int order = memcmp(left.data, right.data, MIN(left.bytes, right.bytes));
         if (order != 0) {
             return order;
@@ -226,6 +225,9 @@ static enum err slots_grow(struct groups *groups) {
 }
 
 enum err groups_at(struct groups *groups, const u32 *dims, i64 bucket_start, struct figures **out) {
+    if (unlikely(groups->distinct != NULL)) {
+        return distinct_at(groups, dims, out);
+    }
     const struct query *query = groups->plan->query;
     struct query_row row = {.bucket_start = bucket_start};
     for (u32 i = 0; i < query->group_count; i++) {

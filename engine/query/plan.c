@@ -20,7 +20,7 @@ const char *plan_check(const struct query *query) {
         return "too many dimensions to group by";
     }
     for (u32 i = 0; i < query->group_count; i++) {
-        if (query->group[i] > QUERY_AGENT) {
+        if (query->group[i] >= QUERY_DIMS) {
             return "unknown dimension to group by";
         }
         for (u32 j = 0; j < i; j++) {
@@ -46,6 +46,17 @@ const char *plan_check(const struct query *query) {
          query->from != INT64_MIN || query->to != INT64_MAX || query->live ||
          query->without_revenue)) {
         return "agents are known for all time only, without filters";
+    }
+    if (group_is(query, QUERY_REVENUE_SOURCE) &&
+        !plan_uses_only(query,
+                        1u << DIM_COST_TYPE | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE)) {
+        return "sources of revenue are known by cost type and source only";
+    }
+    if (query->both_tokens && !plan_uses_only(query, 1u << DIM_MODEL | 1u << DIM_PROVIDER)) {
+        return "token counts are told apart by model and provider only";
+    }
+    if (tallied_needed(query) && query->bucket == BUCKET_MINUTE) {
+        return "minutes are too fine for this question";
     }
     return NULL;
 }
@@ -80,22 +91,25 @@ static bool resolve_filters(struct plan *plan) {
     return true;
 }
 
+bool plan_uses_only(const struct query *query, u32 dims) {
+    u32 used = query->filter_mask;
+    for (u32 i = 0; i < query->group_count; i++) {
+        used |= 1u << query->group[i];
+    }
+    return (used & ~(dims | 1u << DIM_ACCOUNT)) == 0;
+}
+
 static void choose_source(struct plan *plan) {
     const struct query *query = plan->query;
     if (group_is(query, QUERY_AGENT)) {
         plan->source = PLAN_AGENTS;
         return;
     }
-    u32 used = query->filter_mask;
-    for (u32 i = 0; i < query->group_count; i++) {
-        used |= 1u << query->group[i];
-    }
-    used &= ~(1u << DIM_ACCOUNT);
     static const u32 offered[KINDS] = {1u << DIM_CUSTOMER, 1u << DIM_FEATURE,
                                        1u << DIM_MODEL | 1u << DIM_PROVIDER, 1u << DIM_COST_TYPE};
     plan->source = PLAN_SERIES;
     for (u32 kind = 0; kind < KINDS && plan->by_bands; kind++) {
-        if ((used & ~offered[kind]) == 0) { /* the last fits nothing-in-particular best */
+        if (plan_uses_only(query, offered[kind])) { /* the last fits nothing-in-particular best */
             plan->source = PLAN_ENTITIES;
             plan->kind = (enum kind)kind;
         }
@@ -145,8 +159,7 @@ i64 plan_bucket_start(const struct plan *plan, i64 time) {
     return 0;
 }
 
-/* Could there be events in [from, to) at all? Asks the finest buckets that are kept there. */
-static bool any_events(const struct agg *agg, i64 from, i64 to) {
+bool plan_any_events(const struct agg *agg, i64 from, i64 to) {
     for (u32 kind = 0; kind < WIDTHS; kind++) {
         const struct width_rows *width = &agg->width[kind];
         i64 begin = MAX(from, kind == WIDTH_DAY ? INT64_MIN : width->edge);
@@ -178,7 +191,7 @@ static void cover(struct plan *plan, i32 kind, i64 from, i64 to) {
         return;
     }
     if (kind < 0) {
-        if (any_events(plan->agg, from, to)) {
+        if (plan_any_events(plan->agg, from, to)) {
             check(plan->log_count < PLAN_LOGS_MAX);
             plan->logs[plan->log_count++] = (struct plan_log){from, to};
         }
@@ -201,7 +214,7 @@ static void cover(struct plan *plan, i32 kind, i64 from, i64 to) {
 
 static bool choose_bands(struct plan *plan) {
     const struct agg *agg = plan->agg;
-    if (plan->query->bucket != BUCKET_NONE || !plan->whole_to) {
+    if (plan->query->bucket != BUCKET_NONE || !plan->whole_to || tallied_needed(plan->query)) {
         return false;
     }
     if (plan->whole_from) {
@@ -258,6 +271,9 @@ static void make(struct plan *plan, struct agg *agg, const struct query *query, 
     if (!plan->by_bands) {
         choose_ranges(plan);
     }
+    if (plan->source == PLAN_SERIES) {
+        tallied_plan(plan);
+    }
 }
 
 void plan_make(struct plan *plan, struct agg *agg, const struct query *query) {
@@ -273,6 +289,9 @@ void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *quer
  * on their buckets being kept and on nothing more being folded into a bucket that is not whole. */
 static bool time_holds(const struct plan *plan) {
     const struct agg *agg = plan->agg;
+    if (plan->source == PLAN_TALLIES) {
+        return tallied_holds(plan);
+    }
     if (plan->by_bands) {
         u32 edge = plan->edge;
         return edge == EDGES || (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0);

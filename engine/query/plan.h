@@ -22,13 +22,13 @@ struct plan_log { /* events [from, to) that no bucket gives */
 #define PLAN_RANGES_MAX 8
 #define PLAN_LOGS_MAX 8
 
-enum plan_source { PLAN_NOTHING, PLAN_AGENTS, PLAN_ENTITIES, PLAN_SERIES };
+enum plan_source { PLAN_NOTHING, PLAN_AGENTS, PLAN_ENTITIES, PLAN_TALLIES, PLAN_SERIES };
 
 struct plan {
     struct agg *agg;
     const struct query *query;
     enum plan_source source;
-    enum kind kind;         /* of PLAN_ENTITIES */
+    enum kind kind;         /* of PLAN_ENTITIES and PLAN_TALLIES */
     u32 filter[STORE_DIMS]; /* value ids where query->filter_mask says */
     u32 class_mask;         /* bit c: class c belongs to the population */
     bool whole_from;        /* no event is earlier than the window */
@@ -52,15 +52,21 @@ void plan_make(struct plan *plan, struct agg *agg, const struct query *query);
 void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *query);
 bool plan_holds(const struct plan *plan);
 
+/* Could there be events in [from, to) at all? Asks the finest buckets that are kept there. */
+bool plan_any_events(const struct agg *agg, i64 from, i64 to);
 bool plan_matches(const struct plan *plan, const u32 *dims);
+/* Does it filter or group by nothing but dimensions of the mask (and the account)? */
+bool plan_uses_only(const struct query *query, u32 dims);
 /* The start of the query's bucket that contains the time; 0 without buckets. */
 i64 plan_bucket_start(const struct plan *plan, i64 time);
 
 /* --- groups.c --------------------------------------------------------------------------------- */
 
 /* Rows by group and bucket, and the best few of them in order. */
+struct distinct;
 struct groups {
     const struct plan *plan;
+    struct distinct *distinct; /* rows are not summed up, but counted: distinct.c */
     struct query_row *rows;
     u32 count;
     u32 capacity;
@@ -87,6 +93,11 @@ void figures_add_sums(struct figures *figures, const struct sums *sums);
 void figures_add_row(struct figures *figures, const struct row *row, const struct array *wides);
 void figures_add(struct figures *figures, const struct figures *more);
 
+/* --- distinct.c ------------------------------------------------------------------------------- */
+
+/* groups_at() of groups that are counted. */
+enum err distinct_at(struct groups *groups, const u32 *dims, struct figures **out);
+
 /* --- ranked.c --------------------------------------------------------------------------------- */
 
 /* Can a ranking answer it? Caller holds the read lock. */
@@ -96,6 +107,20 @@ bool ranked_is_ready(const struct plan *plan, const struct groups *groups);
 /* Offers the best customers and sets the totals. Gives up the read lock meanwhile. ERR_BUSY: the
  * plan no longer holds; ERR_NOT_FOUND: it has to be done without a ranking. */
 enum err ranked_run(const struct plan *plan, struct groups *groups);
+
+/* --- tallied.c -------------------------------------------------------------------------------- */
+
+/* Can only tallies answer it? */
+bool tallied_needed(const struct query *query);
+/* Makes a plan that goes through series one that goes through tallies, where they can answer it
+ * and it does not take events of the log for which series have buckets. */
+void tallied_plan(struct plan *plan);
+/* Are the hours that the plan relies on still kept? */
+bool tallied_holds(const struct plan *plan);
+/* Rows it would look at; counting stops past `max`. */
+u64 tallied_count(const struct plan *plan, u64 max);
+/* As walk_memory(). */
+enum err tallied_walk(const struct plan *plan, struct groups *groups);
 
 /* --- walk.c ----------------------------------------------------------------------------------- */
 

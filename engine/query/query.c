@@ -10,6 +10,7 @@
 #include "query/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define TRIES 8
 #define QUICK_TRIES 3 /* a ranking that events outrun is left for looking at everybody */
@@ -101,6 +102,14 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
         err = run_once(agg, store, query, result, why, try <= QUICK_TRIES);
     }
     return err;
+}
+
+struct slice query_value_text(const struct agg *agg, u32 dim, u32 value) {
+    if (dim != QUERY_REVENUE_SOURCE || value == DIM_NONE) {
+        return agg_value_text(agg, (enum store_dim)dim, value);
+    }
+    const char *text = revenue_source_text((enum revenue_source)value);
+    return (struct slice){text, strlen(text)};
 }
 
 void query_result_free(struct query_result *result) {

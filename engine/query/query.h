@@ -11,6 +11,9 @@
 
 #define QUERY_GROUPS_MAX 3
 #define QUERY_AGENT STORE_DIMS /* pseudo dimension: the agent; all time only, alone, no filters */
+/* Another, enum revenue_source: known by cost type and source only. */
+#define QUERY_REVENUE_SOURCE (STORE_DIMS + 1)
+#define QUERY_DIMS (STORE_DIMS + 2)
 
 enum query_bucket { BUCKET_NONE, BUCKET_MINUTE, BUCKET_HOUR, BUCKET_DAY, BUCKET_MONTH };
 
@@ -34,6 +37,8 @@ struct query {
     bool present_only;               /* leave out rows whose first group has no value */
     bool live;                       /* without source stripe */
     bool without_revenue;            /* without events named "revenue" */
+    bool both_tokens;                /* with both token counts; known by model and provider only */
+    bool without_first;              /* first_seen is not wanted, which may make it faster */
     i64 from;                        /* ms inclusive; INT64_MIN: no bound */
     i64 to;                          /* ms exclusive; INT64_MAX: no bound */
     enum query_bucket bucket;        /* rows also by bucket start, ascending before `order` */
@@ -91,6 +96,8 @@ bool query_is_short(const struct agg *agg, const struct query *query);
 enum err query_run(struct agg *agg, struct store *store, const struct query *query,
                    struct query_result *result, const char **why);
 void query_result_free(struct query_result *result);
+/* The text of a value of any dimension to group by, QUERY_* too. Any thread. */
+struct slice query_value_text(const struct agg *agg, u32 dim, u32 value);
 
 /* margin(C, R) of the API: false for null, else an integer percent R0((R - C) / R * 100). */
 bool margin_percent(i128 cost, i128 revenue, i128 *percent);

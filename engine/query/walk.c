@@ -5,6 +5,7 @@
 #include "query/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define STEP_RECORDS 4096
 
@@ -221,7 +222,8 @@ static enum err walk_series(struct walk *walk) {
 /* --- buckets ---------------------------------------------------------------------------------- */
 
 static bool wants_first(const struct plan *plan) {
-    return plan->whole_from && plan->query->bucket == BUCKET_NONE;
+    return plan->whole_from && plan->query->bucket == BUCKET_NONE && !plan->query->without_first &&
+           !tallied_needed(plan->query);
 }
 
 static enum err add_bucket_row(struct walk *walk, const struct width_rows *width, u32 bucket,
@@ -359,6 +361,8 @@ u64 walk_count(const struct plan *plan, u64 max) {
     switch (plan->source) {
     case PLAN_AGENTS:
         return account->agents.count;
+    case PLAN_TALLIES:
+        return tallied_count(plan, max);
     case PLAN_ENTITIES:
         return plan->kind != KIND_MODEL &&
                        (plan->query->filter_mask >> kind_dim(plan->kind) & 1) != 0
@@ -381,6 +385,8 @@ enum err walk_memory(const struct plan *plan, struct groups *groups, bool ranked
         return walk_agents(&walk);
     case PLAN_ENTITIES:
         return walk_entities(&walk);
+    case PLAN_TALLIES:
+        return tallied_walk(plan, groups);
     case PLAN_SERIES:
         return plan->by_bands ? walk_series(&walk) : walk_ranges(&walk);
     case PLAN_NOTHING:
@@ -402,8 +408,13 @@ static u32 class_of(const struct agg *agg, const u32 *dims) {
 
 static enum err add_log_event(const struct plan *plan, struct groups *groups,
                               const struct event_batch *batch, u32 index) {
-    const u32 *dims = agg_series_dims(plan->agg, batch->series[index]);
-    if ((plan->class_mask >> class_of(plan->agg, dims) & 1) == 0 || !plan_matches(plan, dims)) {
+    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
+    u32 dims[QUERY_DIMS];
+    memcpy(dims, agg_series_dims(plan->agg, batch->series[index]), sizeof(u32) * STORE_DIMS);
+    dims[QUERY_AGENT] = DIM_NONE;
+    dims[QUERY_REVENUE_SOURCE] = batch->revenue_source[index];
+    if ((plan->class_mask >> class_of(plan->agg, dims) & 1) == 0 || !plan_matches(plan, dims) ||
+        (plan->query->both_tokens && (batch->present[index] & counts) != counts)) {
         return ERR_OK;
     }
     i64 time = batch->number[NUM_TIME][index];

@@ -112,6 +112,8 @@ void fact_make(struct fact *fact, bool plain) {
         (u8)(plain || fact_few || fact_one_in(2) ? SOURCE_SDK : fact_below(EVENT_SOURCES));
     fact->flags = fact_one_in(9) ? EVENT_FLAG_FOREIGN_UNIT : 0;
     fact->unpriced = fact_one_in(7);
+    fact->revenue_source =
+        (u8)(plain || fact_one_in(2) ? REVENUE_EXPLICIT : fact_below(REVENUE_SOURCES));
     fact->agent = fact_one_in(3) ? fact_below(4) : 0;
     fact->trace = fact_one_in(3) ? fact_below(400) : 0;
     fact->present =
@@ -148,6 +150,7 @@ void fact_put_text(struct event_batch *batch, u32 row, enum event_text text, con
 void fact_put(struct event_batch *batch, u32 row, const struct fact *fact) {
     batch->present[row] = fact->present;
     batch->source[row] = fact->source;
+    batch->revenue_source[row] = fact->revenue_source;
     batch->flags[row] = fact->flags;
     batch->cost_source[row] = fact->unpriced ? COST_UNPRICED : COST_EXPLICIT;
     batch->series[row] = SERIES_UNRESOLVED;

@@ -12,11 +12,13 @@ struct fact {
     u8 source;
     u8 flags;
     u8 unpriced;
+    u8 revenue_source;
     u32 agent;
     u32 trace; /* 0: none */
     u32 present;
     i64 number[NUM_COUNT];
     u32 series;
+    u32 month; /* for a test's own use */
 };
 
 /* Texts of each dimension; index 0 is absent. */
