@@ -48,35 +48,24 @@ static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum
     return at;
 }
 
-/* Adds an event to a tally: to the row of its open hour, as nearly always. */
-static inline __attribute__((always_inline)) void add_tally(struct agg *agg, u32 *slot, u32 cell,
-                                                            u32 kind, u32 part, i64 time,
+/* Adds an event to its tally: to the row of the open hour, as nearly always. */
+static inline __attribute__((always_inline)) void add_tally(struct agg *agg,
+                                                            const struct event_batch *batch, u32 i,
+                                                            u32 cell, i64 time,
                                                             const struct addend *addend) {
+    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
+    u32 both = (batch->present[i] & counts) == counts;
+    u32 part = ((u32)batch->source[i] * REVENUE_SOURCES + batch->revenue_source[i]) * 2 + both;
+    u32 *slot = &tally_table(agg, cell)[part];
     const struct tally *tally =
         array_fast(&agg->tallies.tallies, *slot, SHIFT_TALLIES, sizeof *tally);
     u32 hour = (u32)(time / HOUR_MS);
     if (unlikely(tally->open_hour != hour || *slot == 0)) {
-        tally_add_slow(agg, slot, (struct tally){cell, (u16)kind, (u16)part, 0, 0}, time,
-                       &addend->delta);
+        tally_add_slow(agg, slot, cell, part, time, &addend->delta);
         return;
     }
     addend_add(row_edit(&agg->tallies.rows, tally->open_row), addend, &agg->wides, TIME_LAST,
                time - (i64)hour * HOUR_MS);
-}
-
-static inline __attribute__((always_inline)) void
-add_tallies(struct agg *agg, const struct event_batch *batch, u32 i, const struct series *series,
-            i64 time, const struct addend *addend) {
-    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
-    u32 both = (batch->present[i] & counts) == counts;
-    u32 part = (u32)batch->source[i] * REVENUE_SOURCES + batch->revenue_source[i];
-    u32 cell = series->cell[KIND_FEATURE];
-    add_tally(agg, &tally_cell_at(agg, cell)->tally[0], cell, KIND_FEATURE, 0, time, addend);
-    cell = series->cell[KIND_MODEL];
-    add_tally(agg, &tally_cell_at(agg, cell)->tally[both], cell, KIND_MODEL, both, time, addend);
-    cell = series->cell[KIND_COST_TYPE];
-    u32 *table = tally_table(agg, cell);
-    add_tally(agg, &table[part], cell, KIND_COST_TYPE, part, time, addend);
 }
 
 /* Before the cells take the event in. */
@@ -114,7 +103,7 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     }
     changes_note(agg, series->cell[KIND_CUSTOMER], band, &addend.delta);
     note_months(agg, series, time);
-    add_tallies(agg, batch, i, series, time, &addend);
+    add_tally(agg, batch, i, series->cell[KIND_MODEL], time, &addend);
     for (u32 kind = 0; kind < KINDS; kind++) {
         add_cell(agg, series->cell[kind], band, time, &addend);
     }

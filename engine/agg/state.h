@@ -379,16 +379,12 @@ static inline struct account *account_at(const struct agg *agg, u32 account) {
     return account < agg->account_max ? agg->accounts[account] : NULL;
 }
 
-static inline struct tally_cell *tally_cell_at(struct agg *agg, u32 cell) {
-    return array_fast(&agg->tallies.cells, cell, SHIFT_TALLY_CELLS, sizeof(struct tally_cell));
-}
-/* The tallies of a cost type's cell, by part. */
+/* The tallies of a model's cell, by part. */
 static inline u32 *tally_table(struct agg *agg, u32 cell) {
-    struct tally_cell *known = tally_cell_at(agg, cell);
-    return unlikely(known->tally[0] == 0)
-               ? tally_table_make(agg, known)
-               : (u32 *)array_fast(&agg->tallies.tables, known->tally[0], SHIFT_TALLY_TABLES,
-                                   sizeof(u32) * TALLY_TABLE);
+    u32 table = *(const u32 *)array_fast(&agg->tallies.cells, cell, SHIFT_TALLY_CELLS, sizeof(u32));
+    return unlikely(table == 0) ? tally_table_make(agg, cell)
+                                : (u32 *)array_fast(&agg->tallies.tables, table, SHIFT_TALLY_TABLES,
+                                                    sizeof(u32) * TALLY_TABLE);
 }
 
 /* The kind's dimension; KIND_MODEL has DIM_PROVIDER beside it. */

@@ -22,8 +22,8 @@ bool tallies_init(struct agg *agg) {
                            12, max) &&
                 array_init(&tallies->runs, heap, undo, ARRAYS, sizeof(struct run) * TALLY_WIDTHS,
                            12, max) &&
-                array_init(&tallies->cells, heap, undo, ARRAYS, sizeof(struct tally_cell),
-                           SHIFT_TALLY_CELLS, SERIES_MAX * (u64)2) &&
+                array_init(&tallies->cells, heap, undo, ARRAYS, sizeof(u32), SHIFT_TALLY_CELLS,
+                           SERIES_MAX * (u64)2) &&
                 array_init(&tallies->tables, heap, undo, ARRAYS, sizeof(u32) * TALLY_TABLE,
                            SHIFT_TALLY_TABLES, SERIES_MAX);
     if (!good || !array_reserve(&tallies->runs, 1) || !array_reserve(&tallies->tables, 1)) {
@@ -42,22 +42,16 @@ void tally_cell_make(struct agg *agg, u32 cell) {
     }
 }
 
-u32 *tally_table_make(struct agg *agg, struct tally_cell *cell) {
-    cell->tally[0] = array_add(&agg->tallies.tables);
-    return array_at(&agg->tallies.tables, cell->tally[0]);
+u32 *tally_table_make(struct agg *agg, u32 cell) {
+    u32 table = array_add(&agg->tallies.tables);
+    *(u32 *)array_at(&agg->tallies.cells, cell) = table;
+    return array_at(&agg->tallies.tables, table);
 }
 
-u32 tally_find(const struct agg *agg, u32 cell, bool cost_type, u32 part) {
+u32 tally_find(const struct agg *agg, u32 cell, u32 part) {
     const struct tallies *tallies = &agg->tallies;
-    if (cell >= tallies->cells.count) {
-        return 0;
-    }
-    const struct tally_cell *known = array_at(&tallies->cells, cell);
-    if (!cost_type) {
-        return known->tally[part];
-    }
-    return known->tally[0] == 0 ? 0
-                                : ((const u32 *)array_at(&tallies->tables, known->tally[0]))[part];
+    u32 table = cell < tallies->cells.count ? *(const u32 *)array_at(&tallies->cells, cell) : 0;
+    return table == 0 ? 0 : ((const u32 *)array_at(&tallies->tables, table))[part];
 }
 
 static struct run *run_of(const struct agg *agg, u32 tally, enum tally_width width) {
@@ -74,11 +68,9 @@ static struct tally *tally_edit(struct agg *agg, u32 tally) {
     return array_edit(&agg->tallies.tallies, tally);
 }
 
-static u32 tally_make(struct agg *agg, struct tally made) {
+static u32 tally_make(struct agg *agg, u32 cell, u32 part) {
     u32 id = array_add(&agg->tallies.tallies);
-    made.open_hour = NO_HOUR;
-    made.open_row = 0;
-    *tally_edit(agg, id) = made;
+    *tally_edit(agg, id) = (struct tally){cell, part, NO_HOUR, 0};
     check(array_add(&agg->tallies.runs) == id);
     return id;
 }
@@ -127,10 +119,10 @@ static void close_hour(struct agg *agg, u32 tally) {
     known->open_row = 0;
 }
 
-void tally_add_slow(struct agg *agg, u32 *slot, struct tally made, i64 time,
+void tally_add_slow(struct agg *agg, u32 *slot, u32 cell, u32 part, i64 time,
                     const struct delta *delta) {
     if (*slot == 0) {
-        *slot = tally_make(agg, made);
+        *slot = tally_make(agg, cell, part);
     }
     u32 id = *slot;
     struct tally *tally = tally_edit(agg, id);
@@ -212,13 +204,7 @@ static enum err rebuild_tally(struct agg *agg, u32 id) {
         return ERR_CORRUPT;
     }
     tally_cell_make(agg, tally->cell);
-    struct tally_cell *cell = array_at(&tallies->cells, tally->cell);
-    u32 *slot = NULL;
-    if (tally->kind == KIND_COST_TYPE && tally->part < TALLY_PARTS) {
-        slot = &tally_table(agg, tally->cell)[tally->part];
-    } else if (tally->kind != KIND_COST_TYPE && tally->part < TALLY_MODEL_PARTS) {
-        slot = &cell->tally[tally->part];
-    }
+    u32 *slot = tally->part < TALLY_PARTS ? &tally_table(agg, tally->cell)[tally->part] : NULL;
     if (slot == NULL || *slot != 0) {
         return ERR_CORRUPT;
     }

@@ -1,16 +1,13 @@
 /*
- * tally.h: figures over time of what an account has few of, so that questions about its days and
- * months need not go through every series. A tally is kept for
+ * tally.h: figures over time by (model, provider), event source, source of revenue and whether both
+ * token counts are known: what an account has few of, so that questions about its days and months
+ * need not go through every series. Events without a model count under the entity without one, so
+ * each event is in one tally, and the account is their sum.
  *
- *   each feature's cell
- *   each (model, provider)'s cell, apart for events with both token counts and others
- *   each cost type's cell, apart by source and source of revenue
- *
- * and each event counts in one of every kind. A tally has rows for hours (as long as hours are
- * kept) and for days (for ever). An event of the tally's latest hour adds to that row only; the row
- * is added to its day when a later hour begins. So a day's sum is its row and the open hour's, if
- * that belongs to it, and an event on time costs three additions to rows that are in the cache.
- * Late events add to hour and day.
+ * A tally has rows for hours (as long as hours are kept) and for days (for ever). An event of the
+ * tally's latest hour adds to that row only; the row is added to its day when a later hour begins.
+ * So a day's sum is its row and the open hour's, if that belongs to it. Late events add to hour and
+ * day.
  */
 #ifndef MARGIN_AGG_TALLY_H
 #define MARGIN_AGG_TALLY_H
@@ -23,8 +20,7 @@ struct agg;
 
 struct tally { /* record 0: none */
     u32 cell;
-    u16 kind; /* of the cell */
-    u16 part;
+    u32 part;
     u32 open_hour; /* its latest hour, which is not in its day's row; UINT32_MAX: none */
     u32 open_row;
 };
@@ -36,26 +32,21 @@ struct tally_key { /* whose a row is; beside the rows, by the same numbers */
 
 enum tally_width { TALLY_HOUR, TALLY_DAY, TALLY_WIDTHS };
 
-/* A cost type's part is source * REVENUE_SOURCES + source of revenue. */
-#define TALLY_PARTS (EVENT_SOURCES * REVENUE_SOURCES)
-#define TALLY_MODEL_PARTS 2 /* part 1: events with both token counts */
-
-struct tally_cell {
-    u32 tally[TALLY_MODEL_PARTS]; /* of a cost type's cell: [0] is the number of its table */
-};
+/* (source * REVENUE_SOURCES + source of revenue) * 2 + both token counts are known */
+#define TALLY_PARTS (EVENT_SOURCES * REVENUE_SOURCES * 2)
+#define TALLY_TABLE 128
+_Static_assert(TALLY_PARTS <= TALLY_TABLE, "a table has all parts");
 
 struct tallies {
     struct array tallies; /* struct tally */
     struct array rows;    /* struct row; `series` is the tally */
     struct array keys;    /* struct tally_key */
     struct array runs;    /* struct run[TALLY_WIDTHS] of each tally. Rebuilt, as all below */
-    struct array cells;   /* struct tally_cell of each cell */
-    struct array tables;  /* u32[TALLY_TABLE]: tallies of a cost type's cell by part */
+    struct array cells;   /* u32: the number of each cell's table; 0: none */
+    struct array tables;  /* u32[TALLY_TABLE]: tallies of a model's cell by part */
     i64 edge;             /* hours from here on are kept; ms */
     u32 drop_next;        /* tallies from here on may have hours before the edge */
 };
-#define TALLY_TABLE 64
-_Static_assert(TALLY_PARTS <= TALLY_TABLE, "a table has all parts");
 
 #define SHIFT_TALLIES 12
 #define SHIFT_TALLY_CELLS 13
@@ -65,17 +56,17 @@ bool tallies_init(struct agg *agg);
 /* Makes room for a new cell. */
 void tally_cell_make(struct agg *agg, u32 cell);
 /* Adds an event that is not of the tally's open hour. If `*slot` is 0, the tally is made. */
-void tally_add_slow(struct agg *agg, u32 *slot, struct tally made, i64 time,
+void tally_add_slow(struct agg *agg, u32 *slot, u32 cell, u32 part, i64 time,
                     const struct delta *delta);
-/* The table of a cost type's cell, which has none yet. */
-u32 *tally_table_make(struct agg *agg, struct tally_cell *cell);
+/* The table of a model's cell, which has none yet. */
+u32 *tally_table_make(struct agg *agg, u32 cell);
 /* Drops hours that are no longer kept, some at a time. */
 void tally_advance(struct agg *agg);
 /* After loading a snapshot: checks all, rebuilds what is not in it. */
 enum err tally_rebuild(struct agg *agg);
 
-/* The tally of a part of a cell, or 0. `cost_type`: of what kind the cell is. */
-u32 tally_find(const struct agg *agg, u32 cell, bool cost_type, u32 part);
+/* The tally of a part of a cell, or 0. */
+u32 tally_find(const struct agg *agg, u32 cell, u32 part);
 const struct run *tally_run(const struct agg *agg, u32 tally, enum tally_width width);
 
 #endif

@@ -47,13 +47,9 @@ const char *plan_check(const struct query *query) {
          query->without_revenue)) {
         return "agents are known for all time only, without filters";
     }
-    if (group_is(query, QUERY_REVENUE_SOURCE) &&
-        !plan_uses_only(query,
-                        1u << DIM_COST_TYPE | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE)) {
-        return "sources of revenue are known by cost type and source only";
-    }
-    if (query->both_tokens && !plan_uses_only(query, 1u << DIM_MODEL | 1u << DIM_PROVIDER)) {
-        return "token counts are told apart by model and provider only";
+    if (tallied_needed(query) && !tallied_can(query)) {
+        return "sources of revenue and whole token counts are known by model, provider and source "
+               "only";
     }
     if (tallied_needed(query) && query->bucket == BUCKET_MINUTE) {
         return "minutes are too fine for this question";

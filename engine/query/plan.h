@@ -28,7 +28,7 @@ struct plan {
     struct agg *agg;
     const struct query *query;
     enum plan_source source;
-    enum kind kind;         /* of PLAN_ENTITIES and PLAN_TALLIES */
+    enum kind kind;         /* of PLAN_ENTITIES */
     u32 filter[STORE_DIMS]; /* value ids where query->filter_mask says */
     u32 class_mask;         /* bit c: class c belongs to the population */
     bool whole_from;        /* no event is earlier than the window */
@@ -112,6 +112,8 @@ enum err ranked_run(const struct plan *plan, struct groups *groups);
 
 /* Can only tallies answer it? */
 bool tallied_needed(const struct query *query);
+/* Does it use only dimensions that tallies have? */
+bool tallied_can(const struct query *query);
 /* Makes a plan that goes through series one that goes through tallies, where they can answer it
  * and it does not take events of the log for which series have buckets. */
 void tallied_plan(struct plan *plan);

@@ -11,7 +11,7 @@
 
 #define QUERY_GROUPS_MAX 3
 #define QUERY_AGENT STORE_DIMS /* pseudo dimension: the agent; all time only, alone, no filters */
-/* Another, enum revenue_source: known by cost type and source only. */
+/* Another, enum revenue_source: known by model, provider and source only. */
 #define QUERY_REVENUE_SOURCE (STORE_DIMS + 1)
 #define QUERY_DIMS (STORE_DIMS + 2)
 
@@ -37,7 +37,7 @@ struct query {
     bool present_only;               /* leave out rows whose first group has no value */
     bool live;                       /* without source stripe */
     bool without_revenue;            /* without events named "revenue" */
-    bool both_tokens;                /* with both token counts; known by model and provider only */
+    bool both_tokens;                /* with both token counts; known as revenue sources are */
     bool without_first;              /* first_seen is not wanted, which may make it faster */
     i64 from;                        /* ms inclusive; INT64_MIN: no bound */
     i64 to;                          /* ms exclusive; INT64_MAX: no bound */

@@ -1,5 +1,5 @@
 /*
- * tallied.c: answers from tallies: the days and hours of features, models, cost types and sources.
+ * tallied.c: answers from tallies: days and hours of the account, by model and by source.
  * Whole days come from days' rows and the open hours that belong to them, the rest of a window from
  * hours; what is finer than an hour, or in an hour that is no longer kept, from the log.
  */
@@ -7,11 +7,7 @@
 
 #define STEP_ROWS 8192 /* between two times of letting the writer in */
 
-static const u32 kind_dims[KINDS] = {
-    [KIND_FEATURE] = 1u << DIM_FEATURE,
-    [KIND_MODEL] = 1u << DIM_MODEL | 1u << DIM_PROVIDER,
-    [KIND_COST_TYPE] = 1u << DIM_COST_TYPE | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE,
-};
+#define DIMS (1u << DIM_MODEL | 1u << DIM_PROVIDER | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE)
 
 bool tallied_needed(const struct query *query) {
     bool needed = query->both_tokens;
@@ -21,16 +17,8 @@ bool tallied_needed(const struct query *query) {
     return needed;
 }
 
-static bool choose_kind(struct plan *plan) {
-    const struct query *query = plan->query;
-    const enum kind order[] = {KIND_COST_TYPE, KIND_FEATURE, KIND_MODEL}; /* the fewest first */
-    for (u32 i = query->both_tokens ? 2 : 0; i < ARRAY_COUNT(order); i++) {
-        if (plan_uses_only(query, kind_dims[order[i]])) {
-            plan->kind = order[i];
-            return true;
-        }
-    }
-    return false;
+bool tallied_can(const struct query *query) {
+    return plan_uses_only(query, DIMS);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -85,13 +73,10 @@ void tallied_plan(struct plan *plan) {
     const struct query *query = plan->query;
     bool needed = tallied_needed(query);
     bool first = plan->whole_from && query->bucket == BUCKET_NONE && !query->without_first;
-    if (query->bucket == BUCKET_MINUTE || (first && !needed)) {
+    if (query->bucket == BUCKET_MINUTE || (first && !needed) || !tallied_can(query)) {
         return;
     }
     struct plan tallied = *plan;
-    if (!choose_kind(&tallied)) {
-        return;
-    }
     tallied.source = PLAN_TALLIES;
     tallied.by_bands = false;
     cover(&tallied);
@@ -196,28 +181,15 @@ static enum err take_tally(struct walk *walk, u32 tally) {
     return err;
 }
 
-static bool part_wanted(struct walk *walk, u32 part) {
-    const struct plan *plan = walk->plan;
-    switch (plan->kind) {
-    case KIND_MODEL:
-        return part == 1 || !plan->query->both_tokens;
-    case KIND_COST_TYPE:
-        walk->dims[DIM_SOURCE] = part / REVENUE_SOURCES;
-        walk->dims[QUERY_REVENUE_SOURCE] = part % REVENUE_SOURCES;
-        return plan_matches(plan, walk->dims);
-    default:
-        return true;
-    }
-}
-
 static enum err take_cell(struct walk *walk, u32 cell) {
-    static const u32 parts[KINDS] = {
-        [KIND_FEATURE] = 1, [KIND_MODEL] = TALLY_MODEL_PARTS, [KIND_COST_TYPE] = TALLY_PARTS};
     const struct plan *plan = walk->plan;
     enum err err = ERR_OK;
-    for (u32 part = 0; part < parts[plan->kind] && err == ERR_OK; part++) {
-        u32 tally = tally_find(plan->agg, cell, plan->kind == KIND_COST_TYPE, part);
-        if (tally != 0 && part_wanted(walk, part)) {
+    for (u32 part = 0; part < TALLY_PARTS && err == ERR_OK; part++) {
+        u32 tally = tally_find(plan->agg, cell, part);
+        walk->dims[DIM_SOURCE] = part / 2 / REVENUE_SOURCES;
+        walk->dims[QUERY_REVENUE_SOURCE] = part / 2 % REVENUE_SOURCES;
+        if (tally != 0 && (part % 2 == 1 || !plan->query->both_tokens) &&
+            plan_matches(plan, walk->dims)) {
             err = take_tally(walk, tally);
         }
     }
@@ -231,13 +203,8 @@ static enum err take_entity(struct walk *walk, u32 index) {
         walk->dims[dim] = DIM_NONE;
     }
     walk->dims[DIM_ACCOUNT] = entity->account;
-    walk->dims[kind_dim(plan->kind)] = entity->key[0];
-    if (plan->kind == KIND_MODEL) {
-        walk->dims[DIM_PROVIDER] = entity->key[1];
-    }
-    if (plan->kind != KIND_COST_TYPE && !plan_matches(plan, walk->dims)) {
-        return ERR_OK; /* those of cost types depend on the part as well */
-    }
+    walk->dims[DIM_MODEL] = entity->key[0];
+    walk->dims[DIM_PROVIDER] = entity->key[1];
     enum err err = ERR_OK;
     for (u32 class = 0; class < CLASSES && err == ERR_OK; class ++) {
         if (entity->cell[class] != 0 && (plan->class_mask >> class & 1) != 0) {
@@ -257,27 +224,12 @@ static enum err breathe(struct walk *walk) {
     return plan_holds(walk->plan) ? ERR_OK : ERR_BUSY;
 }
 
-/* The only entity that a filter allows; UINT32_MAX: it allows several. */
-static u32 only_entity(const struct plan *plan) {
-    u32 dim = kind_dim(plan->kind);
-    if (plan->kind == KIND_MODEL || (plan->query->filter_mask >> dim & 1) == 0) {
-        return UINT32_MAX;
-    }
-    u32 value = plan->filter[dim];
-    return value == DIM_NONE ? account_at(plan->agg, plan->query->account)->none[plan->kind]
-                             : value_at(plan->agg, dim, value)->entity;
-}
-
 static enum err take_all(struct walk *walk) {
     const struct plan *plan = walk->plan;
-    u32 only = only_entity(plan);
-    if (only != UINT32_MAX) {
-        return only == 0 ? ERR_OK : take_entity(walk, only);
-    }
     enum err err = ERR_OK;
     for (u32 i = 0; err == ERR_OK && walk->count <= walk->max; i++) {
         const struct list *list =
-            &account_at(plan->agg, plan->query->account)->entities[plan->kind];
+            &account_at(plan->agg, plan->query->account)->entities[KIND_MODEL];
         if (i >= list->count) {
             break;
         }

@@ -336,24 +336,19 @@ static void random_window(struct query *query) {
 
 /* A question about what an account has few of. */
 static void tallied_query(void) {
-    static const u8 kinds[3][4] = {{DIM_FEATURE},
-                                   {DIM_MODEL, DIM_PROVIDER},
-                                   {DIM_COST_TYPE, DIM_SOURCE, QUERY_REVENUE_SOURCE}};
-    static const u32 dims[3] = {1, 2, 3};
-    u32 kind = fact_below(3);
+    static const u8 dims[] = {DIM_MODEL, DIM_PROVIDER, DIM_SOURCE, QUERY_REVENUE_SOURCE};
     struct query query = {.account = fact_below(ACCOUNTS + 1),
                           .live = fact_one_in(2),
                           .without_revenue = fact_one_in(3),
                           .present_only = fact_one_in(4),
-                          .both_tokens = kind == 1 && fact_one_in(2),
+                          .both_tokens = fact_one_in(3),
                           .without_first = fact_one_in(2),
                           .order = (enum query_order)fact_below(QUERY_ORDERS),
                           .limit = 1000};
     random_window(&query);
-    for (u32 i = 0; i < dims[kind]; i++) {
-        u8 dim = kinds[kind][(i + fact_below(2)) % dims[kind]];
-        if (fact_one_in(2) && (query.group_count == 0 || query.group[0] != dim) &&
-            (query.group_count < 2 || query.group[1] != dim)) {
+    for (u32 i = 0; i < ARRAY_COUNT(dims); i++) {
+        u8 dim = dims[i];
+        if (fact_one_in(2) && query.group_count < QUERY_GROUPS_MAX) {
             query.group[query.group_count++] = dim;
         } else if (fact_one_in(3) && dim < DIM_ACCOUNT) {
             const char *text = dim_text(dim, dim == DIM_SOURCE ? fact_below(EVENT_SOURCES)
