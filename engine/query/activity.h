@@ -32,7 +32,5 @@ void query_retention(struct agg *agg, u32 account, u32 month_now,
  * time; otherwise it looks at every series. Errors as query_run(). Any thread. */
 enum err query_distinct(struct agg *agg, struct store *store, const struct query *query,
                         const struct query_result *result, enum store_dim dim, u32 *counts);
-/* Is it at once? */
-bool query_distinct_is_short(const struct query *query, enum store_dim dim);
 
 #endif

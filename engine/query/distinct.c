@@ -29,7 +29,8 @@ static bool groups_by(const struct query *query, u32 count, const u8 *dims) {
     return query->group_count == count && memcmp(query->group, dims, count) == 0;
 }
 
-bool query_distinct_is_short(const struct query *query, enum store_dim dim) {
+/* Do the figures keep the counts? */
+static bool counts_are_kept(const struct query *query, enum store_dim dim) {
     static const u8 feature[] = {DIM_FEATURE};
     static const u8 model[] = {DIM_MODEL, DIM_PROVIDER};
     bool kept = (groups_by(query, 1, feature) && dim == DIM_CUSTOMER) ||
@@ -150,7 +151,7 @@ enum err query_distinct(struct agg *agg, struct store *store, const struct query
     if (result->row_count == 0) {
         return ERR_OK;
     }
-    if (query_distinct_is_short(query, dim)) {
+    if (counts_are_kept(query, dim)) {
         counts_kept(agg, query, result, dim, counts);
         return ERR_OK;
     }

@@ -8,7 +8,6 @@
  * The log that ragged bounds ask for is the oracle's own list of events.
  */
 #include "agg/agg.h"
-#include "query/activity.h"
 #include "query/query.h"
 #include "store.h"
 #include "tests/support/fact_group.h"
@@ -113,9 +112,6 @@ static const char *dim_text(u32 dim, u32 index) {
     if (dim == QUERY_AGENT) {
         return fact_agents[index];
     }
-    if (dim == QUERY_REVENUE_SOURCE) {
-        return revenue_source_text((enum revenue_source)index);
-    }
     return dim == DIM_SOURCE ? event_source_text((enum event_source)index) : fact_texts[dim][index];
 }
 
@@ -123,26 +119,7 @@ static u32 fact_dim(const struct fact *fact, u32 dim) {
     if (dim == QUERY_AGENT) {
         return fact->agent;
     }
-    if (dim == QUERY_REVENUE_SOURCE) {
-        return fact->revenue_source;
-    }
     return dim == DIM_SOURCE ? fact->source : fact->dim[dim];
-}
-
-/* The month of a time, counted from January 1970, by going through all months before. */
-static u32 month_number(i64 time, i64 *start) {
-    static const u32 lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    static i64 known_start, known_end; /* most times are of the month asked for before */
-    static u32 known;
-    while (time < known_start || time >= known_end) {
-        known = time < known_start || known_end == 0 ? 0 : known + 1;
-        known_start = known == 0 ? 0 : known_end;
-        u32 year = 1970 + known / 12;
-        bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-        known_end = known_start + (lengths[known % 12] + (known % 12 == 1 && leap ? 1 : 0)) * DAY;
-    }
-    *start = known_start;
-    return known;
 }
 
 static void add_fact(struct figures *figures, const struct fact *fact) {
@@ -171,15 +148,11 @@ static bool fact_matches(const struct query *query, const struct fact *fact) {
         (query->without_revenue && fact->dim[TEXT_EVENT_NAME] == 2)) {
         return false;
     }
-    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
-    if (query->both_tokens && (fact->present & counts) != counts) {
-        return false;
-    }
     if (query->group_count > 0 && query->group[0] == QUERY_AGENT && fact->agent == 0) {
         return false;
     }
     if (query->present_only && query->group_count > 0 && query->group[0] != DIM_SOURCE &&
-        query->group[0] != QUERY_REVENUE_SOURCE && fact_dim(fact, query->group[0]) == 0) {
+        fact_dim(fact, query->group[0]) == 0) {
         return false;
     }
     for (u32 dim = 0; dim < STORE_DIMS; dim++) {
@@ -275,21 +248,12 @@ static bool same_figures(const struct figures *a, const struct figures *b, bool 
            (!first || a->first_seen == b->first_seen);
 }
 
-static bool needs_tally(const struct query *query) {
-    bool needed = query->both_tokens;
-    for (u32 i = 0; i < query->group_count; i++) {
-        needed = needed || query->group[i] == QUERY_REVENUE_SOURCE;
-    }
-    return needed;
-}
-
 static void compare_query(const struct query *query) {
     answer_naively(query);
     struct query_result result;
     const char *why = NULL;
     require(query_run(agg, (struct store *)&facts, query, &result, &why) == ERR_OK);
-    bool first = query->from == INT64_MIN && query->bucket == BUCKET_NONE &&
-                 !query->without_first && !needs_tally(query);
+    bool first = query->from == INT64_MIN && query->bucket == BUCKET_NONE;
     require(result.row_total == answer_count);
     require(same_figures(&result.total, &answer_total, first));
     u32 expected = answer_count > query->offset ? answer_count - query->offset : 0;
@@ -299,7 +263,7 @@ static void compare_query(const struct query *query) {
         const struct answer_row *want = &answer[i + query->offset];
         require(row->bucket_start == want->bucket_start);
         for (u32 g = 0; g < query->group_count; g++) {
-            struct slice text = query_value_text(agg, query->group[g], row->value[g]);
+            struct slice text = agg_value_text(agg, (enum store_dim)query->group[g], row->value[g]);
             const char *wanted = dim_text(query->group[g], want->dim[g]);
             require(text.bytes == strlen(wanted) && memcmp(text.data, wanted, text.bytes) == 0);
         }
@@ -334,38 +298,7 @@ static void random_window(struct query *query) {
     }
 }
 
-/* A question about what an account has few of. */
-static void tallied_query(void) {
-    static const u8 dims[] = {DIM_MODEL, DIM_PROVIDER, DIM_SOURCE, QUERY_REVENUE_SOURCE};
-    struct query query = {.account = fact_below(ACCOUNTS + 1),
-                          .live = fact_one_in(2),
-                          .without_revenue = fact_one_in(3),
-                          .present_only = fact_one_in(4),
-                          .both_tokens = fact_one_in(3),
-                          .without_first = fact_one_in(2),
-                          .order = (enum query_order)fact_below(QUERY_ORDERS),
-                          .limit = 1000};
-    random_window(&query);
-    for (u32 i = 0; i < ARRAY_COUNT(dims); i++) {
-        u8 dim = dims[i];
-        if (fact_one_in(2) && query.group_count < QUERY_GROUPS_MAX) {
-            query.group[query.group_count++] = dim;
-        } else if (fact_one_in(3) && dim < DIM_ACCOUNT) {
-            const char *text = dim_text(dim, dim == DIM_SOURCE ? fact_below(EVENT_SOURCES)
-                                                               : fact_below(fact_text_counts[dim]));
-            query.filter_mask |= 1u << dim;
-            query.filter[dim] = (struct slice){text, strlen(text)};
-        }
-    }
-    query.bucket = (enum query_bucket)fact_below(5);
-    query.bucket = query.bucket == BUCKET_MINUTE ? BUCKET_DAY : query.bucket;
-    compare_query(&query);
-}
-
 static void random_query(void) {
-    if (fact_one_in(5)) {
-        tallied_query();
-    }
     struct query query = {.account = fact_below(ACCOUNTS + 1)};
     query.live = fact_one_in(3);
     query.without_revenue = fact_one_in(3);
@@ -413,116 +346,6 @@ static void random_query(void) {
         query.to = MAX(query.to, query.from);
     }
     compare_query(&query);
-}
-
-/* --- activity --------------------------------------------------------------------------------- */
-
-/* Whether a live event of the account, the month and the value (0: any that is one) exists. */
-static bool active_in(u32 account, u32 month, u32 dim, u32 value, u32 provider) {
-    for (u32 i = 0; i < fact_count; i++) {
-        const struct fact *fact = &facts[i];
-        if (fact->account == account && fact->source != SOURCE_STRIPE && fact->dim[dim] == value &&
-            (dim != DIM_MODEL || fact->dim[DIM_PROVIDER] == provider) && fact->month == month) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void compare_active(u32 account, u32 month) {
-    struct active_counts got = query_active(agg, account, month);
-    u32 customers = 0;
-    u32 features = 0;
-    u32 models = 0;
-    for (u32 value = 1; value < fact_text_counts[DIM_CUSTOMER]; value++) {
-        customers += active_in(account, month, DIM_CUSTOMER, value, 0);
-    }
-    for (u32 value = 1; value < fact_text_counts[DIM_FEATURE]; value++) {
-        features += active_in(account, month, DIM_FEATURE, value, 0);
-    }
-    for (u32 value = 1; value < fact_text_counts[DIM_MODEL]; value++) {
-        for (u32 provider = 0; provider < fact_text_counts[DIM_PROVIDER]; provider++) {
-            models += active_in(account, month, DIM_MODEL, value, provider);
-        }
-    }
-    require(got.customers == customers && got.features == features && got.models == models);
-}
-
-static void compare_retention(u32 account, u32 now) {
-    struct cohort got[RETENTION_MONTHS];
-    struct cohort want[RETENTION_MONTHS] = {0};
-    query_retention(agg, account, now, got);
-    for (u32 customer = 1; customer < fact_text_counts[DIM_CUSTOMER]; customer++) {
-        u32 first = UINT32_MAX;
-        for (u32 i = 0; i < fact_count; i++) {
-            bool counts = facts[i].account == account && facts[i].source != SOURCE_STRIPE &&
-                          facts[i].dim[DIM_CUSTOMER] == customer;
-            first = counts ? MIN(first, facts[i].month) : first;
-        }
-        if (first > now || now - first >= RETENTION_MONTHS) {
-            continue;
-        }
-        struct cohort *cohort = &want[RETENTION_MONTHS - 1 - (now - first)];
-        cohort->size++;
-        for (u32 i = 0; first + i <= now; i++) {
-            cohort->active[i] += active_in(account, first + i, DIM_CUSTOMER, customer, 0);
-        }
-    }
-    require(memcmp(got, want, sizeof got) == 0);
-}
-
-/* Counts different values behind each row, by a question that asks for all of them. */
-static void compare_distinct(void) {
-    static u32 counts[1000];
-    bool models = fact_one_in(2);
-    struct query query = {.account = fact_below(ACCOUNTS),
-                          .group = {models ? DIM_MODEL : DIM_FEATURE, DIM_PROVIDER},
-                          .group_count = models ? 2 : 1,
-                          .live = !fact_one_in(4),
-                          .present_only = models,
-                          .from = INT64_MIN,
-                          .to = INT64_MAX,
-                          .limit = 1000};
-    enum store_dim dim = models && fact_one_in(2) ? DIM_FEATURE : DIM_CUSTOMER;
-    if (fact_one_in(2)) {
-        random_window(&query);
-    }
-    struct query_result result;
-    const char *why;
-    require(query_run(agg, (struct store *)&facts, &query, &result, &why) == ERR_OK);
-    require(query_distinct(agg, (struct store *)&facts, &query, &result, dim, counts) == ERR_OK);
-    struct query pairs = query;
-    pairs.group[pairs.group_count++] = (u8)dim;
-    answer_naively(&pairs);
-    for (u32 i = 0; i < result.row_count; i++) {
-        u32 want = 0;
-        for (u32 k = 0; k < answer_count; k++) {
-            bool same = answer[k].dim[query.group_count] != 0;
-            for (u32 g = 0; g < query.group_count; g++) {
-                struct slice text = query_value_text(agg, query.group[g], result.rows[i].value[g]);
-                const char *other = dim_text(query.group[g], answer[k].dim[g]);
-                same = same && text.bytes == strlen(other) &&
-                       memcmp(text.data, other, text.bytes) == 0;
-            }
-            want += same;
-        }
-        require(counts[i] == want);
-    }
-    query_result_free(&result);
-}
-
-static void compare_activity(void) {
-    u32 account = fact_below(ACCOUNTS);
-    i64 start;
-    u32 now = month_number(fact_now, &start);
-    for (u32 i = 0; i < fact_count; i++) {
-        if (facts[i].month == 0) {
-            facts[i].month = month_number(facts[i].number[NUM_TIME], &start);
-        }
-    }
-    compare_active(account, now - fact_below(24));
-    compare_active(account, now + 1);
-    compare_retention(account, now);
 }
 
 static u32 naive_traces(u32 account, struct trace_summary *list, u32 *spans_of, u32 max) {
@@ -941,12 +764,6 @@ int main(int argc, char **argv) {
             random_query();
         }
         compare_trace_list();
-        if (round % 8 == 0) {
-            compare_distinct();
-        }
-        if (round % 40 == 0) {
-            compare_activity();
-        }
         if (fact_one_in(3)) {
             pass_edge(batch);
         }
@@ -964,7 +781,6 @@ int main(int argc, char **argv) {
         let_time_pass();
         random_query();
         if (round == 7) {
-            compare_distinct();
             restart(batch, &options, fact_one_in(2));
         }
     }

@@ -1,0 +1,389 @@
+/*
+ * analytics.c: the account over time: days, months, cohorts of customers, where revenue is known
+ * from, and what tokens in and out cost. All of it comes from tallies and months of activity; only
+ * explicit bounds that cut an hour need the log.
+ */
+#include "agg/months.h"
+#include "api/auth.h"
+#include "api/error.h"
+#include "api/figures.h"
+#include "api/params.h"
+#include "api/reading.h"
+#include "api/routes.h"
+#include "api/slow.h"
+#include "base/hash.h"
+#include "query/activity.h"
+#include "json/time.h"
+
+#include <stdlib.h>
+
+#define SUMMARY_DAYS 30
+#define SUMMARY_DAYS_MAX 90
+#define TOKEN_DAYS_MAX 365
+#define TREND_MONTHS 12
+#define TREND_MONTHS_MAX 24
+
+static enum call_outcome aside(struct http_call *call, slow_work work) {
+    struct identity identity;
+    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
+}
+
+static void put_u64(struct json_writer *json, const char *key, u64 value) {
+    json_key(json, key);
+    json_u64(json, value);
+}
+
+static void put_money(struct json_writer *json, const char *key, i128 value) {
+    json_key(json, key);
+    json_decimal(json, value, 12);
+}
+
+/* --- days ------------------------------------------------------------------------------------- */
+
+/* A query by days whose `days` is at most `days_max`. */
+static bool daily_query(struct http_call *call, u32 account, u32 days_max, struct query *query) {
+    if (!reading_query(call, account, SUMMARY_DAYS, query)) {
+        return false;
+    }
+    struct slice text;
+    bool dates = (http_call_param(call, "date_from", &text) && text.bytes > 0) ||
+                 (http_call_param(call, "date_to", &text) && text.bytes > 0);
+    if (!dates && query->from != INT64_MIN) {
+        i64 longest = query_window_start(call->now_ms, (i64)days_max * TIME_MS_PER_DAY);
+        query->from = MAX(query->from, longest);
+    }
+    query->bucket = BUCKET_DAY;
+    query->order = ORDER_KEY;
+    query->ascending = true;
+    query->offset = 0;
+    query->limit = QUERY_ROWS_MAX;
+    return true;
+}
+
+/* The days of an answer: all of the window, as far as it has bounds, and else from the first day
+ * with events to the last or to today. None: first > last. */
+static void days_of(const struct http_call *call, const struct query *query, i64 first_seen,
+                    i64 last_seen, i64 *first, i64 *last) {
+    bool open = query->to == INT64_MAX;
+    i64 from = query->from == INT64_MIN ? first_seen : query->from;
+    i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
+    *first = from == INT64_MAX ? 1 : MAX(from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
+    *last = from == INT64_MAX ? 0 : MIN(to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY;
+}
+
+static void daily_summary(struct http_call *call, u32 account) {
+    static const struct figures none;
+    struct query query;
+    struct query_result result;
+    if (!daily_query(call, account, SUMMARY_DAYS_MAX, &query) ||
+        !reading_run(call, &query, &result)) {
+        return;
+    }
+    i64 first;
+    i64 last;
+    u32 count = result.row_count;
+    days_of(call, &query, count > 0 ? result.rows[0].bucket_start : INT64_MAX,
+            count > 0 ? result.rows[count - 1].bucket_start : INT64_MIN, &first, &last);
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "data");
+    json_array_begin(&json);
+    u32 at = 0;
+    for (i64 day = first; day <= last; day++) {
+        bool there = at < count && result.rows[at].bucket_start == day * TIME_MS_PER_DAY;
+        const struct figures *figures = there ? &result.rows[at++].figures : &none;
+        json_object_begin(&json);
+        reading_write_day(&json, "day", day * TIME_MS_PER_DAY);
+        put_money(&json, "cost", figures->cost);
+        put_money(&json, "revenue", figures->revenue);
+        put_u64(&json, "event_count", figures->events);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+    query_result_free(&result);
+}
+
+enum call_outcome analytics_handle_daily(struct http_call *call) {
+    return aside(call, daily_summary);
+}
+
+/* --- months ----------------------------------------------------------------------------------- */
+
+static u32 months_wanted(const struct http_call *call) {
+    struct slice text;
+    u64 months;
+    if (!http_call_param(call, "months", &text) || !params_u64(text, &months) || months == 0) {
+        return TREND_MONTHS;
+    }
+    return (u32)MIN(months, (u64)TREND_MONTHS_MAX);
+}
+
+/* In percent, one decimal; null if there is nothing to compare with. */
+static void put_change(struct json_writer *json, const char *key, i128 now, i128 before) {
+    json_key(json, key);
+    if (before == 0) {
+        json_null(json);
+    } else {
+        i128 sign = before < 0 ? -1 : 1;
+        json_decimal(json, reading_round((now - before) * 1000 * sign, before * sign), 1);
+    }
+}
+
+static void write_month(struct json_writer *json, struct agg *agg, u32 account,
+                        const struct query_row *row, const struct figures *before) {
+    static const struct figures none;
+    const struct figures *figures = &row->figures;
+    struct active_counts active = query_active(agg, account, months_of(row->bucket_start));
+    before = before == NULL ? &none : before;
+    json_object_begin(json);
+    reading_write_month(json, "month", row->bucket_start);
+    put_money(json, "cost", figures->cost);
+    put_money(json, "revenue", figures->revenue);
+    figures_write_margin(json, figures);
+    put_u64(json, "event_count", figures->events);
+    put_u64(json, "active_customers", active.customers);
+    put_u64(json, "active_features", active.features);
+    put_u64(json, "models_used", active.models);
+    put_change(json, "cost_change_pct", figures->cost, before->cost);
+    put_change(json, "revenue_change_pct", figures->revenue, before->revenue);
+    put_change(json, "event_count_change_pct", figures->events, before->events);
+    json_object_end(json);
+}
+
+static void trends(struct http_call *call, u32 account) {
+    struct agg *agg = ((struct context *)call->context)->agg;
+    u32 wanted = months_wanted(call);
+    u32 now = months_of(call->now_ms);
+    struct query query = {.account = account,
+                          .live = true,
+                          .without_first = true,
+                          .from = months_start(now + 1 - wanted),
+                          .to = months_start(now + 1),
+                          .bucket = BUCKET_MONTH,
+                          .order = ORDER_KEY,
+                          .limit = TREND_MONTHS_MAX};
+    struct query_result result;
+    if (!reading_run(call, &query, &result)) {
+        return;
+    }
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "months");
+    json_array_begin(&json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        write_month(&json, agg, account, &result.rows[i],
+                    i > 0 ? &result.rows[i - 1].figures : NULL);
+    }
+    json_array_end(&json);
+    put_u64(&json, "period_months", wanted);
+    json_object_end(&json);
+    query_result_free(&result);
+}
+
+enum call_outcome analytics_handle_trends(struct http_call *call) {
+    return aside(call, trends);
+}
+
+static void retention(struct http_call *call, u32 account) {
+    struct cohort cohorts[RETENTION_MONTHS];
+    u32 now = months_of(call->now_ms);
+    query_retention(((struct context *)call->context)->agg, account, now, cohorts);
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "cohorts");
+    json_array_begin(&json);
+    for (u32 i = 0; i < RETENTION_MONTHS; i++) {
+        const struct cohort *cohort = &cohorts[i];
+        u32 age = RETENTION_MONTHS - 1 - i;
+        if (cohort->size == 0) {
+            continue;
+        }
+        json_object_begin(&json);
+        reading_write_month(&json, "cohort_month", months_start(now - age));
+        put_u64(&json, "size", cohort->size);
+        json_key(&json, "retention");
+        json_array_begin(&json);
+        for (u32 month = 0; month <= age; month++) {
+            json_decimal(&json, reading_round((i128)cohort->active[month] * 100, cohort->size), 0);
+        }
+        json_array_end(&json);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+}
+
+enum call_outcome analytics_handle_retention(struct http_call *call) {
+    return aside(call, retention);
+}
+
+/* --- confidence ------------------------------------------------------------------------------- */
+
+/* How much a source of revenue is to be trusted, in tenths. */
+static const u8 weights[REVENUE_SOURCES] = {
+    [REVENUE_EXPLICIT] = 10, [REVENUE_FEATURE_PRICING] = 8, [REVENUE_PER_UNIT] = 8,
+    [REVENUE_TIERED] = 8,    [REVENUE_HYBRID] = 6,          [REVENUE_SUBSCRIPTION] = 4,
+};
+
+static const char *confidence_label(i128 score) {
+    return score >= 80 ? "High" : score >= 50 ? "Medium" : score >= 20 ? "Low" : "Very Low";
+}
+
+static void confidence(struct http_call *call, u32 account) {
+    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct query query;
+    struct query_result result;
+    if (!reading_query(call, account, SUMMARY_DAYS, &query)) {
+        return;
+    }
+    query.group[query.group_count++] = QUERY_REVENUE_SOURCE;
+    query.order = ORDER_REVENUE;
+    query.offset = 0;
+    query.limit = REVENUE_SOURCES;
+    if (!reading_run(call, &query, &result)) {
+        return;
+    }
+    i128 total = result.total.revenue;
+    i128 weighed = 0;
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "breakdown");
+    json_array_begin(&json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        weighed += row->figures.revenue * weights[row->value[0]];
+        json_object_begin(&json);
+        reading_write_value(&json, agg, "source", QUERY_REVENUE_SOURCE, row->value[0]);
+        put_u64(&json, "event_count", row->figures.events);
+        put_money(&json, "revenue", row->figures.revenue);
+        put_money(&json, "cost", row->figures.cost);
+        json_key(&json, "pct_of_revenue");
+        json_decimal(&json, total > 0 ? reading_round(row->figures.revenue * 1000, total) : 0, 1);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    i128 score = total > 0 ? reading_round(weighed * 10, total) : 0;
+    json_key(&json, "confidence_score");
+    json_decimal(&json, score, 0);
+    json_key(&json, "confidence_label");
+    json_text(&json, confidence_label(score));
+    put_money(&json, "total_revenue", total);
+    put_money(&json, "total_cost", result.total.cost);
+    json_object_end(&json);
+    query_result_free(&result);
+}
+
+enum call_outcome analytics_handle_confidence(struct http_call *call) {
+    return aside(call, confidence);
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+/* Today's prices of the models in a result, each looked up once. */
+struct quotes {
+    const struct context *context;
+    u32 account;
+    u32 mask;
+    struct quote_slot {
+        u32 value[2];
+        bool used;
+        struct price_quote quote;
+    } * slots;
+};
+
+static bool quotes_make(struct quotes *quotes, u32 count) {
+    u32 places = 16;
+    while (places < 2 * count) {
+        places *= 2;
+    }
+    quotes->mask = places - 1;
+    quotes->slots = calloc(places, sizeof *quotes->slots);
+    return quotes->slots != NULL;
+}
+
+static const struct price_quote *quote_of(struct quotes *quotes, const u32 *value) {
+    u32 place = (u32)hash_mix((u64)value[0] << 32 | value[1]) & quotes->mask;
+    struct quote_slot *slot = &quotes->slots[place];
+    while (slot->used && (slot->value[0] != value[0] || slot->value[1] != value[1])) {
+        place = (place + 1) & quotes->mask;
+        slot = &quotes->slots[place];
+    }
+    if (!slot->used) {
+        const struct agg *agg = quotes->context->agg;
+        *slot = (struct quote_slot){.value = {value[0], value[1]}, .used = true};
+        if (!prices_quote(quotes->context->prices, quotes->account,
+                          agg_value_text(agg, DIM_PROVIDER, value[1]),
+                          agg_value_text(agg, DIM_MODEL, value[0]), &slot->quote)) {
+            slot->quote = (struct price_quote){.input = 0, .output = 0};
+        }
+    }
+    return &slot->quote;
+}
+
+/* tokens * price: picodollars a million tokens, so 1e-18 dollars; to four decimals. */
+static void put_cost(struct json_writer *json, const char *key, i128 cost) {
+    json_key(json, key);
+    json_decimal(json, reading_round(cost, (i128)PICO_PER_USD * 100), 4);
+}
+
+static void write_token_days(struct http_call *call, const struct query *query,
+                             const struct query_result *result, struct quotes *quotes) {
+    i64 first;
+    i64 last;
+    u32 count = result->row_count;
+    days_of(call, query, count > 0 ? result->rows[0].bucket_start : INT64_MAX,
+            count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN, &first, &last);
+    struct json_writer json = json_writer(&call->reply);
+    json_object_begin(&json);
+    json_key(&json, "series");
+    json_array_begin(&json);
+    u32 at = 0;
+    for (i64 day = first; day <= last; day++) {
+        i128 input = 0;
+        i128 output = 0;
+        for (; at < count && result->rows[at].bucket_start == day * TIME_MS_PER_DAY; at++) {
+            const struct figures *figures = &result->rows[at].figures;
+            const struct price_quote *quote = quote_of(quotes, result->rows[at].value);
+            input += (i128)figures->input * MAX(quote->input, 0);
+            output += (i128)figures->output * MAX(quote->output, 0);
+        }
+        json_object_begin(&json);
+        reading_write_day(&json, "date", day * TIME_MS_PER_DAY);
+        put_cost(&json, "input_cost", input);
+        put_cost(&json, "output_cost", output);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+}
+
+static void token_costs(struct http_call *call, u32 account) {
+    struct query query;
+    struct query_result result;
+    if (!daily_query(call, account, TOKEN_DAYS_MAX, &query)) {
+        return;
+    }
+    query.group[0] = DIM_MODEL;
+    query.group[1] = DIM_PROVIDER;
+    query.group_count = 2;
+    query.present_only = true;
+    query.both_tokens = true;
+    if (!reading_run(call, &query, &result)) {
+        return;
+    }
+    struct quotes quotes = {.context = call->context, .account = account};
+    if (result.row_total > result.row_count) {
+        error_of(call, ERR_LIMIT);
+    } else if (!quotes_make(&quotes, result.row_count)) {
+        error_of(call, ERR_NO_MEMORY);
+    } else {
+        write_token_days(call, &query, &result, &quotes);
+    }
+    free(quotes.slots);
+    query_result_free(&result);
+}
+
+enum call_outcome analytics_handle_tokens(struct http_call *call) {
+    return aside(call, token_costs);
+}

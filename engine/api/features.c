@@ -1,0 +1,273 @@
+/*
+ * features.c: features with their figures, one feature in detail, and a price for each that would
+ * leave 60 % of it. Everything comes from memory but a feature's newest events.
+ */
+#include "api/auth.h"
+#include "api/error.h"
+#include "api/event_list.h"
+#include "api/figures.h"
+#include "api/params.h"
+#include "api/reading.h"
+#include "api/routes.h"
+#include "api/slow.h"
+#include "query/activity.h"
+
+#include <stdlib.h>
+
+#define RECENT_EVENTS 50
+#define TARGET_MARGIN 60 /* percent; the price is cost / (1 - 0.6) */
+
+static enum call_outcome aside(struct http_call *call, slow_work work) {
+    struct identity identity;
+    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
+}
+
+static void write_feature(struct json_writer *json, const struct agg *agg,
+                          const struct query_row *row, u32 customers) {
+    const struct figures *figures = &row->figures;
+    reading_write_value(json, agg, "feature_key", DIM_FEATURE, row->value[0]);
+    figures_write_sums(json, figures);
+    json_key(json, "customer_count");
+    json_u64(json, customers);
+    figures_write_usage(json, figures);
+    reading_write_average(json, "avg_cost_per_event", figures->cost, figures->events);
+    reading_write_average(json, "avg_revenue_per_event", figures->revenue, figures->events);
+    figures_write_margin(json, figures);
+    figures_write_last_seen(json, figures);
+}
+
+/* The customers of each row; NULL: the reply says why not. */
+static u32 *count_customers(struct http_call *call, const struct query *query,
+                            const struct query_result *result) {
+    struct context *context = call->context;
+    u32 *counts = calloc(result->row_count + 1, sizeof *counts);
+    enum err err = counts == NULL ? ERR_NO_MEMORY
+                                  : query_distinct(context->agg, context->store, query, result,
+                                                   DIM_CUSTOMER, counts);
+    if (err != ERR_OK) {
+        error_of(call, err);
+        free(counts);
+        return NULL;
+    }
+    return counts;
+}
+
+static void list_features(struct http_call *call, u32 account) {
+    struct context *context = call->context;
+    struct query query;
+    struct query_result result;
+    if (!reading_query(call, account, WINDOW_ALL, &query)) {
+        return;
+    }
+    query.group[query.group_count++] = DIM_FEATURE;
+    if (!reading_run(call, &query, &result)) {
+        return;
+    }
+    u32 *counts = count_customers(call, &query, &result);
+    if (counts != NULL) {
+        struct json_writer json = json_writer(&call->reply);
+        json_array_begin(&json);
+        for (u32 i = 0; i < result.row_count; i++) {
+            json_object_begin(&json);
+            write_feature(&json, context->agg, &result.rows[i], counts[i]);
+            json_object_end(&json);
+        }
+        json_array_end(&json);
+    }
+    free(counts);
+    query_result_free(&result);
+}
+
+enum call_outcome features_handle_list(struct http_call *call) {
+    return aside(call, list_features);
+}
+
+/* --- one feature ------------------------------------------------------------------------------ */
+
+static bool write_recent(struct http_call *call, const struct query *query,
+                         struct json_writer *json) {
+    struct context *context = call->context;
+    struct event_object object = {context->agg, context->prices, false};
+    struct event_list list = {.filter = store_filter_all,
+                              .count = *query,
+                              .left_out = DIM_NONE,
+                              .sort = event_list_sort((struct slice){NULL, 0}),
+                              .limit = RECENT_EVENTS};
+    u32 value =
+        agg_value_find(context->agg, query->account, DIM_FEATURE, query->filter[DIM_FEATURE]);
+    list.filter.dim_mask = 1u << DIM_ACCOUNT | 1u << DIM_FEATURE;
+    list.filter.dim_value[DIM_ACCOUNT] = query->account;
+    list.filter.dim_value[DIM_FEATURE] = value;
+    list.filter.time_from = query->from;
+    list.filter.time_to = query->to;
+    list.count.live = false;
+    u64 ids[RECENT_EVENTS];
+    u32 count = 0;
+    u64 total;
+    enum err err = event_list_page(context->agg, context->store, &list, ids, &count, &total);
+    json_key(json, "recent_events");
+    json_array_begin(json);
+    if (err == ERR_OK) {
+        err = event_list_write(context->store, &object, &list.filter, ids, count, json);
+    }
+    json_array_end(json);
+    if (err != ERR_OK) {
+        error_of(call, err);
+    }
+    return err == ERR_OK;
+}
+
+static bool write_customers(struct http_call *call, struct query query, struct json_writer *json) {
+    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct query_result result;
+    query.group[0] = DIM_CUSTOMER;
+    query.group_count = 1;
+    if (!reading_run(call, &query, &result)) {
+        return false;
+    }
+    json_key(json, "by_customer");
+    json_array_begin(json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        json_object_begin(json);
+        reading_write_value(json, agg, "customer_id", DIM_CUSTOMER, row->value[0]);
+        reading_write_value(json, agg, "customer_name", DIM_CUSTOMER, row->value[0]);
+        figures_write_sums(json, &row->figures);
+        figures_write_margin(json, &row->figures);
+        figures_write_last_seen(json, &row->figures);
+        json_object_end(json);
+    }
+    json_array_end(json);
+    query_result_free(&result);
+    return true;
+}
+
+static bool write_models(struct http_call *call, struct query query, struct json_writer *json) {
+    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct query_result result;
+    query.group[0] = DIM_MODEL;
+    query.group[1] = DIM_PROVIDER;
+    query.group_count = 2;
+    query.present_only = true;
+    if (!reading_run(call, &query, &result)) {
+        return false;
+    }
+    json_key(json, "by_model");
+    json_array_begin(json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        json_object_begin(json);
+        reading_write_value(json, agg, "model", DIM_MODEL, row->value[0]);
+        reading_write_value(json, agg, "model_provider", DIM_PROVIDER, row->value[1]);
+        figures_write_sums(json, &row->figures);
+        figures_write_usage(json, &row->figures);
+        figures_write_margin(json, &row->figures);
+        figures_write_last_seen(json, &row->figures);
+        json_object_end(json);
+    }
+    json_array_end(json);
+    query_result_free(&result);
+    return true;
+}
+
+static bool write_timeseries(struct http_call *call, struct query query, struct json_writer *json) {
+    struct query_result result;
+    query.group_count = 0;
+    query.bucket = BUCKET_MONTH;
+    query.offset = 0;
+    query.limit = QUERY_ROWS_MAX;
+    if (!reading_run(call, &query, &result)) {
+        return false;
+    }
+    json_key(json, "timeseries");
+    reading_write_months(json, &result);
+    query_result_free(&result);
+    return true;
+}
+
+static void one_feature(struct http_call *call, u32 account) {
+    struct context *context = call->context;
+    struct query query;
+    struct query_result result;
+    if (!reading_query(call, account, WINDOW_ALL, &query)) {
+        return;
+    }
+    struct query figures = query;
+    figures.filter_mask = query.filter_mask = 1u << DIM_FEATURE;
+    figures.filter[DIM_FEATURE] = query.filter[DIM_FEATURE] = call->capture[0];
+    figures.group[figures.group_count++] = DIM_FEATURE;
+    figures.offset = 0;
+    if (!reading_run(call, &figures, &result)) {
+        return;
+    }
+    u32 *counts = result.row_count > 0 ? count_customers(call, &figures, &result) : NULL;
+    if (result.row_count == 0) {
+        error_not_found(call, "no event of this feature");
+    } else if (counts != NULL) {
+        struct json_writer json = json_writer(&call->reply);
+        json_object_begin(&json);
+        write_feature(&json, context->agg, &result.rows[0], counts[0]);
+        if (write_recent(call, &query, &json) && write_customers(call, query, &json) &&
+            write_models(call, query, &json) && write_timeseries(call, query, &json)) {
+            json_object_end(&json);
+        }
+    }
+    free(counts);
+    query_result_free(&result);
+}
+
+enum call_outcome features_handle_one(struct http_call *call) {
+    return aside(call, one_feature);
+}
+
+/* --- prices ----------------------------------------------------------------------------------- */
+
+static void write_suggestion(struct json_writer *json, const struct agg *agg,
+                             const struct query_row *row) {
+    const i128 cost = row->figures.cost;
+    const i128 unit = PICO_PER_USD / 10000; /* four decimals */
+    json_object_begin(json);
+    reading_write_value(json, agg, "feature_key", DIM_FEATURE, row->value[0]);
+    json_key(json, "suggested_price");
+    json_decimal(json, reading_round(cost * 5, (i128)row->figures.events * 2 * unit), 4);
+    json_key(json, "unit_label");
+    json_text(json, "call");
+    json_key(json, "rationale");
+    json_text(json, "2.5 times the average cost of an event leaves 60 % of the price.");
+    reading_write_average(json, "current_cost_per_unit", cost, row->figures.events);
+    json_key(json, "target_margin_pct");
+    json_u64(json, TARGET_MARGIN);
+    json_object_end(json);
+}
+
+static void suggest(struct http_call *call, u32 account) {
+    struct context *context = call->context;
+    struct query query;
+    struct query_result result;
+    if (!reading_query(call, account, WINDOW_ALL, &query)) {
+        return;
+    }
+    query.group[query.group_count++] = DIM_FEATURE;
+    query.present_only = true;
+    if (!reading_run(call, &query, &result)) {
+        return;
+    }
+    if (result.row_total == 0) {
+        error_invalid(call, "there is no feature with events to suggest a price for");
+    } else {
+        struct json_writer json = json_writer(&call->reply);
+        json_object_begin(&json);
+        json_key(&json, "suggestions");
+        json_array_begin(&json);
+        for (u32 i = 0; i < result.row_count; i++) {
+            write_suggestion(&json, context->agg, &result.rows[i]);
+        }
+        json_array_end(&json);
+        json_object_end(&json);
+    }
+    query_result_free(&result);
+}
+
+enum call_outcome features_handle_suggest(struct http_call *call) {
+    return aside(call, suggest);
+}

@@ -1,0 +1,293 @@
+"""Features, models, customers and analytics against plain sums over all events."""
+
+import random
+import time
+from collections import defaultdict
+from decimal import Decimal
+
+import figures
+import oracle
+import scenario
+from figures import DAY
+from harness import equal
+
+MODELS = [("gpt-4o-mini", "openai"), ("gpt-4o", "openai"), ("claude-sonnet-4-5", "anthropic"),
+          ("no-such-model", "acme-ai"), (None, None)]
+
+
+def ceil_free(numerator, denominator):
+    """floor(x + 1/2) of a fraction, in integers."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def average(total, count):
+    return oracle.money(ceil_free(total, count))
+
+
+def make(seed, count, now):
+    """Events of more than a year: credits, events without model or tokens, revenue or not."""
+    chance = random.Random(seed)
+    events = []
+    for number in range(count):
+        model, provider = chance.choice(MODELS)
+        age = chance.choice([0, DAY, 9 * DAY, 40 * DAY, 100 * DAY, 200 * DAY, 420 * DAY])
+        event = {"eventName": chance.choice(["chat", "revenue", "embed"]),
+                 "customerReferenceId": "customer-%02d" % chance.randrange(30),
+                 "featureKey": "feature-%d" % chance.randrange(6),
+                 "timestamp": oracle.iso(now - age - chance.randrange(20 * DAY)),
+                 "idempotencyKey": "a-%d-%d" % (seed, number)}
+        if model:
+            event.update(model=model, modelProvider=provider)
+        if chance.random() < 0.8:
+            event["inputTokens"] = chance.randrange(200000)
+        if chance.random() < 0.8:
+            event["outputTokens"] = chance.randrange(9000)
+        if chance.random() < 0.2:
+            event["costAmount"] = round(chance.uniform(-3, 9), 7)
+        if chance.random() < 0.5:
+            event["revenueAmount"] = round(chance.uniform(-1, 20), 6)
+        events.append(event)
+    return events
+
+
+def totals(events):
+    return (len(events), sum(e.counted_cost for e in events), sum(e.revenue for e in events),
+            sum(e.usage for e in events))
+
+
+def grouped(events, key):
+    groups = defaultdict(list)
+    for event in events:
+        groups[key(event)].append(event)
+    return groups
+
+
+def by_cost(groups):
+    def order(item):
+        names = item[0] if isinstance(item[0], tuple) else (item[0],)
+        return -totals(item[1])[1], tuple((n or "").encode() for n in names)
+
+    return sorted(groups.items(), key=order)
+
+
+def sums(events):
+    count, cost, revenue, _ = totals(events)
+    return {"event_count": count, "total_cost": oracle.money(cost),
+            "total_revenue": oracle.money(revenue)}
+
+
+def usage(events):
+    return {"total_usage": Decimal(totals(events)[3]).scaleb(-6)}
+
+
+def tail(events):
+    _, cost, revenue, _ = totals(events)
+    return {"margin_pct": oracle.margin(cost, revenue),
+            "last_seen": oracle.iso(max(e.ms for e in events))}
+
+
+def month_rows(events):
+    return [dict(month=month, **sums(part), **usage(part))
+            for month, part in sorted(grouped(events, lambda e: oracle.iso(e.ms)[:7]).items())]
+
+
+def feature_row(key, events):
+    count, cost, revenue, _ = totals(events)
+    return dict(feature_key=key, customer_count=len({e.customer for e in events}),
+                avg_cost_per_event=average(cost, count),
+                avg_revenue_per_event=average(revenue, count), **sums(events), **usage(events),
+                **tail(events))
+
+
+def compare_features(client, book, bounds, query):
+    events = book.select(*bounds, revenue=True)
+    rows = [feature_row(k, part) for k, part in by_cost(grouped(events, lambda e: e.feature))]
+    figures.same(client, "/api/features" + query, rows)
+    figures.same(client, "/features%s%slimit=2&offset=1" % (query, "&" if query else "?"),
+                 rows[1:3])
+    suggestions = [{"feature_key": row["feature_key"], "unit_label": "call",
+                    "suggested_price": Decimal(ceil_free(5 * cost, 2 * count * 10**8)).scaleb(-4),
+                    "current_cost_per_unit": average(cost, count), "target_margin_pct": 60,
+                    "rationale": None}
+                   for row in rows
+                   for count, cost in [totals([e for e in events
+                                               if e.feature == row["feature_key"]])[:2]]]
+    reply = client.send("POST", "/api/analytics/suggest-pricing" + query, {})
+    got = reply.json["suggestions"] if reply.status == 200 else []
+    for suggestion in got:
+        suggestion["rationale"] = None
+    equal(oracle.difference(suggestions, got), None, "suggest-pricing" + query)
+    equal(reply.status, 200 if rows else 400, "suggest-pricing")
+    for row in rows[:2]:
+        compare_feature(client, row, [e for e in events if e.feature == row["feature_key"]], query)
+
+
+def compare_feature(client, row, events, query):
+    got = client.good("/api/features/%s%s" % (row["feature_key"], query))
+    recent = got.pop("recent_events")
+    times = sorted((e.ms for e in events), reverse=True)[:50]
+    equal([e["timestamp"] for e in recent], [oracle.iso(ms) for ms in times], "recent events")
+    expected = dict(row, timeseries=month_rows(events))
+    expected["by_customer"] = [
+        dict(customer_id=k, customer_name=k, **sums(part), **tail(part))
+        for k, part in by_cost(grouped(events, lambda e: e.customer))]
+    expected["by_model"] = [
+        dict(model=k[0], model_provider=k[1], **sums(part), **usage(part), **tail(part))
+        for k, part in by_cost(grouped([e for e in events if e.model],
+                                       lambda e: (e.model, e.provider)))]
+    equal(oracle.difference(expected, got), None, "feature " + row["feature_key"])
+
+
+def compare_models(client, book, bounds, query, now):
+    events = [e for e in book.select(*bounds, revenue=True) if e.model]
+    rows = []
+    for (model, provider), part in by_cost(grouped(events, lambda e: (e.model, e.provider))):
+        count, cost, _, _ = totals(part)
+        entry = book.prices.find(provider, model)
+        rates = book.prices.listing(entry, now) if entry else (None, None)
+        rows.append(dict(
+            model=model, model_provider=provider, customer_count=len({e.customer for e in part}),
+            feature_count=len({e.feature for e in part}),
+            total_input_tokens=sum(e.input or 0 for e in part),
+            total_output_tokens=sum(e.output or 0 for e in part),
+            avg_cost_per_event=average(cost, count), input_cost_per_million=rates[0],
+            output_cost_per_million=rates[1], **sums(part), **usage(part), **tail(part)))
+    figures.same(client, "/api/models" + query, rows)
+
+
+def days(first_ms, last_ms):
+    return [oracle.iso(d * DAY)[:10] for d in range(first_ms // DAY, last_ms // DAY + 1)]
+
+
+def compare_days(client, book, start, query, now):
+    events = book.select(start, None, revenue=True)
+    groups = grouped(events, lambda e: oracle.iso(e.ms)[:10])
+    expected = [{"day": d, "cost": oracle.money(t[1]), "revenue": oracle.money(t[2]),
+                 "event_count": t[0]} for d in days(start, now) for t in [totals(groups[d])]]
+    figures.same(client, "/api/analytics/daily-summary" + query, {"data": expected})
+
+
+def compare_tokens(client, book, start, query, now):
+    series = []
+    groups = grouped(book.select(start, None, revenue=True), lambda e: oracle.iso(e.ms)[:10])
+    for day in days(start, now):
+        cost = [Decimal(0), Decimal(0)]
+        for event in groups[day]:
+            entry = book.prices.find(event.provider, event.model) if event.model else None
+            if entry and event.input is not None and event.output is not None:
+                rates = book.prices.listing(entry, now)
+                cost[0] += event.input * (rates[0] or 0)
+                cost[1] += event.output * (rates[1] or 0)
+        rounded = [Decimal(int((c / 100 + Decimal("0.5")) // 1)).scaleb(-4) for c in cost]
+        series.append({"date": day, "input_cost": rounded[0], "output_cost": rounded[1]})
+    figures.same(client, "/api/analytics/cost-by-token-type" + query, {"series": series})
+
+
+def month_number(ms):
+    year, month = oracle.iso(ms)[:7].split("-")
+    return int(year) * 12 + int(month) - 1
+
+
+def change(now, before):
+    return None if before == 0 else Decimal(ceil_free(
+        (now - before) * 1000 * (1 if before > 0 else -1), abs(before))) / 10
+
+
+def compare_months(client, book, wanted, query, now):
+    events = [e for e in book.select(revenue=True)
+              if 0 <= month_number(now) - month_number(e.ms) < wanted]
+    months, before = [], (0, 0, 0)
+    for month, part in sorted(grouped(events, lambda e: oracle.iso(e.ms)[:7]).items()):
+        count, cost, revenue, _ = totals(part)
+        months.append({
+            "month": month, "cost": oracle.money(cost), "revenue": oracle.money(revenue),
+            "margin_pct": oracle.margin(cost, revenue), "event_count": count,
+            "active_customers": len({e.customer for e in part}),
+            "active_features": len({e.feature for e in part}),
+            "models_used": len({(e.model, e.provider) for e in part if e.model}),
+            "cost_change_pct": change(cost, before[1]),
+            "revenue_change_pct": change(revenue, before[2]),
+            "event_count_change_pct": change(count, before[0])})
+        before = (count, cost, revenue)
+    figures.same(client, "/api/analytics/trends" + query,
+                 {"months": months, "period_months": wanted})
+
+
+def compare_retention(client, book, now):
+    cohorts = grouped(grouped(book.events, lambda e: e.customer).values(),
+                      lambda part: min(month_number(e.ms) for e in part))
+    expected = []
+    for first, customers in sorted(cohorts.items()):
+        age = month_number(now) - first
+        if age < 12:
+            active = [sum(any(month_number(e.ms) == first + i for e in part)
+                          for part in customers) for i in range(age + 1)]
+            expected.append({
+                "cohort_month": "%04d-%02d" % (first // 12, first % 12 + 1),
+                "size": len(customers),
+                "retention": [ceil_free(a * 100, len(customers)) for a in active]})
+    figures.same(client, "/api/analytics/retention", {"cohorts": expected})
+
+
+def compare_confidence(client, book, start, query):
+    events = book.select(start, None, revenue=True)
+    _, cost, revenue, _ = totals(events)
+    rows = []
+    for source, part in grouped(events, lambda e: e.revenue_source).items():
+        count, spent, earned, _ = totals(part)
+        rows.append({"source": source, "event_count": count, "revenue": oracle.money(earned),
+                     "cost": oracle.money(spent), "pct_of_revenue":
+                     Decimal(ceil_free(earned * 1000, revenue)) / 10 if revenue > 0 else 0})
+    rows.sort(key=lambda row: (-row["revenue"], row["source"]))
+    weighed = sum(e.revenue for e in events if e.revenue_source == "explicit")
+    score = ceil_free(weighed * 100, revenue) if revenue > 0 else 0
+    label = ("High" if score >= 80 else "Medium" if score >= 50 else
+             "Low" if score >= 20 else "Very Low")
+    figures.same(client, "/api/analytics/revenue-confidence" + query,
+                 {"breakdown": rows, "confidence_score": score, "confidence_label": label,
+                  "total_revenue": oracle.money(revenue), "total_cost": oracle.money(cost)})
+
+
+def compare_all(client, book):
+    now = int(time.time() * 1000)
+    compare_features(client, book, (), "")
+    compare_features(client, book, (figures.window(30),), "?days=30")
+    compare_models(client, book, (), "", now)
+    compare_models(client, book, (figures.window(90),), "?days=90", now)
+    first = oracle.parse_ms(oracle.iso(now - 50 * DAY)[:10] + "T00:00:00Z")
+    bounds = (first + 1234567, first + 20 * DAY + 7654321)
+    compare_features(client, book, bounds, "?date_from=%s&date_to=%s"
+                     % (oracle.iso(bounds[0]), oracle.iso(bounds[1] - 1)))
+    for number in (30, 7, 1, 90):
+        query = "" if number == 30 else "?days=%d" % number
+        compare_days(client, book, figures.window(number), query, now)
+        compare_tokens(client, book, figures.window(number), query, now)
+        compare_confidence(client, book, figures.window(number), query)
+    compare_days(client, book, figures.window(90), "?days=400", now)
+    compare_tokens(client, book, figures.window(365), "?days=400", now)
+    for wanted, query in ((12, ""), (24, "?months=99"), (3, "?months=3"), (12, "?months=x")):
+        compare_months(client, book, wanted, query, now)
+    compare_retention(client, book, now)
+    events = book.select(revenue=True)
+    figures.same(client, "/api/metrics/source-breakdown",
+                 {"sources": [dict(source="sdk", **sums(events))] if events else [],
+                  "total_events": len(events)})
+    for customer in ("customer-01", "nobody"):
+        part = [e for e in events if e.customer == customer]
+        figures.same(client, "/api/customers/%s/timeseries" % customer,
+                     {"timeseries": month_rows(part)})
+
+
+def test_reading(context):
+    book = oracle.Book()
+    with context.server() as server:
+        client = server.client()
+        compare_all(client, book)
+        equal(client.get("/api/features/nothing").status, 404, "unknown feature")
+        scenario.send(client, book, make(1, 1500, int(time.time() * 1000)))
+        compare_all(client, book)
+        server.restart()
+        compare_all(server.client(), book)
+        scenario.send(server.client(), book, make(2, 300, int(time.time() * 1000)))
+        server.restart(hard=True)
+        compare_all(server.client(), book)
