@@ -44,6 +44,10 @@
 #define LIMIT_SHARDS 64            /* parts of them, each with a lock */
 #define LIMIT_COUNT_MAX 1000000000 /* the most a rate limit can be set to */
 
+#define CSV_FIELDS_MAX 256       /* columns of a comma-separated text */
+#define UPLOAD_RECORDS_MAX 10000 /* records of one upload */
+#define UPLOAD_PROBLEMS_MAX 5    /* bad records that the answer to an upload lists */
+
 /* --- events (bytes) ------------------------------------------------------------------------- */
 
 #define EVENT_NAME_MAX 128
