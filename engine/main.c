@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config.h"
+#include "customer/directory.h"
 #include "net/edge.h"
 #include "net/http_edge.h"
 #include "net/wire_edge.h"
@@ -63,6 +64,7 @@ struct server {
     struct price_table *table; /* read, until the prices take it */
     struct prices *prices;
     struct ledger *ledger;
+    struct directory *directory;
     struct docs docs;
     struct door door;
     struct pipeline *pipeline;
@@ -275,6 +277,10 @@ static enum err open_pipeline(struct server *server) {
     if (err != ERR_OK) {
         return say(server, err, "cannot read the accounts' prices");
     }
+    err = directory_open(server->control, &server->directory);
+    if (err != ERR_OK) {
+        return say(server, err, "cannot read the accounts' customers");
+    }
     const struct pipeline_options options = {
         .store = server->store,
         .prices = server->prices,
@@ -351,6 +357,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .accounts = server->accounts,
         .prices = server->prices,
         .ledger = server->ledger,
+        .directory = server->directory,
         .docs = &server->docs,
         .door = &server->door,
         .signup = config->signup != 0,
@@ -515,6 +522,7 @@ static void close_all(struct server *server) {
     recover_free(&server->recovered);
     accounts_close(server->accounts);
     control_close(server->control);
+    directory_close(server->directory);
     ledger_close(server->ledger);
     prices_destroy(server->prices);
     price_table_free(server->table);

@@ -142,6 +142,11 @@
 #define PRICE_FILE_BYTES_MAX (64 * MIB) /* a file of model prices */
 #define UNIT_LABEL_MAX 64               /* bytes of what a feature's price is called by */
 
+#define CUSTOMERS_MAX ((u32)1 << 20)     /* an account's customers that are more than events */
+#define SUBSCRIPTIONS_MAX ((u32)1 << 20) /* an account */
+#define PRODUCTS_MAX 10000               /* product plans of an account */
+#define CUSTOMER_TEXT_MAX 255            /* bytes of a name, an e-mail address, a segment, an id */
+
 #define QUERY_ROWS_MAX 100000 /* rows one answer may hold */
 #define PAGE_EVENTS_MAX 200
 #define PAGE_DEPTH_MAX 1000000  /* offset + limit of an event list */

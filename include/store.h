@@ -219,6 +219,11 @@ enum control_kind {
     CONTROL_MODEL_PRICE = 21,   /* account */
     CONTROL_PRICE_CHANGE = 22,  /* account */
     CONTROL_FEATURE = 23,       /* account: a definition */
+
+    /* customer/ */
+    CONTROL_CUSTOMER = 30,     /* account: what is known of a customer beside its events */
+    CONTROL_PRODUCT = 31,      /* account: a product plan, by its source */
+    CONTROL_SUBSCRIPTION = 32, /* account: likewise */
 };
 
 struct control_object {

@@ -61,6 +61,8 @@ const u32 *agg_series_dims(const struct agg *agg, u32 series); /* [any] by enum 
 struct slice agg_value_text(const struct agg *agg, enum store_dim dim, u32 value); /* [any] */
 /* The value's id within an account, or DIM_NONE. Takes the read lock itself. */
 u32 agg_value_find(struct agg *agg, u32 account, enum store_dim dim, struct slice text);
+/* When a customer's first event was received, ms; 0: it has none. Takes the read lock itself. */
+i64 agg_customer_created(struct agg *agg, u32 account, struct slice customer);
 
 /* --- applying ------------------------------------------------------------------------------- */
 

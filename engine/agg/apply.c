@@ -54,6 +54,14 @@ void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time) {
     }
 }
 
+void apply_created(struct agg *agg, u32 cell, i64 created) {
+    const struct owner *owner = array_at(&agg->owners, cell);
+    u32 id = list_at(&account_at(agg, owner->account)->entities[KIND_CUSTOMER], owner->place);
+    if (entity_at(agg, id)->created == 0) {
+        ((struct entity *)array_edit(&agg->entities, id))->created = MAX(created, (i64)1);
+    }
+}
+
 void apply_older(struct agg *agg, struct row *newest, u32 *older, u32 band, i64 time,
                  const struct delta *delta) {
     row_add(band_edit(agg, NULL, older, band), delta, &agg->wides, TIME_NONE, 0);

@@ -94,6 +94,9 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     }
     u32 band = agg_band_of(agg, time, hour_row);
     if (unlikely(time < series->first)) {
+        if (series->first == INT64_MAX) {
+            apply_created(agg, series->cell[KIND_CUSTOMER], batch->created[i]);
+        }
         series->first = time;
     }
     if (likely(band == 0)) {

@@ -154,6 +154,15 @@ u32 agg_value_find(struct agg *agg, u32 account, enum store_dim dim, struct slic
     return value;
 }
 
+i64 agg_customer_created(struct agg *agg, u32 account, struct slice customer) {
+    agg_read_lock(agg);
+    u32 value = value_find(agg, account, DIM_CUSTOMER, customer);
+    u32 entity = value == DIM_NONE ? 0 : value_at(agg, DIM_CUSTOMER, value)->entity;
+    i64 created = entity == 0 ? 0 : entity_at(agg, entity)->created;
+    agg_read_unlock(agg);
+    return created;
+}
+
 /* --- definitions ------------------------------------------------------------------------------ */
 
 /* What makes two events belong to one series: account, source and texts, defaults resolved. */

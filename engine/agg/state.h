@@ -75,7 +75,8 @@ struct entity {
     u16 kind;
     u32 key[2]; /* value ids; DIM_NONE where absent; key[1] is the provider of KIND_MODEL, else 0 */
     u32 cell[CLASSES];
-    u32 place; /* in the account's list of the kind */
+    u32 place;   /* in the account's list of the kind */
+    i64 created; /* time of receipt of a customer's first event, ms; 0: none yet. Others: 0 */
 };
 
 _Static_assert(ACCOUNTS_MAX <= 65536, "an account fits an entity");

@@ -38,6 +38,7 @@ struct context {
     bool signup;               /* POST /api/signup is open */
     struct prices *prices;
     struct ledger *ledger;
+    struct directory *directory; /* of customers */
     const struct docs *docs;
     const struct door *door;
     const _Atomic bool *ready; /* recovery is done */
