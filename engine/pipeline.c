@@ -56,6 +56,8 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     pipeline->dedup = dedup;
     pipeline->usage = usage;
     pipeline->snapshot_last_id = snapshot_id;
+    pipeline->snapshot_last_amendments =
+        snapshot_id > 1 ? store_amendments(pipeline->options.store) : 0;
     pipeline->started = true;
     int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);
     check(failed == 0);

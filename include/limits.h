@@ -123,6 +123,8 @@
 #define CONTROL_NAME_MAX 400 /* name of an object in the control tables, bytes */
 #define CONTROL_VALUE_MAX (64 * KIB)
 #define SNAPSHOTS_KEPT 2
+#define AMEND_NAMES_MAX 16          /* event names that one clear names */
+#define AMEND_BYTES_MAX (512 * MIB) /* record of an amendment */
 
 /* --- derived state -------------------------------------------------------------------------- */
 

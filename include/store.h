@@ -87,6 +87,60 @@ enum err store_append(struct store *store, const struct store_group *group);
  * as for store_append(). */
 enum err store_merge(struct store *store, bool *did);
 
+/* --- amendments ------------------------------------------------------------------------------- */
+
+/* The log is append only, and so are changes to what is in it: an amendment is a record of its own,
+ * kept beside the blocks, that every scan takes into account. The figures follow (agg/amend.h), so
+ * that they are at any time what adding up a scan gives.
+ *
+ *  - A clear removes events: those of certain series that have been stored by then. Either all of
+ *    an account, whose idempotency keys are then free again (a key lives as long as its event), or
+ *    those of one source, and of certain event names if any are named.
+ *  - A change of revenue gives events another amount and another source of it.
+ */
+enum store_amend_kind { STORE_CLEAR = 1, STORE_REVENUE = 2 };
+
+struct store_revenue {
+    u64 id;
+    i64 revenue; /* picodollars */
+    u8 source;   /* enum revenue_source */
+};
+
+struct store_amendment {
+    enum store_amend_kind kind;
+    u32 account;
+    i64 made_ms;
+
+    /* Of a clear: what was asked for, */
+    u32 source; /* enum event_source; DIM_NONE: any */
+    const struct slice *names;
+    u32 name_count; /* 0: any */
+    /* the series which that is, ascending, */
+    const u32 *series;
+    u32 series_count;
+    /* and how many events the account has received in which month, for replaying will not see the
+     * removed ones: see account/usage.h. */
+    i64 received_month_ms;
+    u64 received;
+
+    const struct store_revenue *revenues; /* of a change of revenue, ascending ids */
+    u32 revenue_count;
+};
+
+/* Makes an amendment, and appends a group with it unless that is NULL (to replace is to clear and
+ * to append): both or nothing. The events of the group are not concerned. Thread and errors as
+ * store_append(); ERR_INVALID: it is no amendment. */
+enum err store_amend(struct store *store, const struct store_amendment *amendment,
+                     const struct store_group *group);
+/* How many there are. Derived state belongs to a log position and a number of amendments. */
+u64 store_amendments(struct store *store);
+/* How often all events of the account were removed: part of how its keys are hashed. */
+u32 store_key_epoch(struct store *store, u32 account);
+/* What the account's last clear noted, and the position at which it did; false: there was none. */
+bool store_received(struct store *store, u32 account, u64 *position, i64 *month_ms, u64 *count);
+/* Whether an event is still there and has the revenue it was read with. */
+bool store_event_stands(struct store *store, u32 series, u64 id, i64 revenue, u8 revenue_source);
+
 /* --- reading -------------------------------------------------------------------------------- */
 
 struct store_filter {
@@ -108,11 +162,13 @@ struct store_scan_options {
     bool newest_first; /* descending id, else ascending */
     u32 columns;       /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
     bool want_defs;    /* recovery: also deliver series definitions */
+    bool as_received;  /* without amendments: removed events too */
 };
 
 struct store_scan;
 
-/* Opens a scan over what is committed now and later. No read transaction stays open between calls.
+/* Opens a scan over what is committed now and later, but for amendments: after the first one that
+ * comes it goes on to give what there was before it. No read transaction stays open between calls.
  */
 enum err store_scan_open(struct store *store, const struct store_scan_options *options,
                          struct store_scan **out);
@@ -145,6 +201,7 @@ struct store_stats {
     u64 append_ns;      /* time in store_append */
     u64 sync_ns;        /* of that, in the LMDB commit */
     u64 damaged_blocks; /* found so far */
+    u64 amendments;
 };
 void store_get_stats(struct store *store, struct store_stats *out);
 
@@ -156,16 +213,19 @@ enum err store_verify(struct store *store,
 /* --- snapshots ------------------------------------------------------------------------------ */
 
 /* A snapshot is a sequence of sections (tag, bytes) that belong to one position of one log: it is
- * bound to the event before that position. */
+ * bound to the event before that position, and to a number of amendments. One that knows fewer than
+ * the log has is of no use: what they changed may be anywhere in it. */
 struct snapshot_writer;
-/* `next_id` is at most the log's. */
-enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out);
+/* `next_id` and `amendments` are at most the log's. */
+enum err snapshot_begin(struct store *store, u64 next_id, u64 amendments,
+                        struct snapshot_writer **out);
 enum err snapshot_write(struct snapshot_writer *writer, u32 tag, const void *data, usize bytes);
 enum err snapshot_finish(struct snapshot_writer *writer); /* sync, rename, drop the oldest */
 void snapshot_abort(struct snapshot_writer *writer);
 
 /* Opens the newest valid snapshot (skip = 0), the one before (1)...; ERR_NOT_FOUND past the last,
- * ERR_CORRUPT for a damaged one and for one of another log; after any error but ERR_NOT_FOUND the
+ * ERR_CORRUPT for a damaged one and for one of another log, ERR_VERSION for one from before an
+ * amendment; after any error but ERR_NOT_FOUND the
  * next may be better. Everything is verified before the first section. */
 struct snapshot_reader;
 enum err snapshot_open(struct store *store, u32 skip, struct snapshot_reader **out, u64 *next_id);

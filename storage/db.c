@@ -32,6 +32,7 @@
 #define SHORT_BYTES_MAX                                                                            \
     (128 * KIB)                    /* pages made and freed by one transaction are never written    \
                                     */
+#define NO_TABLE UINT32_MAX        /* that a read-only environment does not have */
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
 
 struct db {
@@ -219,6 +220,10 @@ static int tables_open(const struct db_options *options, struct db *db) {
     unsigned flags = options->read_only ? 0u : MDB_CREATE;
     for (u32 i = 0; i < options->table_count && code == 0; i++) {
         code = mdb_dbi_open(txn, options->tables[i], flags, &db->tables[i]);
+        if (code == MDB_NOTFOUND && (options->optional >> i & 1) != 0) {
+            db->tables[i] = NO_TABLE;
+            code = 0;
+        }
     }
     if (code != 0) {
         mdb_txn_abort(txn);
@@ -330,7 +335,8 @@ static MDB_dbi table_of(const struct db_txn *txn, u32 table) {
 static enum err get(struct db_txn *txn, u32 table, struct slice key, struct slice *value) {
     MDB_val mdb_key = val_of(key);
     MDB_val found;
-    int code = mdb_get(txn->handle, table_of(txn, table), &mdb_key, &found);
+    MDB_dbi dbi = table_of(txn, table);
+    int code = dbi == NO_TABLE ? MDB_NOTFOUND : mdb_get(txn->handle, dbi, &mdb_key, &found);
     if (code == 0) {
         *value = slice_of(found);
     }
@@ -340,7 +346,8 @@ static enum err get(struct db_txn *txn, u32 table, struct slice key, struct slic
 static enum err get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
                            struct slice *value) {
     MDB_cursor *cursor;
-    int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
+    MDB_dbi dbi = table_of(txn, table);
+    int code = dbi == NO_TABLE ? MDB_NOTFOUND : mdb_cursor_open(txn->handle, dbi, &cursor);
     if (code != 0) {
         return err_of(code);
     }
@@ -419,7 +426,11 @@ static enum err each(struct db_txn *txn, u32 table, struct slice from,
                      bool (*visit)(void *context, struct slice key, struct slice value),
                      void *context) {
     MDB_cursor *cursor;
-    int code = mdb_cursor_open(txn->handle, table_of(txn, table), &cursor);
+    MDB_dbi dbi = table_of(txn, table);
+    if (dbi == NO_TABLE) {
+        return ERR_OK;
+    }
+    int code = mdb_cursor_open(txn->handle, dbi, &cursor);
     if (code != 0) {
         return err_of(code);
     }

@@ -26,6 +26,7 @@ struct db_options {
     usize map_bytes;  /* halved until the system grants it, with a log line */
     const char *const *tables;
     u32 table_count;
+    u32 optional; /* bit i: read-only, table i may be missing and is empty then */
     bool create;
     bool read_only;
     bool skip_sync;

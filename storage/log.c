@@ -4,71 +4,18 @@
  */
 #include "storage/log.h"
 
-#include "base/clock.h"
 #include "base/log.h"
+#include "storage/log_state.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum table { TABLE_BLOCKS, TABLE_INDEX, TABLE_DEFS, TABLES };
-
-#define KEY_BYTES 12
-#define REPAIRS_MAX 64         /* wrong keys put right at a start */
-#define OFFER_WAIT_NS 10000000 /* how long a segment waits for an append */
-
-struct log {
-    struct db *db;
-    pthread_mutex_t write;     /* one commit and its change of the directory at a time */
-    pthread_mutex_t directory; /* guards what follows; held for moments only */
-    struct log_entry *entries;
-    usize count;
-    usize capacity;
-    usize small_from; /* entries before it are segments */
-    u64 damaged;
-    bool disordered; /* some key is not where it should be */
-    u64 version;     /* of the environment when the directory was read */
-    u64 append_count;
-    u64 sync_ns;
-    _Atomic u64 next_id;
-    _Atomic u32 series_end;    /* 0: not known */
-    struct offer *offer;       /* of the merging thread; guarded by `write` */
-    pthread_cond_t offer_done; /* with `write` */
-};
-
-static struct slice key_make(u8 *key, u64 first_id, u32 count) {
-    for (u32 i = 0; i < 8; i++) {
-        key[i] = (u8)(first_id >> (56 - 8 * i));
-    }
-    for (u32 i = 0; i < 4; i++) {
-        key[8 + i] = (u8)(count >> (24 - 8 * i));
-    }
-    return (struct slice){(const char *)key, KEY_BYTES};
-}
-
-static bool key_read(struct slice key, u64 *first_id, u32 *count) {
-    if (key.bytes != KEY_BYTES) {
-        return false;
-    }
-    const u8 *bytes = (const u8 *)key.data;
-    *first_id = 0;
-    *count = 0;
-    for (u32 i = 0; i < 8; i++) {
-        *first_id = *first_id << 8 | bytes[i];
-    }
-    for (u32 i = 8; i < KEY_BYTES; i++) {
-        *count = *count << 8 | bytes[i];
-    }
-    return *first_id > 0 && *count > 0 && *first_id <= UINT64_MAX - *count;
-}
+#define REPAIRS_MAX 64 /* wrong keys put right at a start */
 
 /* --- directory -------------------------------------------------------------------------------- */
 
-static bool entries_reserve(struct log *log, usize more) {
+bool log_entries_reserve(struct log *log, usize more) {
     if (log->count + more <= log->capacity) {
         return true;
     }
@@ -82,7 +29,7 @@ static bool entries_reserve(struct log *log, usize more) {
     return true;
 }
 
-static struct log_entry entry_of(const struct block_header *header) {
+struct log_entry log_entry_of(const struct block_header *header) {
     return (struct log_entry){
         .first_id = header->first_id,
         .chain = block_chain(header),
@@ -124,7 +71,7 @@ struct load {
 };
 
 static bool load_entry(struct load *load, struct log_entry entry) {
-    if (!entries_reserve(load->log, 1)) {
+    if (!log_entries_reserve(load->log, 1)) {
         load->err = ERR_NO_MEMORY;
         return false;
     }
@@ -174,7 +121,7 @@ static bool load_block(void *context, struct slice key, struct slice value) {
         return pass_over(load, first_id, count);
     }
     return load_gap(load, first_id) &&
-           load_entry(load, good ? entry_of(&header) : entry_damaged(first_id, count, value));
+           load_entry(load, good ? log_entry_of(&header) : entry_damaged(first_id, count, value));
 }
 
 static enum err note_series(void *context, const struct series_def *def, u64 last_id) {
@@ -247,6 +194,12 @@ static enum err directory_read(struct log *log, struct load *load) {
     return err != ERR_OK ? err : load->err;
 }
 
+/* While nobody reads yet, `why` is given. */
+static enum err amendments_load(struct log *log, bool alone, char *why, usize why_bytes) {
+    return amend_table_load(log->db, TABLE_AMENDMENTS, &log->amends, log_next_id(log), alone, why,
+                            why_bytes);
+}
+
 static enum err directory_load(struct log *log, bool repair) {
     struct load load;
     enum err err = directory_read(log, &load);
@@ -259,14 +212,32 @@ static enum err directory_load(struct log *log, bool repair) {
     return err == ERR_OK ? series_end_load(log) : err;
 }
 
+/* A log whose amendments are not known says what is not so: a server does not start on it. Whoever
+ * only reads sees what there is, so that it can be verified. */
+static enum err amendments_open(struct log *log, const struct log_options *options, char *why,
+                                usize why_bytes) {
+    char what[256] = "";
+    enum err err = amendments_load(log, true, what, sizeof what);
+    if (err != ERR_OK) {
+        snprintf(why, why_bytes, "the log in %s: %s", options->dir, what);
+    }
+    if (options->read_only && (err == ERR_CORRUPT || err == ERR_VERSION)) {
+        log_error("amendment_damaged", "dir=\"%s\" what=\"%s\"", options->dir, what);
+        log->amends_broken = true;
+        err = ERR_OK;
+    }
+    return err;
+}
+
 enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
-    static const char *const tables[TABLES] = {"blocks", "index", "definitions"};
+    static const char *const tables[TABLES] = {"blocks", "index", "definitions", "amendments"};
     struct db_options db_options = {
         .dir = options->dir,
         .name = "log",
         .map_bytes = options->map_bytes,
         .tables = tables,
         .table_count = TABLES,
+        .optional = 1u << TABLE_AMENDMENTS, /* older logs have none yet */
         .create = !options->read_only,
         .read_only = options->read_only,
         .skip_sync = options->skip_sync,
@@ -292,6 +263,9 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
                      hint);
         }
     }
+    if (err == ERR_OK) {
+        err = amendments_open(log, options, why, why_bytes);
+    }
     if (err != ERR_OK) {
         log_close(log);
         return err;
@@ -306,6 +280,8 @@ void log_close(struct log *log) {
         pthread_cond_destroy(&log->offer_done);
         pthread_mutex_destroy(&log->write);
         pthread_mutex_destroy(&log->directory);
+        overlay_free(log->amends.overlay);
+        free(log->amends.account);
         free(log->entries);
         free(log);
     }
@@ -327,8 +303,7 @@ u64 log_chain(struct log *log) {
     return chain;
 }
 
-/* Index of the last entry that begins at or before `id`; there is one. */
-static usize entry_index(const struct log *log, u64 id) {
+usize log_entry_index(const struct log *log, u64 id) {
     usize low = 0;
     usize high = log->count;
     while (high - low > 1) {
@@ -347,7 +322,7 @@ bool log_find(struct log *log, u64 id, struct log_entry *out) {
         return false;
     }
     pthread_mutex_lock(&log->directory);
-    *out = log->entries[entry_index(log, id)];
+    *out = log->entries[log_entry_index(log, id)];
     pthread_mutex_unlock(&log->directory);
     check(id >= out->first_id && id - out->first_id < out->count);
     return true;
@@ -355,7 +330,7 @@ bool log_find(struct log *log, u64 id, struct log_entry *out) {
 
 void log_note_damage(struct log *log, u64 id) {
     pthread_mutex_lock(&log->directory);
-    struct log_entry *entry = &log->entries[entry_index(log, id)];
+    struct log_entry *entry = &log->entries[log_entry_index(log, id)];
     log->damaged += !entry->frozen;
     entry->frozen = true;
     pthread_mutex_unlock(&log->directory);
@@ -363,7 +338,12 @@ void log_note_damage(struct log *log, u64 id) {
 
 enum err log_refresh(struct log *log) {
     pthread_mutex_lock(&log->directory);
-    enum err err = log->version != db_version(log->db) ? directory_load(log, false) : ERR_OK;
+    char why[256];
+    bool changed = log->version != db_version(log->db);
+    enum err err = changed ? directory_load(log, false) : ERR_OK;
+    if (err == ERR_OK && changed && !log->amends_broken) {
+        err = amendments_load(log, false, why, sizeof why);
+    }
     pthread_mutex_unlock(&log->directory);
     return err;
 }
@@ -383,278 +363,58 @@ void log_get_stats(struct log *log, struct store_stats *out) {
     out->events = log_next_id(log) - 1;
     out->blocks = log->count;
     out->damaged_blocks = log->damaged;
+    out->amendments = log->amends.count;
     out->append_count = log->append_count;
     out->sync_ns = log->sync_ns;
     pthread_mutex_unlock(&log->directory);
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
-
-/* A segment that is ready to take the place of its blocks. It waits a moment for the next append,
- * so that one sync serves both; `write` guards it. */
-struct offer {
-    const struct log_run *run;
-    const struct block_header *header;
-    struct slice block;
-    struct slice index;
-    struct slice defs; /* second copy of the block's definitions; empty: it has none */
-    bool done;
-    enum err err;
-};
-
-/* Entries of a run: they are exactly there, for only the merging thread removes any. */
-static usize run_entries(const struct log *log, const struct log_run *run, usize *from) {
-    *from = entry_index(log, run->first_id);
-    usize end = *from;
-    check(log->entries[end].first_id == run->first_id);
-    while (end < log->count && log->entries[end].first_id < run->end_id) {
-        end++;
-    }
-    check(log->entries[end - 1].first_id + log->entries[end - 1].count == run->end_id);
-    return end - *from;
-}
-
-/* The blocks' definitions are all in the one that replaces them, and so are their second copies:
- * those of many small commits would be most of what these take on disk. */
-static void offer_put(struct log *log, struct db_txn *txn, const struct offer *offer) {
-    u8 key[KEY_BYTES];
-    usize from;
-    usize count = run_entries(log, offer->run, &from);
-    const struct block_header *header = offer->header;
-    for (usize i = from; i < from + count; i++) {
-        const struct log_entry *entry = &log->entries[i];
-        struct slice at = key_make(key, entry->first_id, (u32)entry->count);
-        db_delete(txn, TABLE_BLOCKS, at);
-        if (offer->defs.bytes > 0) {
-            db_delete_any(txn, TABLE_DEFS, at);
-        }
-    }
-    db_put(txn, TABLE_BLOCKS, key_make(key, header->first_id, header->count), offer->block,
-           DB_REPLACE);
-    if (offer->index.bytes > 0) {
-        db_put(txn, TABLE_INDEX, key_make(key, header->first_id, header->count), offer->index,
-               DB_REPLACE);
-    }
-    if (offer->defs.bytes > 0) {
-        db_put(txn, TABLE_DEFS, key_make(key, header->first_id, header->count), offer->defs,
-               DB_REPLACE);
-    }
-}
-
-/* After the commit: the directory follows. */
-static void offer_settle(struct log *log, const struct offer *offer) {
-    usize from;
-    usize count = run_entries(log, offer->run, &from);
-    log->entries[from] = entry_of(offer->header);
-    memmove(&log->entries[from + 1], &log->entries[from + count],
-            (log->count - from - count) * sizeof *log->entries);
-    log->count -= count - 1;
-}
-
-/* A block with the second copy of its definitions, an offered segment, or both, in one transaction.
- * Nobody else changes entries while `write` is held, so reading them needs no more. */
-static enum err commit(struct log *log, struct slice block, struct slice defs,
-                       const struct block_header *header, u32 series_end,
-                       const struct offer *offer) {
-    u8 key[KEY_BYTES];
-    struct db_txn txn;
-    enum err err = db_begin(log->db, true, &txn);
-    if (err != ERR_OK) {
-        return err;
-    }
-    if (header != NULL) {
-        struct slice at = key_make(key, header->first_id, header->count);
-        db_put(&txn, TABLE_BLOCKS, at, block, log->disordered ? DB_REPLACE : DB_APPEND);
-        if (defs.bytes > 0) {
-            db_put(&txn, TABLE_DEFS, at, defs, DB_REPLACE);
-        }
-    }
-    if (offer != NULL) {
-        offer_put(log, &txn, offer);
-    }
-    u64 from_ns = clock_monotonic_ns();
-    err = db_commit(&txn);
-    u64 sync_ns = clock_monotonic_ns() - from_ns;
-    if (err != ERR_OK) {
-        return err;
-    }
-    pthread_mutex_lock(&log->directory);
-    if (header != NULL) {
-        log->entries[log->count++] = entry_of(header);
-        log->append_count++;
-        log->sync_ns += sync_ns;
-        if (series_end > 0) {
-            atomic_store_explicit(&log->series_end, series_end, memory_order_release);
-        }
-        atomic_store_explicit(&log->next_id, header->first_id + header->count,
-                              memory_order_release);
-    }
-    if (offer != NULL) {
-        offer_settle(log, offer);
-    }
-    pthread_mutex_unlock(&log->directory);
-    return ERR_OK;
-}
-
-/* The definitions' second copy, to be written with the block and freed then. */
-static enum err defs_copy(struct slice block, const struct block_header *header,
-                          struct slice *out) {
-    *out = (struct slice){NULL, 0};
-    if (header->def_count == 0) {
-        return ERR_OK;
-    }
-    u8 *copy = malloc(BLOCK_DEFS_BYTES(header));
-    if (copy == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    block_copy_defs(copy, block, header);
-    *out = (struct slice){(const char *)copy, BLOCK_DEFS_BYTES(header)};
-    return ERR_OK;
-}
-
-static void defs_free(struct slice defs) {
-    free((void *)(uintptr_t)defs.data);
-}
-
-enum err log_append(struct log *log, struct slice block, const struct block_header *header,
-                    u32 series_end) {
-    check(header->first_id == log_next_id(log));
-    check((header->def_count > 0) == (series_end > 0));
-    struct slice defs;
-    enum err err = defs_copy(block, header, &defs);
-    if (err != ERR_OK) {
-        return err;
-    }
-    pthread_mutex_lock(&log->write);
-    struct offer *offer = log->offer;
-    pthread_mutex_lock(&log->directory);
-    err = entries_reserve(log, 1) ? ERR_OK : ERR_NO_MEMORY;
-    pthread_mutex_unlock(&log->directory);
-    if (err == ERR_OK) {
-        err = commit(log, block, defs, header, series_end, offer);
-        if (offer != NULL) {
-            offer->err = err;
-            offer->done = true;
-            log->offer = NULL;
-            pthread_cond_signal(&log->offer_done);
-        }
-        if (err == ERR_NO_SPACE && offer != NULL) {
-            /* The segment was too much, perhaps. */
-            err = commit(log, block, defs, header, series_end, NULL);
-        }
-    }
-    pthread_mutex_unlock(&log->write);
-    defs_free(defs);
-    return err;
-}
-
-/* --- merging ---------------------------------------------------------------------------------- */
-
-struct candidate {
-    usize from; /* entries from..end */
-    usize end;
-    u64 rows;
-    usize groups; /* as committed, at its end */
-    bool closed;  /* what follows cannot join */
-};
-
-/* The mergeable entries from `from` on, as many as one segment takes. */
-static struct candidate candidate_at(const struct log *log, usize from) {
-    struct candidate run = {.from = from, .end = from};
-    u64 bytes = 0;
-    while (run.end < log->count) {
-        const struct log_entry *entry = &log->entries[run.end];
-        if (entry->kind == BLOCK_SEGMENT || entry->frozen ||
-            run.rows + entry->count > SEGMENT_ROWS_MAX ||
-            (run.end > from && bytes + entry->bytes > MERGE_BYTES_MAX)) {
-            run.closed = true;
-            break;
-        }
-        run.groups = entry->kind == BLOCK_GROUP ? run.groups + 1 : 0;
-        run.rows += entry->count;
-        bytes += entry->bytes;
-        run.end++;
-    }
-    return run;
-}
-
-static bool pick(struct log *log, struct candidate *run, enum block_kind *kind) {
-    usize from = log->small_from;
-    while (from < log->count) {
-        if (log->entries[from].kind == BLOCK_SEGMENT || log->entries[from].frozen) {
-            from++;
-            continue;
-        }
-        *run = candidate_at(log, from);
-        if (run->closed || run->rows >= SEGMENT_ROWS_MIN) {
-            *kind = BLOCK_SEGMENT;
-            return true;
-        }
-        if (run->groups >= MERGE_BLOCKS_MIN) {
-            run->from = run->end - run->groups;
-            *kind = BLOCK_MERGED;
-            return true;
-        }
-        break;
-    }
-    return false;
-}
-
-bool log_pick_run(struct log *log, struct log_run *out) {
-    struct candidate run;
-    enum block_kind kind;
-    pthread_mutex_lock(&log->directory);
-    while (log->small_from < log->count && log->entries[log->small_from].kind == BLOCK_SEGMENT) {
-        log->small_from++;
-    }
-    bool found = pick(log, &run, &kind);
-    if (found) {
-        const struct log_entry *last = &log->entries[run.end - 1];
-        *out = (struct log_run){
-            .first_id = log->entries[run.from].first_id,
-            .end_id = last->first_id + last->count,
-            .chain = last->chain,
-            .kind = kind,
-        };
-    }
-    pthread_mutex_unlock(&log->directory);
-    return found;
-}
-
-/* Waits for an append to carry the offer; false if none came. */
-static bool offer_wait(struct log *log, struct offer *offer) {
-    struct timespec until;
-    check(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_nsec += OFFER_WAIT_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    log->offer = offer;
-    int code = 0;
-    while (!offer->done && code != ETIMEDOUT) {
-        code = pthread_cond_timedwait(&log->offer_done, &log->write, &until);
-        check(code == 0 || code == ETIMEDOUT);
-    }
-    log->offer = NULL;
-    return offer->done;
-}
-
-enum err log_replace(struct log *log, const struct log_run *run, struct slice block,
-                     const struct block_header *header, struct slice index) {
-    check(header->first_id == run->first_id && header->first_id + header->count == run->end_id);
-    struct offer offer = {.run = run, .header = header, .block = block, .index = index};
-    enum err err = defs_copy(block, header, &offer.defs);
-    if (err != ERR_OK) {
-        return err;
-    }
-    pthread_mutex_lock(&log->write);
-    struct slice none = {NULL, 0};
-    err = offer_wait(log, &offer) ? offer.err : commit(log, none, none, NULL, 0, &offer);
-    pthread_mutex_unlock(&log->write);
-    defs_free(offer.defs);
-    return err;
-}
-
 /* --- reading ---------------------------------------------------------------------------------- */
+
+struct overlay *log_view_take(struct log *log, u64 *end_id) {
+    pthread_mutex_lock(&log->directory);
+    struct overlay *overlay = log->amends.overlay;
+    if (overlay != NULL) {
+        overlay->references++;
+    }
+    *end_id = log_next_id(log);
+    pthread_mutex_unlock(&log->directory);
+    return overlay;
+}
+
+void log_view_renew(struct log *log, const struct overlay *overlay, u64 *end_id) {
+    pthread_mutex_lock(&log->directory);
+    *end_id = log->amends.overlay == overlay ? log_next_id(log) : *end_id;
+    pthread_mutex_unlock(&log->directory);
+}
+
+void log_view_leave(struct log *log, struct overlay *overlay) {
+    pthread_mutex_lock(&log->directory);
+    overlay_leave(overlay);
+    pthread_mutex_unlock(&log->directory);
+}
+
+u64 log_amendments(struct log *log) {
+    pthread_mutex_lock(&log->directory);
+    u64 count = log->amends.count;
+    pthread_mutex_unlock(&log->directory);
+    return count;
+}
+
+struct amend_account log_amend_account(struct log *log, u32 account) {
+    pthread_mutex_lock(&log->directory);
+    const struct amend_account *known = log->amends.account;
+    struct amend_account out =
+        known != NULL && account < ACCOUNTS_MAX ? known[account] : (struct amend_account){0};
+    pthread_mutex_unlock(&log->directory);
+    return out;
+}
+
+enum err log_verify_amendments(struct log *log,
+                               void (*report)(void *context, u64 from, u64 to, const char *what),
+                               void *context) {
+    return amend_table_verify(log->db, TABLE_AMENDMENTS, log_next_id(log), report, context);
+}
 
 enum err log_read_begin(struct log *log, u64 id, struct log_read *read) {
     u8 key[KEY_BYTES];

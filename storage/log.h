@@ -16,6 +16,7 @@
 #ifndef MARGIN_STORAGE_LOG_H
 #define MARGIN_STORAGE_LOG_H
 
+#include "storage/amend_table.h"
 #include "storage/block.h"
 #include "storage/db.h"
 #include "store.h"
@@ -63,6 +64,16 @@ void log_get_stats(struct log *log, struct store_stats *out);
 enum err log_append(struct log *log, struct slice block, const struct block_header *header,
                     u32 series_end);
 
+/* Makes an amendment, with a block as log_append() or without (`header` NULL), in one transaction.
+ * ERR_INVALID: it is no amendment. */
+enum err log_amend(struct log *log, const struct store_amendment *amendment, struct slice block,
+                   const struct block_header *header, u32 series_end);
+u64 log_amendments(struct log *log);
+struct amend_account log_amend_account(struct log *log, u32 account);
+enum err log_verify_amendments(struct log *log,
+                               void (*report)(void *context, u64 from, u64 to, const char *what),
+                               void *context);
+
 #define RUN_BLOCKS_MAX 65536
 struct log_run {
     u64 first_id;
@@ -79,6 +90,13 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
                      const struct block_header *header, struct slice index);
 
 /* --- reading ---------------------------------------------------------------------------------- */
+
+/* What a reader takes together: the amendments in force (NULL: none), and where the log ends. With
+ * log_view_renew() the end goes on as long as no amendment has come: so whoever reads never sees
+ * the one part of the log without and the other with it. */
+struct overlay *log_view_take(struct log *log, u64 *end_id);
+void log_view_renew(struct log *log, const struct overlay *overlay, u64 *end_id);
+void log_view_leave(struct log *log, struct overlay *overlay);
 
 /* A block and its index, inside a read transaction: keep it short. */
 struct log_read {

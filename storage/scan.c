@@ -30,6 +30,8 @@ struct store_scan {
     u32 filter_columns; /* what the filter looks at */
     u32 target;
     u64 next; /* ascending: the next id to look at; descending: all from here on are done */
+    struct overlay *overlay; /* the amendments it goes by; NULL: none */
+    u64 end_id;              /* of what it sees of the log */
 
     struct block_reader *reader;
     struct event_batch *batch;
@@ -105,9 +107,8 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
         (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | READ_REST | NUM_BIT(NUM_TIME);
     bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first;
     scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
-    u64 end = log_next_id(scan->log);
     filter->id_from = MAX(filter->id_from, (u64)1);
-    scan->next = options->newest_first ? MIN(filter->id_to, end) : filter->id_from;
+    scan->next = options->newest_first ? MIN(filter->id_to, scan->end_id) : filter->id_from;
     scan->defs_until = filter->id_from;
     return ERR_OK;
 }
@@ -121,6 +122,7 @@ enum err scan_open(struct log *log, scan_series_dims series_dims, void *context,
     scan->log = log;
     scan->series_dims = series_dims;
     scan->context = context;
+    scan->overlay = log_view_take(log, &scan->end_id);
     enum err err = take_options(scan, options);
     if (err == ERR_OK) {
         scan->batch = calloc(1, sizeof *scan->batch);
@@ -139,6 +141,7 @@ enum err scan_open(struct log *log, scan_series_dims series_dims, void *context,
 
 void store_scan_close(struct store_scan *scan) {
     if (scan != NULL) {
+        log_view_leave(scan->log, scan->overlay);
         block_reader_destroy(scan->reader);
         index_rows_free(scan->rows);
         text_sink_free(&scan->texts);
@@ -196,6 +199,11 @@ static u32 select_bounded(struct store_scan *scan, u32 at, u32 first_row, u32 ro
     return count;
 }
 
+static bool is_removed(const struct store_scan *scan, u32 row) {
+    return !scan->options.as_received &&
+           overlay_removes(scan->overlay, scan->batch->series[row], scan->batch->id[row]);
+}
+
 /* The rows that match and are due, ascending. */
 static u32 select_rows(struct store_scan *scan, u32 at, u32 first_row, u32 rows) {
     const struct store_filter *filter = &scan->options.filter;
@@ -206,6 +214,9 @@ static u32 select_rows(struct store_scan *scan, u32 at, u32 first_row, u32 rows)
     bool last_matches = false;
     for (u32 i = 0; i < count; i++) {
         u32 row = at + scan->selected[i];
+        if (is_removed(scan, row)) {
+            continue;
+        }
         if (filter->dim_mask != 0) {
             if (batch->series[row] != last_series) {
                 last_series = batch->series[row];
@@ -268,6 +279,23 @@ static void reverse_selected(struct store_scan *scan, u32 count) {
     }
 }
 
+/* Lays over the rows [at, at + count) what amendments say of them. */
+static void amend_rows(struct store_scan *scan, u32 at, u32 count) {
+    const struct overlay *overlay = scan->overlay;
+    struct event_batch *batch = scan->batch;
+    if (overlay == NULL || overlay->amended_count == 0 || scan->options.as_received) {
+        return;
+    }
+    for (u32 i = at; i < at + count; i++) {
+        const struct amended *amended = overlay_find(overlay, batch->id[i]);
+        if (amended != NULL) {
+            batch->number[NUM_REVENUE][i] = amended->revenue;
+            batch->present[i] |= NUM_BIT(NUM_REVENUE);
+            batch->revenue_source[i] = amended->revenue_source;
+        }
+    }
+}
+
 /* Adds the matching rows of a frame to the batch. */
 static enum err take_frame(struct store_scan *scan, const struct block_view *view, u32 frame,
                            const char **what) {
@@ -298,6 +326,7 @@ static enum err take_frame(struct store_scan *scan, const struct block_view *vie
     if (count < rows || scan->options.newest_first) {
         move_rows(scan, wanted, at, count);
     }
+    amend_rows(scan, at, count);
     for (u32 i = 0; i < count; i++) {
         batch->present[at + i] &= wanted & ~READ_REST;
     }
@@ -507,7 +536,7 @@ static enum err step(struct store_scan *scan, bool *end) {
     u64 id = down ? scan->next - 1 : scan->next;
     struct log_entry entry;
     *end = down ? scan->next <= filter->id_from : scan->next >= filter->id_to;
-    *end = *end || !log_find(scan->log, id, &entry);
+    *end = *end || id >= scan->end_id || !log_find(scan->log, id, &entry);
     if (*end) {
         return ERR_OK;
     }
@@ -622,6 +651,7 @@ enum err store_scan_next(struct store_scan *scan, const struct event_batch **bat
         scan->def_texts.bytes = 0;
         scan->defs_given = false;
     }
+    log_view_renew(scan->log, scan->overlay, &scan->end_id);
     while (err == ERR_OK && !end && !scan->damaged && !is_full(scan)) {
         err = step(scan, &end);
     }

@@ -38,7 +38,7 @@
 struct snapshot_header {
     u64 magic;
     u32 version;
-    u32 zero;
+    u32 amendments; /* 0 in files from before there were any */
     u64 next_id;
     u64 log_hash;    /* see struct snapshot_position */
     u64 header_hash; /* of the bytes before it */
@@ -183,6 +183,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
     }
     struct snapshot_header header = {.magic = SNAPSHOT_MAGIC,
                                      .version = SNAPSHOT_VERSION,
+                                     .amendments = (u32)position.amendments,
                                      .next_id = position.next_id,
                                      .log_hash = position.log_hash};
     header.header_hash = hash64(&header, offsetof(struct snapshot_header, header_hash), 0);
@@ -306,7 +307,8 @@ enum err snapshot_verify(const void *data, usize bytes, struct snapshot_position
                 return ERR_CORRUPT;
             }
             memcpy(&footer, (const u8 *)data + content, sizeof footer);
-            *position = (struct snapshot_position){header.next_id, header.log_hash};
+            *position =
+                (struct snapshot_position){header.next_id, header.log_hash, header.amendments};
             return footer.section_count == seen.section_count &&
                            footer.headers_hash == seen.headers_hash
                        ? ERR_OK

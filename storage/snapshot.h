@@ -10,7 +10,8 @@
 /* Where in which log a snapshot belongs. */
 struct snapshot_position {
     u64 next_id;
-    u64 log_hash; /* of the event before next_id; 0: not known */
+    u64 log_hash;   /* of the event before next_id; 0: not known */
+    u64 amendments; /* that it knows */
 };
 
 enum err snapshot_file_begin(const char *data_dir, struct snapshot_position position,

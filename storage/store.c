@@ -116,6 +116,10 @@ static enum err encode_group(struct store *store, const struct store_group *grou
     return err;
 }
 
+static u32 series_end_of(const struct store_group *group) {
+    return group->def_count > 0 ? group->defs[group->def_count - 1].series + 1 : 0;
+}
+
 enum err store_append(struct store *store, const struct store_group *group) {
     check(!store->read_only);
     check(group->event_count > 0 && group->event_count <= COMMIT_GROUP_EVENTS_MAX);
@@ -125,13 +129,55 @@ enum err store_append(struct store *store, const struct store_group *group) {
     enum err err = encode_group(store, group, &block, &header);
     if (err == ERR_OK) {
         check(header.count == group->event_count);
-        u32 defs = group->def_count;
-        u32 series_end = defs > 0 ? group->defs[defs - 1].series + 1 : 0;
-        err = log_append(store->log, block, &header, series_end);
+        err = log_append(store->log, block, &header, series_end_of(group));
     }
     block_shrink(store->builder);
     atomic_fetch_add(&store->append_ns, clock_monotonic_ns() - from_ns);
     return err;
+}
+
+enum err store_amend(struct store *store, const struct store_amendment *amendment,
+                     const struct store_group *group) {
+    check(!store->read_only);
+    struct slice block = {NULL, 0};
+    struct block_header header;
+    if (group == NULL) {
+        return log_amend(store->log, amendment, block, NULL, 0);
+    }
+    check(group->event_count > 0 && group->event_count <= COMMIT_GROUP_EVENTS_MAX);
+    enum err err = encode_group(store, group, &block, &header);
+    if (err == ERR_OK) {
+        err = log_amend(store->log, amendment, block, &header, series_end_of(group));
+    }
+    block_shrink(store->builder);
+    return err;
+}
+
+u64 store_amendments(struct store *store) {
+    return log_amendments(store->log);
+}
+
+u32 store_key_epoch(struct store *store, u32 account) {
+    return log_amend_account(store->log, account).key_epoch;
+}
+
+bool store_received(struct store *store, u32 account, u64 *position, i64 *month_ms, u64 *count) {
+    struct amend_account known = log_amend_account(store->log, account);
+    *position = known.position;
+    *month_ms = known.received_month_ms;
+    *count = known.received;
+    return known.position != 0;
+}
+
+bool store_event_stands(struct store *store, u32 series, u64 id, i64 revenue, u8 revenue_source) {
+    u64 end_id;
+    struct overlay *overlay = log_view_take(store->log, &end_id);
+    const struct amended *amended = overlay != NULL ? overlay_find(overlay, id) : NULL;
+    bool stands = !overlay_removes(overlay, series, id) &&
+                  (amended == NULL ||
+                   (amended->revenue == revenue && amended->revenue_source == revenue_source));
+    log_view_leave(store->log, overlay);
+    return stands;
 }
 
 enum err store_merge(struct store *store, bool *did) {
@@ -172,7 +218,8 @@ enum err store_verify(struct store *store,
 /* What tells this log from another one with as many events: the event before the position. Blocks
  * around it are merged in time, the event stays. 0: it cannot be read. */
 static enum err position_of(struct store *store, u64 next_id, struct snapshot_position *out) {
-    struct store_scan_options options = {.filter = store_filter_all, .columns = TEXT_BIT(TEXT_KEY)};
+    struct store_scan_options options = {
+        .filter = store_filter_all, .columns = TEXT_BIT(TEXT_KEY), .as_received = true};
     options.filter.id_from = next_id - 1;
     options.filter.id_to = next_id;
     *out = (struct snapshot_position){.next_id = next_id};
@@ -198,11 +245,14 @@ static enum err position_of(struct store *store, u64 next_id, struct snapshot_po
     return err == ERR_CORRUPT ? ERR_OK : err;
 }
 
-enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer **out) {
+enum err snapshot_begin(struct store *store, u64 next_id, u64 amendments,
+                        struct snapshot_writer **out) {
     check(!store->read_only);
     check(next_id > 0 && next_id <= log_next_id(store->log));
+    check(amendments <= log_amendments(store->log));
     struct snapshot_position position;
     enum err err = position_of(store, next_id, &position);
+    position.amendments = amendments;
     return err == ERR_OK ? snapshot_file_begin(store->dir, position, out) : err;
 }
 
@@ -211,6 +261,13 @@ enum err snapshot_begin(struct store *store, u64 next_id, struct snapshot_writer
 static enum err position_check(struct store *store, const struct snapshot_position *position) {
     if (position->next_id == 0 || position->next_id > log_next_id(store->log)) {
         return ERR_CORRUPT;
+    }
+    u64 amendments = log_amendments(store->log);
+    if (position->amendments != amendments) {
+        log_info("snapshot_outdated", "next_id=%llu amendments=%llu of=%llu",
+                 (unsigned long long)position->next_id, (unsigned long long)position->amendments,
+                 (unsigned long long)amendments);
+        return ERR_VERSION;
     }
     struct snapshot_position own;
     enum err err = position_of(store, position->next_id, &own);

@@ -133,6 +133,15 @@ static enum err verify_all(struct verify *verify, void (*progress)(void *, u64, 
     return ERR_OK;
 }
 
+static void amendment_damage(void *context, u64 id_from, u64 id_to, const char *what) {
+    struct verify *verify = context;
+    struct store_damage found = {.id_from = id_from, .id_to = id_to};
+    snprintf(found.what, sizeof found.what, "%s", what);
+    if (verify->report != NULL) {
+        verify->report(verify->context, &found);
+    }
+}
+
 enum err verify_log(struct log *log, void (*report)(void *, const struct store_damage *),
                     void (*progress)(void *, u64, u64), void *context) {
     struct verify verify = {.log = log, .report = report, .context = context};
@@ -140,6 +149,9 @@ enum err verify_log(struct log *log, void (*report)(void *, const struct store_d
     enum err err = verify.batch != NULL ? block_reader_create(&verify.reader) : ERR_NO_MEMORY;
     if (err == ERR_OK) {
         err = verify_all(&verify, progress);
+    }
+    if (err == ERR_OK) {
+        err = log_verify_amendments(log, amendment_damage, &verify);
     }
     block_reader_destroy(verify.reader);
     text_sink_free(&verify.texts);

@@ -17,6 +17,7 @@
 #define BACKGROUND_NICE 10 /* of this thread alone: on Linux niceness is the thread's */
 #define RETRY_FIRST_NS ((u64)60 * 1000000000)  /* a failed snapshot is tried again after this, */
 #define RETRY_LAST_NS ((u64)3600 * 1000000000) /* then after twice as long, up to this */
+#define OUTDATED_NS ((u64)3 * 1000000000)      /* from an amendment to the snapshot that knows it */
 #define PIECE_BYTES (1 * MIB)
 #define MERGES_A_ROUND 4 /* then look whether a snapshot is due */
 
@@ -69,12 +70,13 @@ enum err background_snapshot_begin(struct pipeline *pipeline) {
 }
 
 /* Writes the state that all parts have fixed, and lets them go on. */
-static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
+static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendments) {
     u64 start_ns = clock_monotonic_ns();
     struct snapshot_writer *writer = NULL;
     char *piece = malloc(PIECE_BYTES);
-    enum err err =
-        piece == NULL ? ERR_NO_MEMORY : snapshot_begin(pipeline->options.store, next_id, &writer);
+    enum err err = piece == NULL
+                       ? ERR_NO_MEMORY
+                       : snapshot_begin(pipeline->options.store, next_id, amendments, &writer);
     if (err == ERR_OK) {
         err = write_agg(pipeline, writer, piece);
     }
@@ -111,6 +113,7 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id) {
     log_info("snapshot", "events=%llu took_ms=%llu", (unsigned long long)(next_id - 1),
              (unsigned long long)took_ms);
     pipeline->snapshot_last_id = next_id;
+    pipeline->snapshot_last_amendments = amendments;
     return ERR_OK;
 }
 
@@ -128,6 +131,21 @@ static bool fix_state(struct pipeline *pipeline) {
     return fixed;
 }
 
+/* An amendment makes all snapshots from before it useless, so there is soon another one: not at
+ * once, for amendments come in rows. */
+static bool outdated_for_long(struct pipeline *pipeline) {
+    u64 amendments = store_amendments(pipeline->options.store);
+    u64 now_ns = clock_monotonic_ns();
+    if (amendments == pipeline->snapshot_last_amendments) {
+        pipeline->outdated_since_ns = 0;
+        return false;
+    }
+    if (pipeline->outdated_since_ns == 0) {
+        pipeline->outdated_since_ns = now_ns;
+    }
+    return now_ns - pipeline->outdated_since_ns >= OUTDATED_NS;
+}
+
 /* A snapshot is as large as everything remembered, so in a growing log it waits for a growing
  * number of events: what is written stays in proportion, and a start replays a third of the log at
  * most. */
@@ -135,14 +153,18 @@ static void snapshot_if_due(struct pipeline *pipeline) {
     u64 events = store_next_id(pipeline->options.store) - pipeline->snapshot_last_id;
     u64 due = MAX(pipeline->options.snapshot_events, pipeline->snapshot_last_id / 2);
     bool allowed = clock_monotonic_ns() >= pipeline->snapshot_after_ns;
-    if (allowed && events >= due && fix_state(pipeline)) {
-        write_fixed(pipeline, pipeline->snapshot_id);
+    bool outdated = outdated_for_long(pipeline);
+    if (allowed && (events >= due || outdated) && fix_state(pipeline)) {
+        write_fixed(pipeline, pipeline->snapshot_id, pipeline->snapshot_amendments);
     }
 }
 
 enum err background_snapshot_final(struct pipeline *pipeline) {
     u64 next_id = store_next_id(pipeline->options.store);
-    if (next_id == pipeline->snapshot_last_id || atomic_load(&pipeline->failed)) {
+    u64 amendments = store_amendments(pipeline->options.store);
+    bool known =
+        next_id == pipeline->snapshot_last_id && amendments == pipeline->snapshot_last_amendments;
+    if (known || atomic_load(&pipeline->failed)) {
         return ERR_OK;
     }
     enum err err;
@@ -153,7 +175,7 @@ enum err background_snapshot_final(struct pipeline *pipeline) {
         return err;
     }
     err = background_snapshot_begin(pipeline);
-    return err == ERR_OK ? write_fixed(pipeline, next_id) : err;
+    return err == ERR_OK ? write_fixed(pipeline, next_id, amendments) : err;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */

@@ -76,6 +76,7 @@ static void fix_snapshot(struct pipeline *pipeline) {
     }
     pipeline->snapshot = SNAPSHOT_IDLE;
     pipeline->snapshot_id = store_next_id(pipeline->options.store);
+    pipeline->snapshot_amendments = store_amendments(pipeline->options.store);
     if (err == ERR_OK && background_snapshot_begin(pipeline) == ERR_OK) {
         pipeline->snapshot = SNAPSHOT_FIXED;
     }

@@ -123,6 +123,7 @@ struct pipeline {
     enum snapshot_state snapshot;
     pthread_cond_t snapshot_fixed; /* the background thread waits here */
     u64 snapshot_id;               /* log position the fixed state belongs to */
+    u64 snapshot_amendments;       /* amendments it knows */
     pthread_cond_t disk_work;      /* the disk thread waits here */
     enum disk_state disk;
     const struct store_group *disk_group;
@@ -140,7 +141,9 @@ struct pipeline {
     pthread_mutex_t pause_lock; /* the background thread's sleep */
     pthread_cond_t pause;
     bool background_stopping;
-    u64 snapshot_last_id;  /* this and the next three: background thread only */
+    u64 snapshot_last_id; /* this and the next five: background thread only */
+    u64 snapshot_last_amendments;
+    u64 outdated_since_ns; /* the last snapshot does not know an amendment; 0: it knows all */
     enum err merge_err;    /* of the last merge */
     u64 snapshot_after_ns; /* after a failed snapshot: not before this */
     u64 snapshot_wait_ns;  /* how long the next failure makes it wait */

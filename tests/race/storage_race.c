@@ -133,7 +133,7 @@ static void *look(void *context) {
         store_get_stats(store, &stats);
         expect(stats.events >= events && stats.damaged_blocks == 0);
         events = stats.events;
-        expect(snapshot_begin(store, events + 1, &writer) == ERR_OK);
+        expect(snapshot_begin(store, events + 1, 0, &writer) == ERR_OK);
         expect(snapshot_write(writer, 1, &stats, sizeof stats) == ERR_OK);
         expect(snapshot_finish(writer) == ERR_OK);
         usleep(20000);

@@ -437,7 +437,7 @@ static void flip_byte(const char *path, off_t at) {
 static void write_snapshot(struct store *store, u64 next_id) {
     struct snapshot_writer *writer;
     u64 values[3] = {next_id, 7, 9};
-    cr_assert_eq(snapshot_begin(store, next_id, &writer), ERR_OK);
+    cr_assert_eq(snapshot_begin(store, next_id, 0, &writer), ERR_OK);
     cr_assert_eq(snapshot_write(writer, 1, values, sizeof values), ERR_OK);
     cr_assert_eq(snapshot_write(writer, 2, "odd", 3), ERR_OK);
     cr_assert_eq(snapshot_write(writer, 3, NULL, 0), ERR_OK);
@@ -477,7 +477,7 @@ Test(store, snapshots_are_whole_or_refused) {
     check_snapshot(store, 0, 2000);
     check_snapshot(store, 1, 300);
     cr_assert_eq(snapshot_open(store, 2, &reader, &next_id), ERR_NOT_FOUND);
-    cr_assert_eq(snapshot_begin(store, 4000, &writer), ERR_OK);
+    cr_assert_eq(snapshot_begin(store, 4000, 0, &writer), ERR_OK);
     cr_assert_eq(snapshot_write(writer, 1, "x", 1), ERR_OK);
     snapshot_abort(writer);
     check_snapshot(store, 0, 2000);
