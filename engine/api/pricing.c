@@ -147,11 +147,6 @@ static bool read_member(struct json_reader *reader, struct slice name, struct mo
     return json_read_skip(reader);
 }
 
-/* Bodies are checked when they are read, paths are not. */
-static bool is_utf8(struct slice text) {
-    return scan_best()->utf8_prefix(text.data, text.bytes) == text.bytes;
-}
-
 /* False: the reply says why not. */
 static bool read_price(struct http_call *call, struct model_price *price) {
     struct json_reader reader = json_reader((char *)call->body.data, call->body.bytes);
@@ -164,10 +159,6 @@ static bool read_price(struct http_call *call, struct model_price *price) {
     }
     if (!json_read_finish(&reader)) {
         error_invalid_at(call, reader.error.text, reader.error.position);
-        return false;
-    }
-    if (!is_utf8(price->model)) {
-        error_invalid(call, "the model's name is not UTF-8");
         return false;
     }
     if (price->input < 0 || price->output < 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 
 /* Takes the next segment off a path: "/a/b" gives "a" and leaves "/b". */
 static bool next_segment(struct slice *path, struct slice *segment) {
@@ -189,9 +190,10 @@ static int hex_of(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* ASCII that stands for itself. */
 static bool is_plain(struct slice text) {
     for (usize at = 0; at < text.bytes; at++) {
-        if (text.data[at] == '%' || text.data[at] == '+') {
+        if (text.data[at] == '%' || text.data[at] == '+' || (u8)text.data[at] >= 0x80) {
             return false;
         }
     }
@@ -215,7 +217,7 @@ i64 http_percent_decode(struct slice text, bool plus, char *out) {
         }
         out[used++] = c;
     }
-    return (i64)used;
+    return utf8_is_good((struct slice){out, used}) ? (i64)used : -1;
 }
 
 static enum err read_text(struct slice text, char **memory, struct slice *out) {

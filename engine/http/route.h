@@ -40,7 +40,8 @@ void http_route_find(const struct http_router *router, enum http_method method, 
                      struct http_match *match);
 
 /* Decodes %XX, and '+' to a blank if `plus`; the result needs no more room than the text. Returns
- * its bytes, or -1: a '%' without two digits, or a NUL. */
+ * its bytes, or -1: a '%' without two digits, a NUL, or the result is not UTF-8. So whatever comes
+ * by a path or a query may stand in JSON. */
 i64 http_percent_decode(struct slice text, bool plus, char *out);
 
 /* Reads a query string into at most HTTP_QUERY_PARAMS_MAX parameters; `memory` takes decoded text

@@ -307,7 +307,7 @@ static bool find_route(struct http_session *session) {
         for (u32 at = 0; at < match.capture_count; at++) {
             i64 bytes = http_percent_decode(match.capture[at], false, decoded);
             if (bytes < 0) {
-                refuse_early(session, 400, "malformed percent-encoding in the path");
+                refuse_early(session, 400, "malformed percent-encoding in the path, or not UTF-8");
                 return false;
             }
             call->capture[at] = (struct slice){decoded, (usize)bytes};
@@ -317,7 +317,7 @@ static bool find_route(struct http_session *session) {
     }
     if (query.bytes > 0 &&
         http_query_read(query, decoded, call->param, &call->param_count) != ERR_OK) {
-        refuse_early(session, 400, "malformed query string, or too many parameters");
+        refuse_early(session, 400, "malformed query string, not UTF-8, or too many parameters");
         return false;
     }
     return true;

@@ -141,6 +141,11 @@ def test_unknown_paths(context):
         ensure("GET" in reply.headers["Allow"], "Allow: %r" % reply.headers["Allow"])
         reply = client.get("/api/events/ingest")
         ensure(reply.status in (404, 405), "GET ingest")
+        for path in ("/api/events/trace/%ff", "/api/events/trace/a%C3", "/api/events/%ED%A0%80",
+                     "/api/events?customer_id=%ff", "/api/events/traces?%C0%AF=1"):
+            reply = client.get(path, odd=True)
+            equal((reply.status, reply.json["code"]), (400, "invalid_request"), path)
+        equal(client.good("/api/events/trace/%C3%A4")["trace_id"], "\u00e4", "UTF-8 in a path")
         reply = client.send("HEAD", "/healthz")
         equal((reply.status, reply.body), (200, b""), "HEAD")
 

@@ -80,7 +80,8 @@ Test(route, decode) {
     cr_assert_eq(memcmp(out, "a b/c+\xc3\xa4", 8), 0);
     cr_assert_eq(http_percent_decode(SLICE("a+b"), true, out), 3);
     cr_assert_eq(memcmp(out, "a b", 3), 0);
-    static const char *const bad[] = {"%", "%4", "a%", "%4g", "%g4", "%00", "%%20"};
+    static const char *const bad[] = {"%",   "%4",   "a%",   "%4g",       "%g4",  "%00",   "%%20",
+                                      "%ff", "a%c3", "%c3%", "%ed%a0%80", "\x80", "%c0%af"};
     for (usize at = 0; at < ARRAY_COUNT(bad); at++) {
         cr_assert_lt(http_percent_decode((struct slice){bad[at], strlen(bad[at])}, false, out), 0);
     }
@@ -100,6 +101,9 @@ Test(route, query) {
     cr_assert_eq(http_query_read(SLICE(""), memory, params, &count), ERR_OK);
     cr_assert_eq(count, 0);
     cr_assert_eq(http_query_read(SLICE("a=%zz"), memory, params, &count), ERR_INVALID);
+    cr_assert_eq(http_query_read(SLICE("a=%c3"), memory, params, &count), ERR_INVALID);
+    cr_assert_eq(http_query_read(SLICE("a=\xe4"), memory, params, &count), ERR_INVALID);
+    cr_assert_eq(http_query_read(SLICE("a=\xc3\xa4"), memory, params, &count), ERR_OK);
     cr_assert_eq(http_query_read(SLICE("%=a"), memory, params, &count), ERR_INVALID);
     char many[2 * HTTP_QUERY_PARAMS_MAX + 3] = "";
     for (u32 at = 0; at < HTTP_QUERY_PARAMS_MAX; at++) {
