@@ -244,6 +244,16 @@ enum err keys_each(struct accounts *accounts, u32 account,
     return err;
 }
 
+bool key_covers(const struct key_info *have, const struct key_info *wanted) {
+    const struct budget *own = &have->budget;
+    const struct budget *other = &wanted->budget;
+    bool as_short = have->expires_ms == 0 ||
+                    (wanted->expires_ms != 0 && wanted->expires_ms <= have->expires_ms);
+    bool as_poor = !own->limited || (other->limited && other->period == own->period &&
+                                     other->limit_cents <= own->limit_cents);
+    return scope_covers(have->scopes, wanted->scopes) && as_short && as_poor;
+}
+
 /* --- making ----------------------------------------------------------------------------------- */
 
 static bool name_is_taken(const struct listing *listing, const char *name, i64 now_ms) {

@@ -55,6 +55,11 @@ static inline bool key_is_active(const struct key_info *info, i64 now_ms) {
     return info->revoked_ms == 0 && (info->expires_ms == 0 || now_ms < info->expires_ms);
 }
 
+/* Whether who holds key `have` may get hold of, or take away, key `wanted`: it may do no more,
+ * lives no longer, and may spend no more. Else a key for a day could reset one for ever and keep
+ * that. */
+bool key_covers(const struct key_info *have, const struct key_info *wanted);
+
 /* For accounts_authenticate(): the active key of that text, and notes that it was used. */
 enum err keys_authenticate(struct accounts *accounts, struct slice text, i64 now_ms,
                            struct key_info *info);

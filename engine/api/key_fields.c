@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/error.h"
+#include "base/utf8.h"
 #include "json/reader.h"
 
 struct reading {
@@ -51,7 +52,8 @@ static void read_scopes(struct reading *reading) {
             reading->scopes |= SCOPE_BIT(scope);
         } else {
             buf_put_text(&reading->refused, reading->refused.bytes == 0 ? "" : ", ");
-            buf_put(&reading->refused, text.data, MIN(text.bytes, (usize)64));
+            usize shown = utf8_prefix(text.data, MIN(text.bytes, (usize)64));
+            buf_put(&reading->refused, text.data, shown);
         }
     }
 }

@@ -160,7 +160,13 @@ enum call_outcome sdk_keys_handle_list(struct http_call *call) {
 /* The key in the path, if the caller may touch it; else the reply is complete. */
 static bool find_key(struct http_call *call, const struct request *request, struct key_info *key) {
     struct context *api = call->context;
-    enum err err = keys_get(api->accounts, request->identity.account, request->id, key);
+    const struct identity *caller = &request->identity;
+    struct key_info own = {.scopes = SCOPE_ALL}; /* of a session */
+    enum err err =
+        caller->key == 0 ? ERR_OK : keys_get(api->accounts, caller->account, caller->key, &own);
+    if (err == ERR_OK) {
+        err = keys_get(api->accounts, caller->account, request->id, key);
+    }
     if (err == ERR_OK && key->revoked_ms != 0) {
         err = ERR_NOT_FOUND;
     }
@@ -168,8 +174,8 @@ static bool find_key(struct http_call *call, const struct request *request, stru
         error_not_found(call, "no active key has this id");
     } else if (err != ERR_OK) {
         error_of(call, err);
-    } else if (!scope_covers(request->identity.scopes, key->scopes)) {
-        error_reply(call, 403, "forbidden", "that key may do more than the one you use");
+    } else if (!key_covers(&own, key)) {
+        error_reply(call, 403, "forbidden", "that key may do more, or lives longer, than yours");
         return false;
     }
     return err == ERR_OK;

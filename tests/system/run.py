@@ -9,6 +9,7 @@ A name selects tests whose "file.function" contains it.
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -68,6 +69,7 @@ def main():
     parser.add_argument("--net", action="append", choices=("uring", "epoll"))
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # servers inherit it, also under nohup(1)
     tests = discover(options.names)
     if not tests:
         print("no test has that name")

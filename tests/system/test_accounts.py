@@ -271,6 +271,8 @@ def test_making_keys(context):
             equal((reply.status, reply.json["code"]), (400, "invalid_request"), "%r" % body)
         reply = session.send("POST", "/api/sdk-keys", {"scopes": ["events.read", "everything"]})
         ensure("everything" in reply.json["error"], "the unknown scope is named")
+        reply = session.send("POST", "/api/sdk-keys", {"scopes": ["a" + "\u00e9" * 99]})
+        ensure(reply.json["error"].endswith("a" + "\u00e9" * 31), "a long one is cut between letters")
         rows = session.get("/api/sdk-keys").json
         equal([row["name"] for row in rows],
               ["é" * 100, "plain", "mine", "default-3", "default-2", "default"], "newest first")
@@ -378,6 +380,22 @@ def test_keys_that_manage_keys(context):
             for method, path in (("POST", "/api/sdk-keys/%d/reset"), ("DELETE", "/sdk-keys/%d")):
                 reply = client.send(method, path % other["id"])
                 equal((reply.status, reply.json["code"]), (403, "forbidden"), path % other["id"])
+        bounds = [{"expires_in_seconds": 3600}, {"budget_cents": 5}, {"budget_cents": 5,
+                  "budget_period": "day"}, {"expires_in_seconds": 600, "budget_cents": 4}]
+        bound = [session.make_key(name="b%d" % i, scopes=["events.write"], **fields)
+                 for i, fields in enumerate(bounds)]
+        for i, key in enumerate(bound):
+            for other in bound + [same]:
+                covers = other is key or (i, other) in ((0, bound[3]), (1, bound[3]))
+                if not covers:
+                    path = "/api/sdk-keys/%d" % other["id"]
+                    for method, end in (("POST", "/reset"), ("DELETE", "")):
+                        reply = server.client(key["key"]).send(method, path + end)
+                        equal(reply.status, 403, "%d and %d" % (key["id"], other["id"]))
+        reply = server.client(bound[1]["key"]).send("DELETE", "/sdk-keys/%d" % bound[3]["id"])
+        equal(reply.status, 200, "one that may spend less")
+        reply = server.client(bound[2]["key"]).send("POST", "/sdk-keys/%d/reset" % bound[2]["id"])
+        equal(reply.status, 200, "itself, with its bounds")
         equal(client.send("DELETE", "/api/sdk-keys/%d" % same["id"]).status, 200, "one like it")
         manager = server.client(root["key"])
         equal(manager.send("POST", "/api/sdk-keys/1/reset").status, 200, "admin passes every check")
