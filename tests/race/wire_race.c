@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "account/keys.h"
 #include "api/wire_service.h"
 #include "base/clock.h"
 #include "tests/support/engine.h"
@@ -92,13 +93,14 @@ int main(void) {
     struct control *control;
     struct accounts *accounts;
     struct key_info info;
+    const struct key_request request = {.name = "test", .scopes = SCOPE_ALL};
     char key[KEY_TEXT_BYTES + 1];
     engine_init(&engine);
     engine_start(&engine);
     check(control_open(engine.dir, true, &control, why, sizeof why) == ERR_OK);
     check(accounts_open(control, &accounts) == ERR_OK);
-    check(accounts_key_create(accounts, 1, "test", SCOPE_ALL, 0, clock_wall_ms(), key, &info) ==
-          ERR_OK);
+    i64 now_ms = clock_wall_ms();
+    check(keys_create(accounts, ACCOUNT_DEFAULT, &request, now_ms, key, &info) == ERR_OK);
     context = (struct context){.pipeline = engine.pipeline,
                                .front = pipeline_front(engine.pipeline, 0),
                                .store = engine.store,
