@@ -45,6 +45,12 @@ struct config {
     u64 limit_ingest_events;
     unsigned compat_published_limits;
     unsigned compat_ingest_limit;
+    u64 account_series_max; /* 0: no cap */
+    u64 account_customers_max;
+    u64 account_features_max;
+    u64 account_models_max;
+    u64 account_traces_max;
+    u64 memory_max; /* bytes; 0: none */
     enum log_level log_level;
     char price_models[CONFIG_PATH_BYTES_MAX]; /* files of prices; empty: the built-in ones */
     char price_providers[CONFIG_PATH_BYTES_MAX];

@@ -38,6 +38,7 @@
 #define HEAD_NS 10000000000u /* a request's head must be whole within this */
 #define BODY_NS 30000000000u /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
+#define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
 extern char **environ;
@@ -268,6 +269,23 @@ static void on_fatal(void *context) {
     atomic_store(&write_failed, true);
 }
 
+/* Bodies get at most a quarter of what there is. */
+static usize pool_bytes_of(const struct config *config) {
+    usize most =
+        config->memory_max == 0 ? POOL_BYTES : config->memory_max / 4 / config->front_threads;
+    return MIN(MAX(most, POOL_BYTES_MIN), POOL_BYTES);
+}
+
+static struct agg_caps caps_of(const struct config *config) {
+    return (struct agg_caps){{
+        [AGG_CAP_SERIES] = (u32)config->account_series_max,
+        [AGG_CAP_CUSTOMERS] = (u32)config->account_customers_max,
+        [AGG_CAP_FEATURES] = (u32)config->account_features_max,
+        [AGG_CAP_MODELS] = (u32)config->account_models_max,
+        [AGG_CAP_TRACES] = (u32)config->account_traces_max,
+    }};
+}
+
 static enum err open_pipeline(struct server *server) {
     enum err err = prices_create(server->table, &server->prices);
     server->table = NULL;
@@ -287,9 +305,11 @@ static enum err open_pipeline(struct server *server) {
         .dedup_seed = accounts_seed(server->accounts, "dedup"),
         .series_seed = accounts_seed(server->accounts, "series"),
         .digest_seed = accounts_seed(server->accounts, "digest"),
+        .caps = caps_of(&server->config),
         .front_count = server->front_count,
         .snapshot_events = server->config.snapshot_events,
-        .pool_bytes = POOL_BYTES,
+        .memory_max = server->config.memory_max,
+        .pool_bytes = pool_bytes_of(&server->config),
         .wake = wake_front,
         .fatal = on_fatal,
         .context = server,
@@ -450,6 +470,7 @@ static enum err recover(struct server *server) {
         .store = server->store,
         .series_seed = accounts_seed(server->accounts, "series"),
         .dedup_seed = accounts_seed(server->accounts, "dedup"),
+        .caps = caps_of(&server->config),
         .now_ms = clock_wall_ms(),
         .stop = &stop_wanted,
         .agg_place = &server->agg,

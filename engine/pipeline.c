@@ -59,6 +59,7 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     pipeline->snapshot_last_amendments =
         snapshot_id > 1 ? store_amendments(pipeline->options.store) : 0;
     pipeline->started = true;
+    memory_begin(pipeline);
     int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);
     check(failed == 0);
     failed = pthread_create(&pipeline->disk_thread, NULL, disk_run, pipeline);

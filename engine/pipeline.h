@@ -33,11 +33,11 @@ struct ingest {
     enum err err; /* ERR_OK: durable and visible. ERR_NO_SPACE, ERR_BUSY: nothing was stored */
     u32 sent;     /* accepted + rejected */
     u32 accepted;
-    u32 rejected;   /* invalid events and duplicates */
+    u32 rejected;   /* invalid events, duplicates, and such that pass a cap of the account */
     u32 duplicates; /* conflicts included */
     u32 conflicts;
     u64 first_id;                 /* id of the first accepted event; 0 if none */
-    struct event_reject *rejects; /* the invalid events; messages are slices of reject_text */
+    struct event_reject *rejects; /* all but the duplicates; messages are slices of reject_text */
     u32 reject_count;
     struct buf reject_text;
 };
@@ -89,8 +89,10 @@ struct pipeline_options {
     u64 dedup_seed;
     u64 series_seed;
     u64 digest_seed;
+    struct agg_caps caps; /* the figures', for what is said to those past one */
     u32 front_count;
     u64 snapshot_events; /* events after which the background thread writes a snapshot */
+    u64 memory_max;      /* past it no events are taken; 0: no bound */
     usize pool_bytes;    /* memory for bodies and text, a front thread */
     void (*wake)(void *context, u32 front); /* edge_wake of that front thread */
     void (*fatal)(void *context); /* a write failed: the process must stop; any thread, once */
@@ -110,6 +112,9 @@ void front_on_wake(struct front *front); /* edge's on_wake: delivers answers */
  * threads. */
 void pipeline_stop(struct pipeline *pipeline);
 void pipeline_destroy(struct pipeline *pipeline);
+
+/* Memory counted against memory_max. Any thread, once started. */
+u64 pipeline_memory_bytes(const struct pipeline *pipeline);
 
 struct pipeline_stats { /* since start */
     u64 accepted;

@@ -29,7 +29,8 @@ void recover_free(struct recovered *recovered) {
 static enum err make_empty(const struct recover_options *options, struct recovered *out) {
     atomic_store(options->agg_place, NULL);
     recover_free(out);
-    enum err err = agg_create(&(struct agg_options){.seed = options->series_seed}, &out->agg);
+    enum err err = agg_create(
+        &(struct agg_options){.seed = options->series_seed, .caps = options->caps}, &out->agg);
     if (err == ERR_OK) {
         err = dedup_create(&out->dedup);
     }

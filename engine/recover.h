@@ -17,6 +17,7 @@ struct recover_options {
     struct store *store;
     u64 series_seed;
     u64 dedup_seed;
+    struct agg_caps caps; /* of the figures from then on; what the log has is not asked */
     i64 now_ms;
     const _Atomic bool *stop; /* set by a signal: give up with ERR_BUSY */
     /* Where the figures under construction are, for the store's look-ups of series. */

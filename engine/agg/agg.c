@@ -111,6 +111,7 @@ static bool agg_init(struct agg *agg, const struct agg_options *options) {
     agg->series_max = options->series_max == 0 ? SERIES_MAX : options->series_max;
     agg->trace_max = options->trace_max == 0 ? TRACES_MAX : options->trace_max;
     agg->agent_max = options->agent_max == 0 ? DIM_VALUES_MAX : options->agent_max;
+    agg->caps = options->caps;
     agg->apply = options->plain ? apply_slice_plain : apply_best();
     agg->oldest = INT64_MAX;
     agg->newest = INT64_MIN;
@@ -147,6 +148,7 @@ void agg_destroy(struct agg *agg) {
     free(agg->accounts);
     free(agg->changed);
     free(agg->pending);
+    free(agg->promises.slot);
     free(agg);
 }
 
@@ -160,7 +162,7 @@ bool agg_account_make(struct agg *agg, u32 account) {
 }
 
 void agg_memory_publish(struct agg *agg) {
-    __atomic_store_n(&agg->memory_bytes, agg->heap.bytes_out, __ATOMIC_RELAXED);
+    __atomic_store_n(&agg->memory_bytes, agg->heap.bytes_out + agg->undo.bytes, __ATOMIC_RELAXED);
 }
 
 u64 agg_memory_bytes(const struct agg *agg) {

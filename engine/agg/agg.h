@@ -13,6 +13,19 @@
 
 struct agg;
 
+/* What an account may name only so many different of: see admit.h. */
+enum agg_cap {
+    AGG_CAP_SERIES,
+    AGG_CAP_CUSTOMERS,
+    AGG_CAP_FEATURES,
+    AGG_CAP_MODELS,
+    AGG_CAP_TRACES,
+    AGG_CAPS
+};
+struct agg_caps {
+    u32 most[AGG_CAPS]; /* an account; 0: no cap but the bounds of limits.h */
+};
+
 struct agg_options {
     u64 seed;
     u32 minutes_kept; /* width of the minute buckets' memory; 0: default 180 */
@@ -21,6 +34,7 @@ struct agg_options {
     u32 series_max;   /* series, traces and agents at most; 0: the bounds of limits.h */
     u32 trace_max;
     u32 agent_max;
+    struct agg_caps caps;
     bool plain; /* without the instructions that only some processors have */
 };
 enum err agg_create(const struct agg_options *options, struct agg **out);

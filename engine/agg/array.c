@@ -83,6 +83,7 @@ void array_save(struct array *array, u32 index) {
         }
         slab->next = NULL;
         slab->bytes = 0;
+        undo->bytes += UNDO_SLAB_BYTES;
         *(undo->last == NULL ? &undo->first : &undo->last->next) = slab;
         undo->last = slab;
     }

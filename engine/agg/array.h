@@ -29,6 +29,7 @@ struct undo_entry {
 struct undo {
     struct undo_slab *first;
     struct undo_slab *last;
+    usize bytes; /* of its slabs */
     bool failed; /* no memory for it: the snapshot is void, the figures are not */
 };
 

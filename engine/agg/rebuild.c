@@ -45,8 +45,13 @@ static enum err rebuild_values(struct agg *agg, u32 dim) {
             return ERR_NO_MEMORY;
         }
         table_put(table, hash, id);
-        if (agents && (!agg_account_make(agg, value->account) ||
-                       !list_push(&account_at(agg, value->account)->agents, &agg->heap, id))) {
+        if (!agg_account_make(agg, value->account)) {
+            return ERR_NO_MEMORY;
+        }
+        struct account *account = account_at(agg, value->account);
+        if (!agents) {
+            account->values_made[dim]++;
+        } else if (!list_push(&account->agents, &agg->heap, id)) {
             return ERR_NO_MEMORY;
         }
     }
@@ -152,6 +157,7 @@ static enum err rebuild_series(struct agg *agg) {
         if (!agg_account_make(agg, dims_of(agg, id)[DIM_ACCOUNT]) || !agg_series_link(agg, id)) {
             return ERR_NO_MEMORY;
         }
+        account_at(agg, dims_of(agg, id)[DIM_ACCOUNT])->series_made++;
         if (!pairs_note(agg, id)) {
             return ERR_NO_MEMORY;
         }

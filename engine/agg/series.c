@@ -110,6 +110,7 @@ static enum err value_make(struct agg *agg, u32 account, u32 dim, struct slice t
     value->is_revenue = dim == DIM_EVENT_NAME && text.bytes == revenue.bytes &&
                         memcmp(text.data, revenue.data, revenue.bytes) == 0;
     table_put(&agg->value_table[dim], hash, id);
+    account_at(agg, account)->values_made[dim]++;
     *out = id;
     return ERR_OK;
 }
@@ -120,6 +121,7 @@ static void value_unmake(struct agg *agg, u32 dim) {
     const struct value *value = array_at(values, id);
     struct slice text = agg_text_at(agg, value->text, value->text_bytes);
     table_remove(&agg->value_table[dim], agg_value_hash(agg, value->account, text), id);
+    account_at(agg, value->account)->values_made[dim]--;
     array_pop(values);
 }
 
@@ -307,6 +309,7 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
           array_push(&agg->links) == id);
     *(struct hash128 *)array_at(&agg->hashes, id) = key->hash;
     table_put(&agg->series_table, key->hash.low, id);
+    account_at(agg, key->account)->series_made++;
     mark.texts_after = agg->texts.count;
     agg->pending[agg->pending_first + agg->pending_count++] = mark;
     *out = id;
@@ -319,6 +322,7 @@ static void pending_unmake(struct agg *agg, u32 count) {
         u32 id = agg->dims.count - 1;
         agg->pending_count--;
         const struct hash128 *hash = array_at(&agg->hashes, id);
+        account_at(agg, dims_of(agg, id)[DIM_ACCOUNT])->series_made--;
         table_remove(&agg->series_table, hash->low, id);
         array_pop(&agg->dims);
         array_pop(&agg->hashes);
@@ -334,6 +338,12 @@ static void key_read(const struct event_batch *batch, u32 row, struct series_key
     for (u32 i = 0; i < SERIES_TEXTS; i++) {
         key->text[i] = event_text_of(batch, row, (enum event_text)i);
     }
+}
+
+bool agg_series_known(const struct agg *agg, const struct event_batch *batch, u32 row) {
+    struct series_key key;
+    key_read(batch, row, &key);
+    return key_finish(agg, &key) == ERR_OK && series_find(agg, key.hash) != SERIES_UNRESOLVED;
 }
 
 static enum err resolve_rows(struct agg *agg, struct event_batch *batch, const u32 *rows, u32 count,

@@ -184,6 +184,9 @@ struct account {
     u32 trace_newest_capacity;
     u32 class_mask;    /* bit c: there are series of class c */
     struct run months; /* rows of agg->months */
+    u32 series_made;   /* pending ones too, as the next */
+    u32 values_made[VALUE_DIMS];
+    u32 traces_promised;
 };
 #define TRACE_CHUNK 64
 
@@ -211,6 +214,19 @@ struct partition {
     u32 old_next;
 };
 #define PARTITION_CHUNK 64
+
+/* A trace that an admitted event will make: see admit.h. */
+struct promise {
+    struct hash128 hash;
+    u32 account;
+    bool used;
+};
+struct promises { /* open addressing */
+    struct promise *slot;
+    u32 capacity;
+    u32 count;
+    u64 applied; /* events that were when it was last gone through */
+};
 
 /* How far values and their texts went before a pending series was made, and the texts after. */
 struct pending_mark {
@@ -246,6 +262,8 @@ struct agg {
     u32 series_max;
     u32 trace_max;
     u32 agent_max;
+    struct agg_caps caps;
+    struct promises promises;
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;
@@ -398,6 +416,8 @@ static inline enum store_dim kind_dim(enum kind kind) {
 
 /* The value's id, or DIM_NONE. Caller holds the lock or is the writer. */
 u32 value_find(const struct agg *agg, u32 account, u32 dim, struct slice text);
+/* Whether there is a series for the event already. Caller holds the lock or is the writer. */
+bool agg_series_known(const struct agg *agg, const struct event_batch *batch, u32 row);
 /* A copy of a text that will not be taken back, and never moves; UINT32_MAX: no memory. It may fill
  * what texts taken back have left. */
 u32 agg_text_keep_final(struct agg *agg, struct slice text);
@@ -502,6 +522,8 @@ static inline void changes_note(struct agg *agg, u32 cell, u32 band, const struc
 
 /* --- trace.c, agent --------------------------------------------------------------------------- */
 
+struct hash128 agg_trace_hash(const struct agg *agg, u32 account, struct slice id);
+bool agg_trace_known(const struct agg *agg, struct hash128 hash);
 void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, i64 cost);
 void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
                    const struct delta *delta);

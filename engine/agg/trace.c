@@ -78,7 +78,7 @@ bool agg_trace_list(struct agg *agg, u32 index) {
     return list_push(&account->traces, &agg->heap, index);
 }
 
-static struct hash128 trace_hash(const struct agg *agg, u32 account, struct slice id) {
+struct hash128 agg_trace_hash(const struct agg *agg, u32 account, struct slice id) {
     return hash128(id.bytes == 0 ? "" : id.data, id.bytes, agg->seed ^ hash_mix(account));
 }
 
@@ -94,6 +94,10 @@ static u32 trace_find(const struct agg *agg, struct hash128 hash) {
             return index;
         }
     }
+}
+
+bool agg_trace_known(const struct agg *agg, struct hash128 hash) {
+    return trace_find(agg, hash) != UINT32_MAX;
 }
 
 static u32 trace_make(struct agg *agg, u32 account, struct slice id, struct hash128 hash,
@@ -148,7 +152,7 @@ void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, 
     u32 series = batch->series[index];
     const u32 *dims = dims_of(agg, series);
     struct slice id = event_text_of(batch, index, TEXT_TRACE);
-    struct hash128 hash = trace_hash(agg, dims[DIM_ACCOUNT], id);
+    struct hash128 hash = agg_trace_hash(agg, dims[DIM_ACCOUNT], id);
     i64 time = batch->number[NUM_TIME][index];
     u32 found = trace_find(agg, hash);
     if (found == UINT32_MAX && (agg->traces.count >= agg->trace_max || !agg_text_fits(agg))) {

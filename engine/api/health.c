@@ -1,14 +1,12 @@
 /* health.c: /healthz (the process answers), /readyz (recovery is done), /metrics. */
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "api/context.h"
 #include "api/error.h"
 #include "api/latency.h"
 #include "api/metrics.h"
-#include "api/params.h"
 #include "api/routes.h"
+#include "base/resident.h"
 
 static bool is_ready(const struct http_call *call) {
     const struct context *context = call->context;
@@ -77,37 +75,16 @@ static void put_store(struct buf *out, const struct store_stats *stats) {
                 "Blocks found damaged since start.", stats->damaged_blocks);
 }
 
-/* Pages of the process in memory, from /proc/self/statm; 0 where there is none. */
-static u64 resident_bytes(void) {
-    char text[128];
-    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return 0;
-    }
-    ssize_t bytes = read(file, text, sizeof text);
-    close(file);
-    usize from = 0;
-    usize end = bytes > 0 ? (usize)bytes : 0;
-    while (from < end && text[from] != ' ') {
-        from++;
-    }
-    from = MIN(from + 1, end);
-    usize to = from;
-    while (to < end && text[to] != ' ') {
-        to++;
-    }
-    u64 pages = 0;
-    bool good = params_u64((struct slice){text + from, to - from}, &pages);
-    return good ? pages * (u64)sysconf(_SC_PAGESIZE) : 0;
-}
-
 enum call_outcome health_handle_metrics(struct http_call *call) {
     struct context *context = call->context;
     struct buf *out = &call->reply;
+    const struct resident resident = resident_now();
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
     metrics_put(out, METRICS_GAUGE, "margind_ready", "1 once recovery is done.", is_ready(call));
     metrics_put(out, METRICS_GAUGE, "margind_resident_bytes", "Memory of the process.",
-                resident_bytes());
+                resident.bytes);
+    metrics_put(out, METRICS_GAUGE, "margind_private_bytes", "Of that, pages that are no file's.",
+                resident.private);
     if (context->edge_metrics != NULL) {
         context->edge_metrics(context->wiring, out);
     }
@@ -126,6 +103,8 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
                     agg_series_count(context->agg));
         metrics_put(out, METRICS_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
                     agg_memory_bytes(context->agg));
+        metrics_put(out, METRICS_GAUGE, "margind_counted_bytes",
+                    "Memory counted against memory-max.", pipeline_memory_bytes(context->pipeline));
         struct agg_left_out left_out = agg_left_out(context->agg);
         metrics_put(out, METRICS_COUNTER, "margind_traces_left_out_total",
                     "Stored events whose new trace is past the bound on traces listed.",

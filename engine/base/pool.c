@@ -48,6 +48,10 @@ void pool_destroy(struct pool *pool) {
     free(pool);
 }
 
+usize pool_held_bytes(const struct pool *pool) {
+    return pool->bytes_out + pool->bytes_kept;
+}
+
 static u32 class_of(usize bytes) {
     u32 size_class = 0;
     while (size_class < CLASSES && ((usize)1 << (size_class + CLASS_BITS_MIN)) < bytes) {

@@ -21,6 +21,7 @@ enum err pool_create(usize bytes_max, struct pool **out);
 void pool_destroy(struct pool *pool);
 /* A block of at least `bytes`, content undefined; data is NULL past the bound. */
 struct block pool_take(struct pool *pool, usize bytes);
+usize pool_held_bytes(const struct pool *pool); /* out and kept */
 void pool_give(struct pool *pool, struct block block);
 /* A larger block with the same first `used` bytes; the old one is given back. On failure the
  * result's data is NULL and the old block stays valid. */

@@ -15,6 +15,7 @@
  * back up to a mark (dedup.h, agg.h). Where nothing of N could be written, N+1 is taken back with
  * it and decided again: its duplicates may be new now, and its series others.
  */
+#include "agg/admit.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "pipeline/parts.h"
@@ -195,15 +196,44 @@ static enum err reserve_defs(struct group *group, u32 count) {
     return ERR_OK;
 }
 
-/* Duplicates and series of one slot. One that cannot be decided (memory, a bound) fails alone. */
-static void decide(struct pipeline *pipeline, struct group *group, struct slot *slot) {
-    struct mark before = mark_now(pipeline);
-    slot->row_count = 0;
+/* Duplicates and series event by event, for an account that is near a cap: an event that would pass
+ * it is refused before its key is claimed. */
+static enum err decide_rows(struct pipeline *pipeline, struct slot *slot) {
+    enum err err = ERR_OK;
+    for (u32 row = 0; row < slot->batch.count && err == ERR_OK; row++) {
+        enum agg_cap cap = agg_admit(pipeline->agg, &slot->batch, row);
+        if (cap != AGG_CAPS) {
+            slot->verdict[row] = (u8)(VERDICT_REFUSED + cap);
+            continue;
+        }
+        err = dedup_claim(pipeline->dedup, &slot->batch, row, 1, slot->verdict + row);
+        if (err != ERR_OK || slot->verdict[row] != DEDUP_NEW) {
+            continue;
+        }
+        slot->rows[slot->row_count++] = row;
+        err = agg_resolve(pipeline->agg, &slot->batch, &row, 1);
+        if (err == ERR_OK && !agg_promise_trace(pipeline->agg, &slot->batch, row)) {
+            err = ERR_NO_MEMORY;
+        }
+    }
+    return err;
+}
+
+static enum err decide_all(struct pipeline *pipeline, struct slot *slot) {
     enum err err = dedup_claim(pipeline->dedup, &slot->batch, 0, slot->batch.count, slot->verdict);
     if (err == ERR_OK) {
         collect_rows(slot);
         err = agg_resolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
     }
+    return err;
+}
+
+/* Duplicates and series of one slot. One that cannot be decided (memory, a bound) fails alone. */
+static void decide(struct pipeline *pipeline, struct group *group, struct slot *slot) {
+    struct mark before = mark_now(pipeline);
+    slot->row_count = 0;
+    enum err err = agg_has_room(pipeline->agg, &slot->batch) ? decide_all(pipeline, slot)
+                                                             : decide_rows(pipeline, slot);
     if (err == ERR_OK) {
         err = reserve_defs(group, agg_mark(pipeline->agg).series - group->begin.series.series);
     }
@@ -319,6 +349,7 @@ static void finish(struct pipeline *pipeline, struct group *group) {
         }
     }
     atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
+    memory_watch(pipeline);
     count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - group->begin_ns);
     for (u32 i = 0; i < group->slot_count; i++) {
         front_return_slot(group->slot[i]);
@@ -358,6 +389,7 @@ void *commit_run(void *context) {
             decide_one(&commit);
         } else if (turn == TURN_IDLE) {
             agg_advance(pipeline->agg, clock_wall_ms());
+            memory_watch(pipeline);
         } else if (!write_next(&commit)) {
             break;
         }

@@ -260,6 +260,13 @@ static enum err busy(struct front *front) {
     return ERR_BUSY;
 }
 
+/* Said before anything is decoded: what is refused costs little. */
+static bool is_full(struct front *front) {
+    bool full = atomic_load_explicit(&front->pipeline->memory_full, memory_order_relaxed);
+    count_add(&front->pipeline->counters.overloaded, full);
+    return full;
+}
+
 /* --- the three ways in -------------------------------------------------------------------------
  */
 
@@ -339,6 +346,10 @@ static enum err ingest_adopted(struct front *front, struct ingest *ingest, struc
 
 enum err front_ingest(struct front *front, struct ingest *ingest, struct block body, usize bytes,
                       i64 now_ms, struct decode_error *error) {
+    if (is_full(front)) {
+        pool_give(front->pool, body);
+        return ERR_NO_MEMORY;
+    }
     if (bytes > SHARED_BODY_MAX) {
         return ingest_adopted(front, ingest, body, bytes, now_ms, error);
     }
@@ -349,6 +360,9 @@ enum err front_ingest(struct front *front, struct ingest *ingest, struct block b
 
 enum err front_ingest_client(struct front *front, struct ingest *ingest, struct slice body,
                              struct slice key, i64 now_ms, struct decode_error *error) {
+    if (is_full(front)) {
+        return ERR_NO_MEMORY;
+    }
     usize room = body.bytes + key.bytes + EVENT_TEXT_PADDING;
     struct slot *slot =
         room + TEXT_SLACK < SHARED_TEXT_BYTES ? open_slot(front, ingest->account, room, 1) : NULL;
@@ -375,6 +389,9 @@ enum err front_ingest_client(struct front *front, struct ingest *ingest, struct 
 
 enum err front_ingest_native(struct front *front, struct ingest *ingest, front_fill fill,
                              struct slice payload, i64 now_ms, struct decode_error *error) {
+    if (is_full(front)) {
+        return ERR_NO_MEMORY;
+    }
     usize room = payload.bytes + TEXT_SLACK + EVENT_TEXT_PADDING;
     struct slot *slot = slot_take_with_text(front, ingest->account, room);
     if (slot == NULL) {
@@ -395,6 +412,8 @@ enum err front_ingest_native(struct front *front, struct ingest *ingest, front_f
 
 void front_on_turn(struct front *front) {
     hand_over_open(front);
+    u64 held = pool_held_bytes(front->pool) + front->slot_count * sizeof(struct slot);
+    atomic_store_explicit(&front->held_bytes, held, memory_order_relaxed);
 }
 
 /* --- the way back ------------------------------------------------------------------------------
@@ -421,6 +440,52 @@ void front_return_job(struct job *job) {
     wake(front);
 }
 
+/* Why the commit thread refused an event of an account that is at a cap. */
+static void put_refusal(const struct front *front, u8 verdict, struct buf *out) {
+    static const char *const what[AGG_CAPS] = {
+        [AGG_CAP_SERIES] = "combinations of names",
+        [AGG_CAP_CUSTOMERS] = "customers",
+        [AGG_CAP_FEATURES] = "features",
+        [AGG_CAP_MODELS] = "models",
+        [AGG_CAP_TRACES] = "traces",
+    };
+    u32 cap = (u32)verdict - VERDICT_REFUSED;
+    check(cap < AGG_CAPS);
+    buf_put_format(out, "the account has reached its limit of %u different %s",
+                   front->pipeline->options.caps.most[cap], what[cap]);
+}
+
+/* Enters what the commit thread refused among the request's rejects, by index. Without memory for
+ * that the counts are still right. */
+static void add_refusals(const struct slot *slot, const struct request *request, u32 refused) {
+    struct ingest *ingest = request->ingest;
+    u32 total = ingest->reject_count + refused;
+    struct event_reject *rejects = malloc(total * sizeof *rejects);
+    if (rejects == NULL) {
+        return;
+    }
+    u32 row = request->first;
+    u32 old = 0;
+    u32 count = 0;
+    for (u32 index = 0; index < ingest->sent; index++) {
+        if (old < ingest->reject_count && ingest->rejects[old].index == index) {
+            rejects[count++] = ingest->rejects[old++];
+            continue;
+        }
+        u8 verdict = slot->verdict[row++];
+        usize offset = ingest->reject_text.bytes;
+        if (verdict >= VERDICT_REFUSED) {
+            put_refusal(slot->front, verdict, &ingest->reject_text);
+            usize bytes = ingest->reject_text.failed ? 0 : ingest->reject_text.bytes - offset;
+            rejects[count++] = (struct event_reject){index, {(u32)offset, (u32)bytes}};
+        }
+    }
+    check(count == total && row == request->first + request->count);
+    free(ingest->rejects);
+    ingest->rejects = rejects;
+    ingest->reject_count = total;
+}
+
 /* What became of one request's rows. Accepted rows are in ascending order, so the id of the first
  * one is the slot's first id plus how many were accepted before it. */
 static void settle_request(struct slot *slot, const struct request *request, u32 *accepted_before) {
@@ -429,11 +494,16 @@ static void settle_request(struct slot *slot, const struct request *request, u32
     if (slot->err != ERR_OK) {
         return;
     }
+    u32 refused = 0;
     for (u32 row = request->first; row < request->first + request->count; row++) {
         ingest->accepted += slot->verdict[row] == DEDUP_NEW;
         ingest->conflicts += slot->verdict[row] == DEDUP_CONFLICT;
+        refused += slot->verdict[row] >= VERDICT_REFUSED;
     }
-    ingest->duplicates = request->count - ingest->accepted;
+    ingest->duplicates = request->count - ingest->accepted - refused;
+    if (unlikely(refused > 0)) {
+        add_refusals(slot, request, refused);
+    }
     ingest->rejected = ingest->sent - ingest->accepted;
     ingest->first_id = ingest->accepted > 0 ? slot->first_id + *accepted_before : 0;
     *accepted_before += ingest->accepted;

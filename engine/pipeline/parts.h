@@ -12,6 +12,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Verdicts of the commit thread beside enum dedup_verdict: the cap of the account that the event
+ * would pass follows, enum agg_cap. */
+#define VERDICT_REFUSED 16
+
 struct request { /* one ingest request inside a slot */
     struct ingest *ingest;
     u32 first; /* its rows are first .. first + count - 1 of the batch */
@@ -27,7 +31,7 @@ struct slot {
     u64 first_id;  /* of the accepted rows */
     enum err err;
     struct request request[EVENT_BATCH_REQUESTS_MAX];
-    u8 verdict[EVENT_BATCH_MAX]; /* enum dedup_verdict */
+    u8 verdict[EVENT_BATCH_MAX]; /* enum dedup_verdict, VERDICT_REFUSED */
     u32 rows[EVENT_BATCH_MAX];
     struct event_batch batch;
 };
@@ -74,6 +78,7 @@ struct front {
     struct slot *open;           /* small requests of one turn share it; NULL if none */
     struct slot *idle;           /* free slots, last used first so that they are warm */
     u32 slot_count;
+    _Atomic u64 held_bytes; /* by the pool and the slots; published each turn */
 
     pthread_mutex_t lock; /* guards what other threads hand back */
     struct slot_list returned;
@@ -112,7 +117,9 @@ struct pipeline {
     struct usage *usage;
     struct front *fronts;
     struct counters counters;
-    _Atomic bool failed; /* a write failed: nothing is answered any more */
+    u64 memory_base;          /* what the process had before it took anything */
+    _Atomic bool memory_full; /* no events are taken */
+    _Atomic bool failed;      /* a write failed: nothing is answered any more */
 
     pthread_mutex_t lock; /* guards what follows, up to disk_err */
     pthread_cond_t work;  /* the commit thread waits here, for batches or the disk */
@@ -158,6 +165,10 @@ struct pipeline {
 /* A write failed, so that what the disk holds is unknown: nothing is answered any more and the
  * process stops. Any thread. */
 void pipeline_fail(struct pipeline *pipeline, enum err err);
+
+/* memory.c: at the start, once all is recovered; then the commit thread, after each group. */
+void memory_begin(struct pipeline *pipeline);
+void memory_watch(struct pipeline *pipeline);
 
 /* front.c */
 enum err front_open(struct front *front, struct pipeline *pipeline, u32 index);

@@ -47,6 +47,8 @@ static void open_pipeline(struct engine *engine) {
                                              .series_seed = 2,
                                              .digest_seed = 3,
                                              .front_count = engine->front_count,
+                                             .caps = engine->caps,
+                                             .memory_max = engine->memory_max,
                                              .snapshot_events = engine->snapshot_events,
                                              .pool_bytes = GIB,
                                              .wake = ignore_wake,
@@ -69,6 +71,7 @@ void engine_start(struct engine *engine) {
     const struct recover_options recover_options = {.store = engine->store,
                                                     .series_seed = 2,
                                                     .dedup_seed = 1,
+                                                    .caps = engine->caps,
                                                     .now_ms = clock_wall_ms(),
                                                     .stop = &engine->stop,
                                                     .agg_place = &engine->agg};

@@ -21,6 +21,8 @@ struct engine {
     u32 front_count;
     u64 snapshot_events;
     usize map_bytes;
+    struct agg_caps caps;
+    u64 memory_max;
 };
 
 /* Makes a temporary directory; then engine_start may be called, and again after engine_stop. */
