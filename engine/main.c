@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config.h"
-#include "customer/directory.h"
+#include "customer/roster.h"
 #include "net/edge.h"
 #include "net/http_edge.h"
 #include "net/wire_edge.h"
@@ -66,6 +66,7 @@ struct server {
     struct prices *prices;
     struct ledger *ledger;
     struct directory *directory;
+    struct rosters *rosters;
     struct docs docs;
     struct door door;
     struct pipeline *pipeline;
@@ -296,6 +297,9 @@ static enum err open_pipeline(struct server *server) {
         return say(server, err, "cannot read the accounts' prices");
     }
     err = directory_open(server->control, &server->directory);
+    if (err == ERR_OK) {
+        err = rosters_create(server->directory, &server->rosters);
+    }
     if (err != ERR_OK) {
         return say(server, err, "cannot read the accounts' customers");
     }
@@ -378,6 +382,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .prices = server->prices,
         .ledger = server->ledger,
         .directory = server->directory,
+        .rosters = server->rosters,
         .docs = &server->docs,
         .door = &server->door,
         .signup = config->signup != 0,
@@ -543,6 +548,7 @@ static void close_all(struct server *server) {
     recover_free(&server->recovered);
     accounts_close(server->accounts);
     control_close(server->control);
+    rosters_destroy(server->rosters);
     directory_close(server->directory);
     ledger_close(server->ledger);
     prices_destroy(server->prices);

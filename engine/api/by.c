@@ -9,11 +9,19 @@
 #include "api/error.h"
 #include "api/figures.h"
 #include "api/params.h"
+#include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
+#include "customer/directory.h"
 #include "json/time.h"
 
-typedef void (*write_row)(struct json_writer *json, const struct agg *agg,
+/* Where the names of values and customers are. */
+struct names {
+    const struct agg *agg;
+    const struct book *book;
+};
+
+typedef void (*write_row)(struct json_writer *json, const struct names *names,
                           const struct query *query, const struct query_row *row);
 
 /* What an endpoint asks and how it answers. */
@@ -27,39 +35,40 @@ struct by {
     write_row write;
 };
 
-static void write_group(struct json_writer *json, const struct agg *agg, const struct query *query,
-                        const struct query_row *row, u32 group, const char *key) {
+static void write_group(struct json_writer *json, const struct names *names,
+                        const struct query *query, const struct query_row *row, u32 group,
+                        const char *key) {
     u32 value = row->value[group];
     json_key(json, key);
     if (value == DIM_NONE) {
         json_null(json);
     } else {
-        json_string(json, agg_value_text(agg, (enum store_dim)query->group[group], value));
+        json_string(json, agg_value_text(names->agg, (enum store_dim)query->group[group], value));
     }
 }
 
-static void write_feature(struct json_writer *json, const struct agg *agg,
+static void write_feature(struct json_writer *json, const struct names *names,
                           const struct query *query, const struct query_row *row) {
-    write_group(json, agg, query, row, 0, "feature_key");
+    write_group(json, names, query, row, 0, "feature_key");
     figures_write_sums(json, &row->figures);
     figures_write_usage(json, &row->figures);
     figures_write_margin(json, &row->figures);
     figures_write_last_seen(json, &row->figures);
 }
 
-static void write_customer(struct json_writer *json, const struct agg *agg,
+static void write_customer(struct json_writer *json, const struct names *names,
                            const struct query *query, const struct query_row *row) {
-    write_group(json, agg, query, row, 0, "customer_id");
-    write_group(json, agg, query, row, 0, "customer_name");
+    write_group(json, names, query, row, 0, "customer_id");
+    reading_write_name(json, names->agg, names->book, row->value[0]);
     figures_write_sums(json, &row->figures);
     figures_write_margin(json, &row->figures);
     figures_write_last_seen(json, &row->figures);
 }
 
-static void write_model(struct json_writer *json, const struct agg *agg, const struct query *query,
-                        const struct query_row *row) {
-    write_group(json, agg, query, row, 0, "model");
-    write_group(json, agg, query, row, 1, "model_provider");
+static void write_model(struct json_writer *json, const struct names *names,
+                        const struct query *query, const struct query_row *row) {
+    write_group(json, names, query, row, 0, "model");
+    write_group(json, names, query, row, 1, "model_provider");
     figures_write_sums(json, &row->figures);
     figures_write_usage(json, &row->figures);
     figures_write_margin(json, &row->figures);
@@ -73,15 +82,15 @@ static void write_agent_figures(struct json_writer *json, const struct figures *
     figures_write_last_seen(json, figures);
 }
 
-static void write_agent(struct json_writer *json, const struct agg *agg, const struct query *query,
-                        const struct query_row *row) {
-    write_group(json, agg, query, row, 0, "agent_id");
+static void write_agent(struct json_writer *json, const struct names *names,
+                        const struct query *query, const struct query_row *row) {
+    write_group(json, names, query, row, 0, "agent_id");
     write_agent_figures(json, &row->figures);
 }
 
-static void write_cost_type(struct json_writer *json, const struct agg *agg,
+static void write_cost_type(struct json_writer *json, const struct names *names,
                             const struct query *query, const struct query_row *row) {
-    write_group(json, agg, query, row, 0, "cost_type");
+    write_group(json, names, query, row, 0, "cost_type");
     figures_write_sums(json, &row->figures);
     figures_write_usage(json, &row->figures);
 }
@@ -116,6 +125,8 @@ static const char *make_query(const struct http_call *call, u32 account, const s
 static void write_rows(struct http_call *call, const struct by *by, const struct query *query,
                        const struct query_result *result) {
     struct context *context = call->context;
+    const struct names names = {context->agg,
+                                directory_acquire(context->directory, query->account)};
     struct json_writer json = json_writer(&call->reply);
     if (by->member != NULL) {
         json_object_begin(&json);
@@ -124,13 +135,14 @@ static void write_rows(struct http_call *call, const struct by *by, const struct
     json_array_begin(&json);
     for (u32 i = 0; i < result->row_count; i++) {
         json_object_begin(&json);
-        by->write(&json, context->agg, query, &result->rows[i]);
+        by->write(&json, &names, query, &result->rows[i]);
         json_object_end(&json);
     }
     json_array_end(&json);
     if (by->member != NULL) {
         json_object_end(&json);
     }
+    directory_release(context->directory, names.book);
 }
 
 /* The answers are arrays, so the bounds that were used stand in headers; none: no bound. */

@@ -39,6 +39,7 @@ struct context {
     struct prices *prices;
     struct ledger *ledger;
     struct directory *directory; /* of customers */
+    struct rosters *rosters;
     const struct docs *docs;
     const struct door *door;
     const _Atomic bool *ready; /* recovery is done */

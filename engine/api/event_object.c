@@ -136,7 +136,7 @@ void event_object_write(struct json_writer *json, const struct event_object *obj
     json_key(json, "id");
     json_u64(json, batch->id[index]);
     put_dim(&row, "customer_id", DIM_CUSTOMER);
-    put_dim(&row, "customer_name", DIM_CUSTOMER); /* a name of its own does not exist: the id */
+    put_text_or_null(&row, "customer_name", book_name(object->book, dim_text(&row, DIM_CUSTOMER)));
     put_dim(&row, "feature_key", DIM_FEATURE);
     put_dim(&row, "event_name", DIM_EVENT_NAME);
     json_key(json, "timestamp");

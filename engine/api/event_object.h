@@ -6,6 +6,7 @@
 #define MARGIN_API_EVENT_OBJECT_H
 
 #include "agg/agg.h"
+#include "customer/book.h"
 #include "event.h"
 #include "price/prices.h"
 #include "json/write.h"
@@ -16,7 +17,8 @@
 struct event_object {
     const struct agg *agg;
     struct prices *prices;
-    bool bodies; /* also request_body and response_body */
+    const struct book *book; /* of the account, for the names of customers */
+    bool bodies;             /* also request_body and response_body */
 };
 
 /* `batch` comes from the log: its series stands for the dimensions. */

@@ -5,6 +5,7 @@
 #include "api/event_list.h"
 #include "api/event_rows.h"
 #include "api/params.h"
+#include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
 
@@ -79,12 +80,14 @@ static const char *add_order(const struct http_call *call, struct event_list *li
 static void write_list(struct http_call *call, const struct event_list *list, const u64 *ids,
                        u32 count, u64 total) {
     struct context *context = call->context;
-    struct event_object object = {context->agg, context->prices, false};
+    struct event_object object =
+        reading_object(context, list->filter.dim_value[DIM_ACCOUNT], false);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "events");
     json_array_begin(&json);
     enum err err = event_list_write(context->store, &object, &list->filter, ids, count, &json);
+    reading_object_end(context, &object);
     json_array_end(&json);
     json_key(&json, "total");
     json_u64(&json, total);
@@ -133,7 +136,7 @@ enum call_outcome events_handle_list(struct http_call *call) {
 
 static void work_one(struct http_call *call, u32 account) {
     struct context *context = call->context;
-    struct event_object object = {context->agg, context->prices, true};
+    struct event_object object = reading_object(context, account, true);
     struct store_filter filter = store_filter_all;
     filter.dim_mask = 1u << DIM_ACCOUNT;
     filter.dim_value[DIM_ACCOUNT] = account;
@@ -142,6 +145,7 @@ static void work_one(struct http_call *call, u32 account) {
     struct event_rows rows;
     event_rows_init(&rows);
     enum err err = event_rows_fetch(&rows, context->store, &object, &filter, &id, 1);
+    reading_object_end(context, &object);
     if (err != ERR_OK) {
         error_of(call, err);
     } else if (rows.count == 0 && rows.damaged) {

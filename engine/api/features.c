@@ -4,17 +4,16 @@
  */
 #include "api/auth.h"
 #include "api/error.h"
-#include "api/event_list.h"
 #include "api/figures.h"
 #include "api/params.h"
 #include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
+#include "customer/directory.h"
 #include "query/activity.h"
 
 #include <stdlib.h>
 
-#define RECENT_EVENTS 50
 #define TARGET_MARGIN 60 /* percent; the price is cost / (1 - 0.6) */
 
 static enum call_outcome aside(struct http_call *call, slow_work work) {
@@ -84,88 +83,30 @@ enum call_outcome features_handle_list(struct http_call *call) {
 
 /* --- one feature ------------------------------------------------------------------------------ */
 
-static bool write_recent(struct http_call *call, const struct query *query,
-                         struct json_writer *json) {
-    struct context *context = call->context;
-    struct event_object object = {context->agg, context->prices, false};
-    struct event_list list = {.filter = store_filter_all,
-                              .count = *query,
-                              .left_out = DIM_NONE,
-                              .sort = event_list_sort((struct slice){NULL, 0}),
-                              .limit = RECENT_EVENTS};
-    u32 value =
-        agg_value_find(context->agg, query->account, DIM_FEATURE, query->filter[DIM_FEATURE]);
-    list.filter.dim_mask = 1u << DIM_ACCOUNT | 1u << DIM_FEATURE;
-    list.filter.dim_value[DIM_ACCOUNT] = query->account;
-    list.filter.dim_value[DIM_FEATURE] = value;
-    list.filter.time_from = query->from;
-    list.filter.time_to = query->to;
-    list.count.live = false;
-    u64 ids[RECENT_EVENTS];
-    u32 count = 0;
-    u64 total;
-    enum err err = event_list_page(context->agg, context->store, &list, ids, &count, &total);
-    json_key(json, "recent_events");
-    json_array_begin(json);
-    if (err == ERR_OK) {
-        err = event_list_write(context->store, &object, &list.filter, ids, count, json);
-    }
-    json_array_end(json);
-    if (err != ERR_OK) {
-        error_of(call, err);
-    }
-    return err == ERR_OK;
-}
-
 static bool write_customers(struct http_call *call, struct query query, struct json_writer *json) {
-    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct context *context = call->context;
+    const struct agg *agg = context->agg;
     struct query_result result;
     query.group[0] = DIM_CUSTOMER;
     query.group_count = 1;
     if (!reading_run(call, &query, &result)) {
         return false;
     }
+    const struct book *book = directory_acquire(context->directory, query.account);
     json_key(json, "by_customer");
     json_array_begin(json);
     for (u32 i = 0; i < result.row_count; i++) {
         const struct query_row *row = &result.rows[i];
         json_object_begin(json);
         reading_write_value(json, agg, "customer_id", DIM_CUSTOMER, row->value[0]);
-        reading_write_value(json, agg, "customer_name", DIM_CUSTOMER, row->value[0]);
+        reading_write_name(json, agg, book, row->value[0]);
         figures_write_sums(json, &row->figures);
         figures_write_margin(json, &row->figures);
         figures_write_last_seen(json, &row->figures);
         json_object_end(json);
     }
     json_array_end(json);
-    query_result_free(&result);
-    return true;
-}
-
-static bool write_models(struct http_call *call, struct query query, struct json_writer *json) {
-    const struct agg *agg = ((struct context *)call->context)->agg;
-    struct query_result result;
-    query.group[0] = DIM_MODEL;
-    query.group[1] = DIM_PROVIDER;
-    query.group_count = 2;
-    query.present_only = true;
-    if (!reading_run(call, &query, &result)) {
-        return false;
-    }
-    json_key(json, "by_model");
-    json_array_begin(json);
-    for (u32 i = 0; i < result.row_count; i++) {
-        const struct query_row *row = &result.rows[i];
-        json_object_begin(json);
-        reading_write_value(json, agg, "model", DIM_MODEL, row->value[0]);
-        reading_write_value(json, agg, "model_provider", DIM_PROVIDER, row->value[1]);
-        figures_write_sums(json, &row->figures);
-        figures_write_usage(json, &row->figures);
-        figures_write_margin(json, &row->figures);
-        figures_write_last_seen(json, &row->figures);
-        json_object_end(json);
-    }
-    json_array_end(json);
+    directory_release(context->directory, book);
     query_result_free(&result);
     return true;
 }
@@ -207,8 +148,9 @@ static void one_feature(struct http_call *call, u32 account) {
         struct json_writer json = json_writer(&call->reply);
         json_object_begin(&json);
         write_feature(&json, context->agg, &result.rows[0], counts[0]);
-        if (write_recent(call, &query, &json) && write_customers(call, query, &json) &&
-            write_models(call, query, &json) && write_timeseries(call, query, &json)) {
+        if (reading_write_recent(call, &query, DIM_FEATURE, &json) &&
+            write_customers(call, query, &json) && reading_write_models(call, query, &json) &&
+            write_timeseries(call, query, &json)) {
             json_object_end(&json);
         }
     }

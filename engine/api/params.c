@@ -61,23 +61,49 @@ static bool parse_date(struct slice text, struct window *span) {
     return true;
 }
 
-static const char *window_of_dates(bool has_from, struct slice from, bool has_to, struct slice to,
-                                   struct window *window) {
+/* Parameters that bound a window, and what is said of those that cannot. */
+struct bounds {
+    const char *from;
+    const char *to;
+    const char *bad_from;
+    const char *bad_to;
+    const char *bad_order;
+};
+
+static const struct bounds dates = {
+    "date_from", "date_to", "date_from is not a date (RFC 3339 or YYYY-MM-DD)",
+    "date_to is not a date (RFC 3339 or YYYY-MM-DD)", "date_to is before date_from"};
+static const struct bounds period = {
+    "period_start", "period_end", "period_start is not a date (RFC 3339 or YYYY-MM-DD)",
+    "period_end is not a date (RFC 3339 or YYYY-MM-DD)", "period_end is before period_start"};
+
+static bool is_given(const struct http_call *call, const char *name) {
+    struct slice text;
+    return http_call_param(call, name, &text) && text.bytes > 0;
+}
+
+static bool any_given(const struct http_call *call, const struct bounds *bounds) {
+    return is_given(call, bounds->from) || is_given(call, bounds->to);
+}
+
+static const char *window_of(const struct http_call *call, const struct bounds *bounds,
+                             struct window *window) {
     struct window span;
+    struct slice text;
     *window = (struct window){INT64_MIN, INT64_MAX};
-    if (has_from) {
-        if (!parse_date(from, &span)) {
-            return "date_from is not a date (RFC 3339 or YYYY-MM-DD)";
+    if (http_call_param(call, bounds->from, &text) && text.bytes > 0) {
+        if (!parse_date(text, &span)) {
+            return bounds->bad_from;
         }
         window->from = span.from;
     }
-    if (has_to) {
-        if (!parse_date(to, &span)) {
-            return "date_to is not a date (RFC 3339 or YYYY-MM-DD)";
+    if (http_call_param(call, bounds->to, &text) && text.bytes > 0) {
+        if (!parse_date(text, &span)) {
+            return bounds->bad_to;
         }
         window->to = span.to;
     }
-    return window->from < window->to ? NULL : "date_to is before date_from";
+    return window->from < window->to ? NULL : bounds->bad_order;
 }
 
 static bool is_all(struct slice text) {
@@ -85,12 +111,8 @@ static bool is_all(struct slice text) {
 }
 
 const char *params_window(const struct http_call *call, u32 days, struct window *window) {
-    struct slice from;
-    struct slice to;
-    bool has_from = http_call_param(call, "date_from", &from) && from.bytes > 0;
-    bool has_to = http_call_param(call, "date_to", &to) && to.bytes > 0;
-    if (has_from || has_to) {
-        return window_of_dates(has_from, from, has_to, to, window);
+    if (any_given(call, &dates)) {
+        return window_of(call, &dates, window);
     }
     struct slice text;
     u64 given = days;
@@ -106,4 +128,20 @@ const char *params_window(const struct http_call *call, u32 days, struct window 
         window->from = query_window_start(call->now_ms, (i64)given * TIME_MS_PER_DAY);
     }
     return NULL;
+}
+
+const char *params_period(const struct http_call *call, u32 days, struct window *window) {
+    return any_given(call, &period) ? window_of(call, &period, window)
+                                    : params_window(call, days, window);
+}
+
+i64 params_window_ms(const struct http_call *call, const struct window *window) {
+    if (window->from == INT64_MIN) {
+        return 0;
+    }
+    i64 to = window->to == INT64_MAX ? MAX(call->now_ms, window->from + 1) : window->to;
+    bool is_exact =
+        window->to != INT64_MAX || is_given(call, dates.from) || is_given(call, period.from);
+    i64 days = (to - window->from) / TIME_MS_PER_DAY;
+    return is_exact ? to - window->from : days * TIME_MS_PER_DAY;
 }

@@ -29,6 +29,14 @@ struct window {
  * request is not valid. */
 const char *params_window(const struct http_call *call, u32 days, struct window *window);
 
+/* The same; period_start and period_end, which mean as much as date_from and date_to, win over
+ * both. */
+const char *params_period(const struct http_call *call, u32 days, struct window *window);
+
+/* How long a window is, ms; one without an end ends now, and one of n days is n * 24 h long, not
+ * what its start was rounded down by. 0: it has no beginning. */
+i64 params_window_ms(const struct http_call *call, const struct window *window);
+
 /* A decimal number without sign; false for anything else, and past 64 bits. */
 bool params_u64(struct slice text, u64 *value);
 

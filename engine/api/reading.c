@@ -2,9 +2,13 @@
 #include "api/reading.h"
 
 #include "api/error.h"
+#include "api/event_list.h"
 #include "api/figures.h"
 #include "api/params.h"
+#include "customer/directory.h"
 #include "json/time.h"
+
+#define RECENT_EVENTS 50
 
 bool reading_query(struct http_call *call, u32 account, u32 days, struct query *query) {
     struct window window;
@@ -87,4 +91,111 @@ void reading_write_months(struct json_writer *json, const struct query_result *r
         json_object_end(json);
     }
     json_array_end(json);
+}
+
+void reading_write_name(struct json_writer *json, const struct agg *agg, const struct book *book,
+                        u32 value) {
+    json_key(json, "customer_name");
+    if (value == DIM_NONE) {
+        json_null(json);
+    } else {
+        json_string(json, book_name(book, agg_value_text(agg, DIM_CUSTOMER, value)));
+    }
+}
+
+/* --- parts of an answer ----------------------------------------------------------------------- */
+
+struct event_object reading_object(struct context *context, u32 account, bool bodies) {
+    return (struct event_object){context->agg, context->prices,
+                                 directory_acquire(context->directory, account), bodies};
+}
+
+void reading_object_end(struct context *context, const struct event_object *object) {
+    directory_release(context->directory, object->book);
+}
+
+bool reading_write_recent(struct http_call *call, const struct query *query, enum store_dim dim,
+                          struct json_writer *json) {
+    struct context *context = call->context;
+    struct event_list list = {.filter = store_filter_all,
+                              .count = *query,
+                              .left_out = DIM_NONE,
+                              .sort = event_list_sort((struct slice){NULL, 0}),
+                              .limit = RECENT_EVENTS};
+    u32 value = agg_value_find(context->agg, query->account, dim, query->filter[dim]);
+    list.filter.dim_mask = 1u << DIM_ACCOUNT | 1u << dim;
+    list.filter.dim_value[DIM_ACCOUNT] = query->account;
+    list.filter.dim_value[dim] = value;
+    list.filter.time_from = query->from;
+    list.filter.time_to = query->to;
+    list.count.live = false;
+    u64 ids[RECENT_EVENTS];
+    u32 count = 0;
+    u64 total;
+    enum err err = event_list_page(context->agg, context->store, &list, ids, &count, &total);
+    json_key(json, "recent_events");
+    json_array_begin(json);
+    if (err == ERR_OK) {
+        struct event_object object = reading_object(context, query->account, false);
+        err = event_list_write(context->store, &object, &list.filter, ids, count, json);
+        reading_object_end(context, &object);
+    }
+    json_array_end(json);
+    if (err != ERR_OK) {
+        error_of(call, err);
+    }
+    return err == ERR_OK;
+}
+
+bool reading_write_models(struct http_call *call, struct query query, struct json_writer *json) {
+    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct query_result result;
+    query.group[0] = DIM_MODEL;
+    query.group[1] = DIM_PROVIDER;
+    query.group_count = 2;
+    query.present_only = true;
+    if (!reading_run(call, &query, &result)) {
+        return false;
+    }
+    json_key(json, "by_model");
+    json_array_begin(json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        json_object_begin(json);
+        reading_write_value(json, agg, "model", DIM_MODEL, row->value[0]);
+        reading_write_value(json, agg, "model_provider", DIM_PROVIDER, row->value[1]);
+        figures_write_sums(json, &row->figures);
+        figures_write_usage(json, &row->figures);
+        figures_write_margin(json, &row->figures);
+        figures_write_last_seen(json, &row->figures);
+        json_object_end(json);
+    }
+    json_array_end(json);
+    query_result_free(&result);
+    return true;
+}
+
+bool reading_write_features(struct http_call *call, struct query query, struct json_writer *json) {
+    const struct agg *agg = ((struct context *)call->context)->agg;
+    struct query_result result;
+    query.group[0] = DIM_FEATURE;
+    query.group_count = 1;
+    if (!reading_run(call, &query, &result)) {
+        return false;
+    }
+    json_key(json, "by_feature");
+    json_array_begin(json);
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        json_object_begin(json);
+        reading_write_value(json, agg, "feature_key", DIM_FEATURE, row->value[0]);
+        figures_write_sums(json, &row->figures);
+        figures_write_usage(json, &row->figures);
+        figures_write_margin(json, &row->figures);
+        figures_write_last_seen(json, &row->figures);
+        json_object_end(json);
+    }
+    json_array_end(json);
+    query_result_free(&result);
+    return true;
 }

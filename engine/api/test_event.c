@@ -11,6 +11,7 @@
 #include "api/error.h"
 #include "api/event_limit.h"
 #include "api/event_rows.h"
+#include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
 #include "json/reader.h"
@@ -28,13 +29,14 @@ struct request {
 static void work_read(struct http_call *call, u32 account) {
     struct request *request = call->user;
     struct context *context = call->context;
-    struct event_object object = {context->agg, context->prices, false};
+    struct event_object object = reading_object(context, account, false);
     struct store_filter filter = store_filter_all;
     filter.dim_mask = 1u << DIM_ACCOUNT;
     filter.dim_value[DIM_ACCOUNT] = account;
     struct event_rows rows;
     event_rows_init(&rows);
     enum err err = event_rows_fetch(&rows, context->store, &object, &filter, &request->id, 1);
+    reading_object_end(context, &object);
     if (err == ERR_OK && rows.count == 1) {
         buf_put_slice(&call->reply, event_rows_text(&rows, &rows.rows[0]));
     } else {

@@ -9,6 +9,7 @@
 #include "api/error.h"
 #include "api/event_rows.h"
 #include "api/params.h"
+#include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
 #include "api/span_tree.h"
@@ -138,7 +139,7 @@ static enum err write_spans(struct http_call *call, struct event_rows *rows) {
 
 static void work_trace(struct http_call *call, u32 account) {
     struct context *context = call->context;
-    struct event_object object = {context->agg, context->prices, false};
+    struct event_object object = reading_object(context, account, false);
     struct store_filter filter = store_filter_all;
     filter.dim_mask = 1u << DIM_ACCOUNT;
     filter.dim_value[DIM_ACCOUNT] = account;
@@ -146,6 +147,7 @@ static void work_trace(struct http_call *call, u32 account) {
     struct event_rows rows;
     event_rows_init(&rows);
     enum err err = event_rows_read(&rows, context->store, &object, &filter, TRACE_SPANS_MAX);
+    reading_object_end(context, &object);
     if (err == ERR_OK) {
         err = write_spans(call, &rows);
     }

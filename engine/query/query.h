@@ -96,6 +96,12 @@ bool query_is_short(const struct agg *agg, const struct query *query);
 enum err query_run(struct agg *agg, struct store *store, const struct query *query,
                    struct query_result *result, const char **why);
 void query_result_free(struct query_result *result);
+
+/* The figures of some customers, by their value ids; DIM_NONE has none. The query has a window and
+ * a population, no groups and no filters. `at_once`: for front threads; ERR_BUSY if it takes more
+ * than a look at each. Else any thread; errors as query_run(). */
+enum err query_customers(struct agg *agg, struct store *store, const struct query *query,
+                         const u32 *values, u32 count, bool at_once, struct figures *figures);
 /* The text of a value of any dimension to group by, QUERY_* too. Any thread. */
 struct slice query_value_text(const struct agg *agg, u32 dim, u32 value);
 
