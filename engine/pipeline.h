@@ -26,6 +26,7 @@ struct front;    /* the pipeline's side of one front thread; only that thread us
  * front_ingest_*. */
 struct ingest {
     u32 account;
+    bool captures; /* requestBody and responseBody are kept; or false: see accounts_get() */
     void (*done)(struct ingest *ingest);
     void *context;
 

@@ -43,7 +43,8 @@ enum event_text {
     TEXT_PARENT,
     TEXT_PROPERTIES, /* JSON object, the bytes received */
     TEXT_META,       /* JSON object, the bytes received; values of ingest normalised to strings */
-    TEXT_REFS,       /* JSON object of Platform ids (section 3 of the Observe API), or absent */
+    TEXT_REFS, /* JSON object of Platform ids (section 3 of the Observe API); or of the captured
+                * bodies, if EVENT_FLAG_BODIES is set: event/bodies.h; or absent */
     TEXT_COUNT
 };
 
@@ -110,6 +111,8 @@ const char *granularity_text(enum granularity granularity);
 #define EVENT_FLAG_FOREIGN_UNIT ((u8)2) /* cost_unit is not usd: the cost counts 0 in figures */
 #define EVENT_FLAG_USAGE_PRICED ((u8)4) /* no token counts: price usage units as input tokens */
 #define EVENT_FLAG_TIME_DEFAULT ((u8)8) /* no timestamp came: the time of receipt stands in */
+#define EVENT_FLAG_BODIES ((u8)16)      /* TEXT_REFS holds bodies */
+#define EVENT_FLAG_LINK ((u8)32)        /* the meta names a Stripe customer */
 
 #define SERIES_UNRESOLVED UINT32_MAX /* no series id yet: the commit thread finds or makes it */
 

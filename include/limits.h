@@ -65,6 +65,7 @@
 #define EVENT_META_MAX (8 * KIB)
 #define EVENT_META_KEYS_MAX 64
 #define EVENT_REFS_MAX (4 * KIB)
+#define EVENT_BODY_MAX (256 * KIB) /* a captured request or response; longer ones are dropped */
 #define EVENT_TOKENS_MAX ((i64)1 << 40)
 #define EVENT_DURATION_MAX ((i64)1 << 40)       /* ms; so the sum of 2^23 events fits 64 bits */
 #define EVENT_TIME_MIN ((i64)946684800000)      /* 2000-01-01T00:00:00Z, ms */
@@ -115,6 +116,7 @@
 #define SEGMENT_ROWS_MAX 131072     /* rows of a segment: they fit 17 bits of an index */
 #define MERGE_BLOCKS_MIN 256        /* tiny blocks that are merged although they are no segment */
 #define MERGE_BYTES_MAX (256 * MIB) /* blocks read for one merge */
+#define FRAME_TEXT_BYTES (32 * MIB) /* texts that make a frame end before it has all its rows */
 #define TEXT_FRAME_BYTES_MAX (256 * MIB) /* texts of one column in one frame, or of definitions */
 #define BLOCK_BYTES_MAX (2000 * MIB) /* offsets in a block are 32 bits, an LMDB value 2^32 - 1 */
 #define LOG_MAP_BYTES_DEFAULT ((usize)1 << 40) /* address space, not memory */

@@ -46,7 +46,8 @@ struct block_builder {
     u8 small[COL_DIGEST - COL_COST_SOURCE][FRAME_ROWS_MAX];
     i64 number[NUM_COUNT][FRAME_ROWS_MAX];
     struct slice text[STORED_TEXTS][FRAME_ROWS_MAX];
-    u32 kept_rows; /* of them, those whose batch has gone: their texts are in `kept` */
+    usize text_bytes; /* their share of the batches' texts */
+    u32 kept_rows;    /* of them, those whose batch has gone: their texts are in `kept` */
     struct text_sink kept;
 
     i64 values[FRAME_ROWS_MAX]; /* what is being coded */
@@ -125,6 +126,7 @@ void block_begin(struct block_builder *builder, enum block_kind kind, u64 first_
     builder->defs.bytes = 0;
     builder->last_def_series = 0;
     builder->rows = 0;
+    builder->text_bytes = 0;
     builder->kept_rows = 0;
 }
 
@@ -345,6 +347,7 @@ static void note_frame(struct block_builder *builder, const struct block_frame_e
     header->count += builder->rows;
     header->frame_count++;
     builder->rows = 0;
+    builder->text_bytes = 0;
     builder->kept_rows = 0;
 }
 
@@ -376,6 +379,15 @@ static enum err flush_frame(struct block_builder *builder) {
 
 enum err block_add(struct block_builder *builder, const struct event_batch *batch, const u32 *rows,
                    u32 count) {
+    /* Captured bodies may be half a megabyte an event: frames of them are not read for one. */
+    usize bytes = (usize)batch->text_bytes * count / MAX(batch->count, 1u);
+    if (unlikely(builder->text_bytes + bytes > FRAME_TEXT_BYTES) && builder->rows > 0) {
+        enum err err = flush_frame(builder);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    builder->text_bytes += bytes;
     while (count > 0) {
         u32 some = MIN(count, FRAME_ROWS_MAX - builder->rows);
         gather(builder, batch, rows, some);

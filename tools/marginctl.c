@@ -103,13 +103,15 @@ static const struct ctl_command commands[] = {
      "  --account ACCOUNT  number or name of the account (default: default; list: "
      "all)\n" GLOBAL_HELP "\nexamples:\n  marginctl admin create me@example.com\n"
      "  marginctl admin create boss@example.com --role viewer --generate\n"},
-    {"account", ctl_account, "make and list accounts, and put them on a plan",
-     "usage: marginctl account list|create NAME|plan PLAN [options]\n\n"
+    {"account", ctl_account, "make and list accounts, put them on a plan, set what they keep",
+     "usage: marginctl account list|create NAME|plan PLAN|set NAME VALUE [options]\n\n"
+     "set body-capture on|off: whether requests and responses of model calls are kept\n\n"
      "Works on the data directory itself, also while the server runs.\n\n"
      "  --plan PLAN        of a new account (default: unlimited)\n"
-     "  --account ACCOUNT  number or name of the account whose plan is set\n" GLOBAL_HELP
+     "  --account ACCOUNT  number or name of the account that is changed\n" GLOBAL_HELP
      "\nexamples:\n  marginctl account create acme --plan free\n"
-     "  marginctl account plan pro --account acme\n"},
+     "  marginctl account plan pro --account acme\n"
+     "  marginctl account set body-capture on --account acme\n"},
 };
 
 enum option_code {

@@ -19,6 +19,7 @@ static const struct record_member members[] = {
     RECORD(2, RECORD_TEXT, struct account_info, name),
     RECORD(3, RECORD_TEXT, struct account_info, plan),
     RECORD(4, RECORD_I64, struct account_info, created_ms),
+    RECORD(5, RECORD_BOOL, struct account_info, captures),
 };
 
 /* --- what the parts share --------------------------------------------------------------------- */
@@ -265,22 +266,31 @@ enum err accounts_create(struct accounts *accounts, const char *name, const char
     return control_commit(&txn);
 }
 
-enum err accounts_set_plan(struct accounts *accounts, u32 id, const char *plan) {
+/* Changes one account: its plan unless that is NULL, what it captures unless that is. */
+static enum err change(struct accounts *accounts, u32 id, const char *plan, const bool *captures) {
     const struct control_object object = {.account = id, .kind = CONTROL_ACCOUNT};
     struct control_txn txn;
     struct account_info account;
-    if (!plan_name_is_good(plan)) {
-        return ERR_INVALID;
-    }
     control_begin(accounts->control, &txn);
     enum err err = state_txn_get(&txn, &object, members, ARRAY_COUNT(members), &account);
     if (err != ERR_OK) {
         control_abort(&txn);
         return err;
     }
-    memcpy(account.plan, plan, strlen(plan) + 1);
+    if (plan != NULL) {
+        memcpy(account.plan, plan, strlen(plan) + 1);
+    }
+    account.captures = captures != NULL ? *captures : account.captures;
     state_txn_put(&txn, &object, members, ARRAY_COUNT(members), &account);
     return control_commit(&txn);
+}
+
+enum err accounts_set_plan(struct accounts *accounts, u32 id, const char *plan) {
+    return plan_name_is_good(plan) ? change(accounts, id, plan, NULL) : ERR_INVALID;
+}
+
+enum err accounts_set_capture(struct accounts *accounts, u32 id, bool captures) {
+    return change(accounts, id, NULL, &captures);
 }
 
 struct listing {

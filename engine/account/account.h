@@ -43,7 +43,7 @@ bool role_parse(struct slice text, enum role *out);
 #define KEY_PREFIX_BYTES 11
 #define KEY_NAME_CHARACTERS_MAX 100
 #define KEY_NAME_MAX (4 * KEY_NAME_CHARACTERS_MAX) /* bytes */
-#define SESSION_TEXT_BYTES 60 /* "mss_" + 56 */
+#define SESSION_TEXT_BYTES 60                      /* "mss_" + 56 */
 #define CREDENTIAL_BYTES_MAX SESSION_TEXT_BYTES
 
 struct identity { /* who a request speaks for */
@@ -96,6 +96,7 @@ struct account_info {
     char name[ACCOUNT_NAME_MAX + 1];
     char plan[PLAN_NAME_MAX + 1];
     i64 created_ms;
+    bool captures; /* requests and responses of model calls are kept with their events */
 };
 
 enum err accounts_get(struct accounts *accounts, u32 id, struct account_info *out);
@@ -104,6 +105,8 @@ enum err accounts_create(struct accounts *accounts, const char *name, const char
                          struct account_info *out);
 /* ERR_NOT_FOUND; ERR_INVALID: not the form of a name. */
 enum err accounts_set_plan(struct accounts *accounts, u32 id, const char *plan);
+/* ERR_NOT_FOUND. Events that come from then on are kept so. */
+enum err accounts_set_capture(struct accounts *accounts, u32 id, bool captures);
 /* In the order of ids, until `visit` says false, from `first` on. */
 enum err accounts_each(struct accounts *accounts, u32 first,
                        bool (*visit)(void *context, const struct account_info *account),

@@ -23,6 +23,7 @@ struct limit_slot {
     u32 account; /* 0: free */
     u64 version; /* as above */
     i64 limit;
+    bool captures;
     u32 warned; /* percent, in the month */
     i64 month_ms;
 };

@@ -27,7 +27,9 @@ static struct limit_slot *find_slot(struct context *context, u32 account) {
     enum err err = accounts_get(context->accounts, account, &info);
     slot->version = version;
     slot->limit = PLAN_UNLIMITED;
+    slot->captures = false;
     if (err == ERR_OK) {
+        slot->captures = info.captures;
         slot->limit = accounts_plan(context->accounts, &info)->limit[PLAN_EVENT_INGEST];
     } else {
         log_error("account_unreadable", "account=%u reason=%s", account, err_text(err));
@@ -36,7 +38,8 @@ static struct limit_slot *find_slot(struct context *context, u32 account) {
 }
 
 bool event_limit_allows(struct context *context, u32 account, i64 now_ms, struct event_limit *out) {
-    *out = (struct event_limit){.limit = find_slot(context, account)->limit};
+    const struct limit_slot *slot = find_slot(context, account);
+    *out = (struct event_limit){.limit = slot->limit, .captures = slot->captures};
     if (out->limit == PLAN_UNLIMITED) {
         return true;
     }

@@ -13,8 +13,9 @@
 #define EVENT_UPGRADE_URL "/plans"
 
 struct event_limit {
-    i64 limit; /* PLAN_UNLIMITED: `used` is not looked up */
-    u64 used;  /* received this calendar month */
+    i64 limit;     /* PLAN_UNLIMITED: `used` is not looked up */
+    u64 used;      /* received this calendar month */
+    bool captures; /* for struct ingest: the account keeps bodies */
 };
 
 /* False: the account is at its limit. */

@@ -1,6 +1,8 @@
 /* event_object.c: one event as JSON, member by member in the order of the specification. */
 #include "api/event_object.h"
 
+#include "event/bodies.h"
+
 struct row {
     const struct event_object *object;
     const struct event_batch *batch;
@@ -128,6 +130,25 @@ static void put_origin(const struct row *row) {
     put_text(row, "idempotency_key", TEXT_KEY);
 }
 
+static void put_body(struct json_writer *json, const char *key, struct slice body) {
+    json_key(json, key);
+    if (body.bytes > 0) {
+        json_raw(json, body);
+    } else {
+        json_null(json);
+    }
+}
+
+static void put_bodies(const struct row *row) {
+    struct slice request = {NULL, 0};
+    struct slice response = {NULL, 0};
+    if ((row->batch->flags[row->index] & EVENT_FLAG_BODIES) != 0) {
+        bodies_split(event_text_of(row->batch, row->index, TEXT_REFS), &request, &response);
+    }
+    put_body(row->json, "request_body", request);
+    put_body(row->json, "response_body", response);
+}
+
 void event_object_write(struct json_writer *json, const struct event_object *object,
                         const struct event_batch *batch, u32 index) {
     struct row row = {object, batch, index, agg_series_dims(object->agg, batch->series[index]),
@@ -147,10 +168,7 @@ void event_object_write(struct json_writer *json, const struct event_object *obj
     json_key(json, "created_at");
     json_time(json, batch->created[index]);
     if (object->bodies) {
-        json_key(json, "request_body"); /* bodies are not captured */
-        json_null(json);
-        json_key(json, "response_body");
-        json_null(json);
+        put_bodies(&row);
     }
     json_object_end(json);
 }

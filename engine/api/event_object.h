@@ -14,6 +14,8 @@
 /* The columns a scan must bring for it. */
 #define EVENT_OBJECT_COLUMNS (~(u32)0 & ~(TEXT_BIT(TEXT_REFS) | (TEXT_BIT(SERIES_TEXTS) - 1)))
 
+#define EVENT_BODIES_COLUMNS TEXT_BIT(TEXT_REFS) /* and for bodies these */
+
 struct event_object {
     const struct agg *agg;
     struct prices *prices;

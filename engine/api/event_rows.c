@@ -74,7 +74,8 @@ static enum err add_row(struct event_rows *rows, const struct event_object *obje
 static enum err read_range(struct event_rows *rows, struct store *store,
                            const struct event_object *object, const struct store_filter *filter,
                            const u64 *ids, u32 count, u32 max) {
-    struct store_scan_options options = {.filter = *filter, .columns = EVENT_OBJECT_COLUMNS};
+    u32 columns = EVENT_OBJECT_COLUMNS | (object->bodies ? EVENT_BODIES_COLUMNS : 0);
+    struct store_scan_options options = {.filter = *filter, .columns = columns};
     struct store_scan *scan;
     enum err err = store_scan_open(store, &options, &scan);
     if (err != ERR_OK) {

@@ -84,7 +84,10 @@ enum call_outcome ingest_handle(struct http_call *call) {
     request->call = call;
     request->start_ns = clock_monotonic_ns();
     struct ingest *ingest = &request->ingest;
-    *ingest = (struct ingest){.account = identity.account, .done = on_done, .context = request};
+    *ingest = (struct ingest){.account = identity.account,
+                              .captures = limit.captures,
+                              .done = on_done,
+                              .context = request};
     struct context *context = call->context;
     struct decode_error error = {0, NULL};
     struct block body = http_call_take_body(call);

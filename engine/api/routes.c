@@ -196,6 +196,12 @@ const struct route routes_table[] = {
      .tag = "Accounts", .summary = "Whether the plan's limits are reached",
      .response = "usage_limits"},
 
+    {HTTP_GET, "/api/settings", settings_handle_get, ROUTE_ANY_CREDENTIAL,
+     .tag = "Accounts", .summary = "What the account has set", .response = "settings"},
+    {HTTP_PATCH, "/api/settings", settings_handle_change, SCOPE_ADMIN,
+     .tag = "Accounts", .summary = "Set what is given",
+     .request = "settings_request", .response = "settings"},
+
     /* --- the server itself --- */
     {HTTP_GET, "/healthz", health_handle_alive, ROUTE_PUBLIC,
      .tag = "Server", .summary = "The process answers",

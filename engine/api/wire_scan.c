@@ -128,6 +128,9 @@ static void write_event(struct wire_scan *scan, const struct event_batch *batch,
     struct slice texts[TEXT_COUNT];
     u32 wanted = scan->options.columns;
     u32 present = batch->present[index] & wanted & ~SERIES_TEXT_BITS;
+    if ((batch->flags[index] & EVENT_FLAG_BODIES) != 0) {
+        present &= ~TEXT_BIT(TEXT_REFS); /* they are shown with the single event only */
+    }
     present |= series_texts(agg, batch->series[index], wanted, texts);
     usize bytes = WIRE_EVENT_BYTES;
     for (u32 text = 0; text < TEXT_COUNT; text++) {

@@ -22,7 +22,8 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
     }
     memset(decoder, 0, sizeof *decoder);
     decoder->digest_seed = digest_seed;
-    field_table_init(&decoder->ingest, field_rules, 0, INGEST_FIELDS);
+    field_table_init(&decoder->ingest, field_rules, 0, FIELDS_ALWAYS);
+    field_table_init(&decoder->capture, field_rules, 0, INGEST_FIELDS);
     field_table_init(&decoder->client, client_rules, 0, CLIENT_FIELDS_TOP);
     field_table_init(&decoder->cost_input, client_rules, CLIENT_FIELDS_TOP,
                      CLIENT_FIELDS - CLIENT_FIELDS_TOP);
@@ -35,6 +36,10 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict) {
     decoder->scan = scan;
     predictor_init(&decoder->predictor, scan, predict);
+}
+
+void decoder_capture(struct decoder *decoder, bool on) {
+    decoder->captures = on;
 }
 
 void decoder_destroy(struct decoder *decoder) {
@@ -126,6 +131,19 @@ static bool store_members(struct ingest_run *run, struct draft *draft,
     return true;
 }
 
+/* The event will be accepted: its bodies, if it has any, are kept. */
+static void note_bodies(struct ingest_run *run, const struct members *members) {
+    const struct event_batch *batch = run->batch;
+    struct decoder *decoder = run->decoder;
+    u32 bits = ((u32)1 << FIELD_REQUEST_BODY) | ((u32)1 << FIELD_RESPONSE_BODY);
+    if ((members->given & bits) != 0) {
+        struct body_note *note = &decoder->bodies[decoder->body_count++];
+        u32 row = run->result->first + run->result->count;
+        *note = bodies_note(batch, row, members);
+        run->settle_bytes += bodies_bytes(batch, note);
+    }
+}
+
 static void accept(struct ingest_run *run, u32 change) {
     struct decode_result *result = run->result;
     run->decoder->change[result->count] = (u16)change;
@@ -151,7 +169,9 @@ static enum err decode_plain(struct ingest_run *run) {
     members.given = 0;
     members.lone = 0;
     members.unknown_lone = false;
-    if (!members_read(cursor, &run->decoder->ingest, DECODE_DEPTH_EVENT, &members)) {
+    const struct decoder *decoder = run->decoder;
+    const struct field_table *table = decoder->captures ? &decoder->capture : &decoder->ingest;
+    if (!members_read(cursor, table, DECODE_DEPTH_EVENT, &members)) {
         return ERR_INVALID;
     }
     u32 missing = find_missing(&members);
@@ -167,13 +187,18 @@ static enum err decode_plain(struct ingest_run *run) {
     draft_begin(&draft, run->batch, row, run->now_ms);
     if (store_members(run, &draft, &members)) {
         draft_finish(&draft);
+        note_bodies(run, &members);
         accept(run, draft.change);
     }
     return ERR_OK;
 }
 
-/* The element at the cursor by a known shape, or else plainly. */
+/* The element at the cursor by a known shape, or else plainly. Shapes know nothing of bodies, which
+ * are too long for them anyway. */
 static enum err decode_element(struct ingest_run *run) {
+    if (unlikely(run->decoder->captures)) {
+        return decode_plain(run);
+    }
     struct predictor *predictor = &run->decoder->predictor;
     struct decode_result *result = run->result;
     const char *begin = run->cursor.at;
@@ -205,6 +230,7 @@ static void reset_result(struct ingest_run *run) {
     result->count = 0;
     result->reject_count = 0;
     buf_clear(&result->messages);
+    run->decoder->body_count = 0;
     run->settle_bytes = 0;
     run->changes = false;
 }
@@ -338,6 +364,9 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
     }
     draft_fill(batch, result->first, result->count, now_ms);
     event_digest(batch, result->first, result->count, decoder->digest_seed);
+    for (u32 i = 0; i < decoder->body_count; i++) { /* what they say is no part of the digest */
+        bodies_settle(batch, &decoder->bodies[i]);
+    }
     batch->count += result->count;
     return ERR_OK;
 }

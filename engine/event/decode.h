@@ -21,6 +21,10 @@ struct decoder; /* scratch memory and learned shapes; one a front thread */
 enum err decoder_create(u64 digest_seed, struct decoder **out);
 void decoder_destroy(struct decoder *decoder);
 
+/* Whether what is decoded from now on keeps requestBody and responseBody (event/bodies.h); off at
+ * first, and then they are as unknown members: nothing is spent on them. */
+void decoder_capture(struct decoder *decoder, bool on);
+
 /* Why a whole body was refused. */
 struct decode_error {
     usize position;   /* byte offset in the body */

@@ -3,6 +3,7 @@
 #ifndef MARGIN_EVENT_DECODER_H
 #define MARGIN_EVENT_DECODER_H
 
+#include "event/bodies.h"
 #include "event/decode.h"
 #include "event/fields.h"
 #include "event/shape.h"
@@ -14,9 +15,13 @@ struct decoder {
     const struct scan_kernel *scan;
     u64 digest_seed;
     struct field_table ingest;
+    struct field_table capture; /* the same, and the bodies */
     struct field_table client;
     struct field_table cost_input;
     u16 change[INGEST_EVENTS_MAX]; /* draft.change of each event accepted */
+    bool captures;                 /* the bodies of the events decoded now are kept */
+    u32 body_count;
+    struct body_note bodies[INGEST_EVENTS_MAX];
     struct predictor predictor;
 };
 

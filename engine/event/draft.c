@@ -174,6 +174,19 @@ static bool meta_next(struct meta_walk *walk) {
     return true;
 }
 
+bool meta_is_link(struct slice meta) {
+    bool found = false;
+    if (likely(memmem(meta.data, meta.bytes, META_LINK, sizeof META_LINK - 1) == NULL)) {
+        return false;
+    }
+    struct meta_walk walk = meta_walk(meta);
+    while (!found && meta_next(&walk)) {
+        found = walk.name.bytes == sizeof META_LINK - 1 &&
+                memcmp(walk.name.data, META_LINK, sizeof META_LINK - 1) == 0;
+    }
+    return found;
+}
+
 static bool is_bare(u8 kind) {
     return kind == JSON_NUMBER || kind == JSON_TRUE || kind == JSON_FALSE;
 }
@@ -215,8 +228,18 @@ static const char *put_meta(struct draft *draft, const struct field_rule *rule,
     if (bare > 0 || nulls) {
         draft->change |= TEXT_BIT(TEXT_META);
     }
+    draft->flags |= meta_is_link(json_value_slice(value)) ? EVENT_FLAG_LINK : 0;
     draft_set_text(draft, TEXT_META, value->data, value->bytes);
     return NULL;
+}
+
+static const char *put_any_meta(struct draft *draft, const struct field_rule *rule,
+                                const struct json_value *value) {
+    const char *complaint = put_object(draft, rule, value, EVENT_META_MAX);
+    if (complaint == NULL && meta_is_link(json_value_slice(value))) {
+        draft->flags |= EVENT_FLAG_LINK;
+    }
+    return complaint;
 }
 
 /* --- by kind -----------------------------------------------------------------------------------
@@ -247,7 +270,9 @@ const char *draft_put(struct draft *draft, const struct field_rule *rule,
     case FIELD_KIND_META:
         return put_meta(draft, rule, value);
     case FIELD_KIND_ANY_META:
-        return put_object(draft, rule, value, EVENT_META_MAX);
+        return put_any_meta(draft, rule, value);
+    case FIELD_KIND_BODY:
+        return NULL;
     case FIELD_KIND_REF:
     case FIELD_KIND_OTHER:
         break;

@@ -50,6 +50,8 @@ const struct field_rule field_rules[INGEST_FIELDS] = {
     [FIELD_DURATION] = {"durationMs", FIELD_KIND_DURATION, NUM_DURATION, 0, false,
                         "durationMs must be a number of milliseconds from 0 to 2^40"},
     [FIELD_COST_TYPE] = TEXT_RULE("costType", FIELD_KIND_TEXT, TEXT_COST_TYPE, EVENT_COST_TYPE_MAX),
+    [FIELD_REQUEST_BODY] = {"requestBody", FIELD_KIND_BODY, TEXT_REFS, 0, false, "requestBody"},
+    [FIELD_RESPONSE_BODY] = {"responseBody", FIELD_KIND_BODY, TEXT_REFS, 0, false, "responseBody"},
 };
 
 #define REF_RULE(name) TEXT_RULE(name, FIELD_KIND_REF, TEXT_REFS, EVENT_CUSTOMER_MAX)

@@ -40,6 +40,9 @@ enum field {
     FIELD_AGENT,
     FIELD_DURATION,
     FIELD_COST_TYPE,
+    FIELDS_ALWAYS, /* the ones above; the rest are unknown members unless bodies are captured */
+    FIELD_REQUEST_BODY = FIELDS_ALWAYS,
+    FIELD_RESPONSE_BODY,
     INGEST_FIELDS
 };
 
@@ -86,6 +89,7 @@ enum field_kind {
     FIELD_KIND_PROPERTIES, /* any object */
     FIELD_KIND_META,       /* an object of strings, or of what becomes strings */
     FIELD_KIND_ANY_META,   /* any object, within the size of meta */
+    FIELD_KIND_BODY,       /* any value; kept by event/bodies.c */
     FIELD_KIND_REF,        /* a Platform id: a string that the caller uses */
     FIELD_KIND_OTHER       /* the caller's business */
 };
@@ -171,6 +175,11 @@ static inline void draft_set_text(struct draft *draft, enum event_text text, con
 usize draft_settle_bytes(const struct event_batch *batch, u32 row, u32 change);
 /* Unescapes, lower-cases and normalises the columns noted in `change`. */
 void draft_settle(struct event_batch *batch, u32 row, u32 change);
+
+/* Whether a meta object, checked as JSON, has a member `stripe_customer_id`: EVENT_FLAG_LINK. A
+ * name with escapes in it is another. */
+#define META_LINK "stripe_customer_id"
+bool meta_is_link(struct slice meta);
 
 /* Whether a string value stays empty once it is unescaped. */
 bool value_is_empty(const struct json_value *value);

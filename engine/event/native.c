@@ -6,6 +6,7 @@
  */
 #include "event/native.h"
 
+#include "event/fields.h"
 #include "event/native_text.h"
 #include "wire/frame.h"
 
@@ -316,7 +317,7 @@ static enum err place_text(struct native *native, u32 text, u32 entries, struct 
 }
 
 /* Which entries break the rules of the field, or change their meaning: bit 0 wrong, bit 1 empty,
- * bit 2 "usd". Returns the bits that occur. */
+ * bit 2 "usd", bit 3 a meta with a link. Returns the bits that occur. */
 static u8 judge_entries(struct native *native, u32 text, u32 entries, const struct text_ref *refs,
                         u8 *verdict) {
     static const u16 bytes_max[TEXT_COUNT] = {
@@ -346,6 +347,9 @@ static u8 judge_entries(struct native *native, u32 text, u32 entries, const stru
                                 (text == TEXT_META && !native_text_is_meta(data, bytes)))) {
             verdict[i] = 1;
         }
+        if (text == TEXT_META && verdict[i] == 0 && meta_is_link((struct slice){data, bytes})) {
+            verdict[i] = 8;
+        }
         any |= verdict[i];
     }
     return any;
@@ -358,6 +362,8 @@ static void apply_verdict(struct native *native, u32 text, u32 index, u8 verdict
     }
     if ((verdict & 4) != 0 || ((verdict & 2) != 0 && text == TEXT_KEY)) {
         batch->present[index] &= ~TEXT_BIT(text);
+    } else if (verdict == 8) {
+        batch->flags[index] |= EVENT_FLAG_LINK;
     } else if (verdict != 0) {
         mark_wrong(native, index, TEXT_BIT(text));
     }

@@ -208,6 +208,9 @@ static bool learn_span(struct learner *learner, u32 field, u32 levels) {
         .bytes_max = rule->kind == FIELD_KIND_META ? EVENT_META_MAX : EVENT_PROPERTIES_MAX,
         .column = rule->column,
     };
+    if (field == FIELD_META && meta_is_link((struct slice){from, (usize)(to - from)})) {
+        shape->flags |= EVENT_FLAG_LINK;
+    }
     if (last < learner->literal) {
         /* A number ends the object: its end is counted from the quote that comes next. */
         span->to_quote++;
@@ -272,7 +275,7 @@ static bool shape_learn(struct shape *shape, struct slice event, const struct fi
         return false;
     }
     shape->add_usage = (shape->present & NUM_BIT(NUM_USAGE)) == 0;
-    shape->flags = shape->has_time ? 0 : EVENT_FLAG_TIME_DEFAULT;
+    shape->flags |= shape->has_time ? 0 : EVENT_FLAG_TIME_DEFAULT;
     shape->cost_source = (shape->present & NUM_BIT(NUM_COST)) != 0 ? COST_EXPLICIT : COST_NONE;
     shape->revenue_source =
         (shape->present & NUM_BIT(NUM_REVENUE)) != 0 ? REVENUE_EXPLICIT : REVENUE_NONE;

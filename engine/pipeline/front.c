@@ -294,6 +294,7 @@ static enum err ingest_shared(struct front *front, struct ingest *ingest, struct
     u32 count = slot->batch.count;
     u32 text_bytes = slot->batch.text_bytes;
     struct text_ref ref = add_body(&slot->batch, body);
+    decoder_capture(front->decoder, ingest->captures);
     enum err err = decode_ingest(front->decoder, &slot->batch, ref, now_ms, &front->result, error);
     if (err == ERR_OK) {
         err = enter(front, slot, ingest, NULL);
@@ -324,14 +325,17 @@ static enum err decode_adopted(struct front *front, struct slot *slot, usize byt
 
 static enum err ingest_adopted(struct front *front, struct ingest *ingest, struct block body,
                                usize bytes, i64 now_ms, struct decode_error *error) {
-    struct block text = pool_grow(front->pool, body, bytes + EVENT_TEXT_PADDING,
-                                  bytes + TEXT_SLACK + EVENT_TEXT_PADDING);
+    /* Captured bodies are copied behind the rest. */
+    usize room = (ingest->captures ? 2 * bytes : bytes) + TEXT_SLACK;
+    struct block text =
+        pool_grow(front->pool, body, bytes + EVENT_TEXT_PADDING, room + EVENT_TEXT_PADDING);
     struct slot *slot = text.data != NULL ? slot_take(front, ingest->account) : NULL;
     if (slot == NULL) {
         pool_give(front->pool, text.data != NULL ? text : body);
         return busy(front);
     }
     slot_set_text(slot, text, bytes);
+    decoder_capture(front->decoder, ingest->captures);
     enum err err = decode_adopted(front, slot, bytes, now_ms, error);
     if (err == ERR_OK) {
         err = enter(front, slot, ingest, NULL);

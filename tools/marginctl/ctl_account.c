@@ -1,4 +1,5 @@
-/* ctl_account.c: `account`: the accounts of an installation and the plans they are on. */
+/* ctl_account.c: `account`: the accounts of an installation, the plans they are on, their settings.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -62,19 +63,40 @@ static int set_plan(struct accounts *accounts, const struct ctl_options *options
     return 0;
 }
 
+/* `account set NAME on|off`. */
+static int set(struct accounts *accounts, const struct ctl_options *options, u32 account,
+               const char *name, const char *value) {
+    bool on = strcmp(value, "on") == 0;
+    if (options->account == NULL) {
+        return ctl_usage("account set NAME on|off needs --account");
+    }
+    if (strcmp(name, "body-capture") != 0 || (!on && strcmp(value, "off") != 0)) {
+        return ctl_usage("account set knows body-capture on and body-capture off");
+    }
+    enum err err = accounts_set_capture(accounts, account, on);
+    if (err != ERR_OK) {
+        return ctl_fail("the account could not be changed: %s", err_text(err));
+    }
+    fprintf(stderr, "account %u %s requests and responses with its events\n", account,
+            on ? "keeps" : "does not keep");
+    return 0;
+}
+
 int ctl_account(const struct ctl_options *options, int argc, char **argv) {
     bool lists = argc == 1 && strcmp(argv[0], "list") == 0;
     bool creates = argc == 2 && strcmp(argv[0], "create") == 0;
     bool plans = argc == 2 && strcmp(argv[0], "plan") == 0;
-    if (!lists && !creates && !plans) {
-        return ctl_usage("account list, account create NAME or account plan PLAN; see "
-                         "`marginctl account --help`");
+    bool sets = argc == 3 && strcmp(argv[0], "set") == 0;
+    if (!lists && !creates && !plans && !sets) {
+        return ctl_usage("account list, account create NAME, account plan PLAN or account set NAME "
+                         "VALUE; see `marginctl account --help`");
     }
     struct ctl_control control;
     int code = ctl_control_open(options, &control);
     if (code == 0) {
         code = lists     ? list(control.accounts)
                : creates ? create(control.accounts, options, argv[1])
+               : sets    ? set(control.accounts, options, control.account, argv[1], argv[2])
                          : set_plan(control.accounts, options, control.account, argv[1]);
         ctl_control_close(&control);
     }

@@ -22,6 +22,7 @@ static void fill(void) {
     static char text[EVENT_BATCH_MAX * 128];
     batch.account = 3;
     batch.text = text;
+    batch.count = EVENT_BATCH_MAX;
     batch.text_bytes = 0;
     for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
         rows[i] = i;
@@ -182,6 +183,29 @@ Test(block, keeps_texts_of_rows_that_wait) {
     cr_assert_eq(block_finish(builder, 1, 2, &block, &header), ERR_OK);
     cr_assert_eq(block_view_open(&view, block.data, block.bytes, &what), ERR_OK, "%s", what);
     check_block(&view, (u32[]){1024, 1024, 952}, 3);
+    block_builder_destroy(builder);
+}
+
+/* Much text makes a frame end early: texts of 20 MiB that 100 rows share, by what they are said to
+ * take. */
+Test(block, ends_frames_of_much_text) {
+    struct block_builder *builder = builder_of(TEXT_FAST);
+    struct block_view view;
+    struct slice block;
+    struct block_header header;
+    const char *what = "";
+    static struct event_batch part;
+    block_begin(builder, BLOCK_GROUP, FIRST_ID);
+    for (u32 i = 0; i < 3; i++) {
+        part = batch;
+        part.count = 100;
+        part.text_bytes = (u32)(20 * MIB);
+        cr_assert_eq(block_add(builder, &part, rows + 100 * (usize)i, 50), ERR_OK);
+        cr_assert_eq(block_add(builder, &part, rows + 100 * (usize)i + 50, 50), ERR_OK);
+    }
+    cr_assert_eq(block_finish(builder, 0, 0, &block, &header), ERR_OK);
+    cr_assert_eq(block_view_open(&view, block.data, block.bytes, &what), ERR_OK, "%s", what);
+    check_block(&view, (u32[]){150, 150}, 2);
     block_builder_destroy(builder);
 }
 
