@@ -79,9 +79,14 @@ static bool cookie(const struct http_call *call, struct slice *token) {
     return false;
 }
 
+/* The client endpoints have an order of their own: see auth.h. */
 static struct credential find_credential(const struct http_call *call) {
     struct credential found = {.text = {NULL, 0}};
-    if (!key_header(call, &found.text) && !bearer(call, &found.text)) {
+    if (error_is_client(call)) {
+        if (!bearer(call, &found.text) && !http_call_header(call, "x-api-key", &found.text)) {
+            key_header(call, &found.text);
+        }
+    } else if (!key_header(call, &found.text) && !bearer(call, &found.text)) {
         found.cookie = cookie(call, &found.text);
     }
     return found;
@@ -175,8 +180,8 @@ static enum auth_outcome select_account(const struct http_call *call, struct ide
     return err == ERR_OK || err == ERR_NOT_FOUND ? AUTH_OK : AUTH_UNAVAILABLE;
 }
 
-static enum auth_outcome identify(const struct http_call *call, const struct credential *credential,
-                                  struct identity *identity) {
+static enum auth_outcome look(const struct http_call *call, const struct credential *credential,
+                              struct identity *identity) {
     struct context *context = call->context;
     if (!atomic_load_explicit(context->ready, memory_order_acquire)) {
         return AUTH_STARTING;
@@ -189,6 +194,31 @@ static enum auth_outcome identify(const struct http_call *call, const struct cre
         return AUTH_UNKNOWN; /* keys do not come as cookies */
     }
     return outcome == AUTH_OK ? select_account(call, identity) : outcome;
+}
+
+/* What the door found about a call, for its handler. It holds for that instant only: a body may
+ * take minutes to come. */
+struct found {
+    i64 now_ms; /* 0: nobody has looked */
+    u8 outcome;
+    bool cookie;
+    struct identity identity;
+};
+_Static_assert(sizeof(struct found) <= sizeof((struct http_call *)0)->caller, "it is kept there");
+
+static enum auth_outcome identify(struct http_call *call, struct identity *identity,
+                                  bool *by_cookie) {
+    struct found found;
+    memcpy(&found, call->caller, sizeof found);
+    if (found.now_ms == 0 || found.now_ms != call->now_ms) {
+        const struct credential credential = find_credential(call);
+        found = (struct found){.now_ms = call->now_ms, .cookie = credential.cookie};
+        found.outcome = (u8)look(call, &credential, &found.identity);
+        memcpy(call->caller, &found, sizeof found);
+    }
+    *identity = found.identity;
+    *by_cookie = found.cookie;
+    return (enum auth_outcome)found.outcome;
 }
 
 /* --- whether that may ------------------------------------------------------------------------- */
@@ -214,20 +244,19 @@ static enum auth_outcome judge_session(const struct http_call *call, const struc
     return identity->role == ROLE_VIEWER && !reads ? AUTH_ROLE : AUTH_OK;
 }
 
-static enum auth_outcome authorize(struct http_call *call, const struct credential *credential,
-                                   struct identity *identity) {
+static enum auth_outcome authorize(struct http_call *call, struct identity *identity) {
     const struct route *route = route_of(call);
-    enum auth_outcome outcome = identify(call, credential, identity);
+    bool by_cookie;
+    enum auth_outcome outcome = identify(call, identity, &by_cookie);
     if (outcome != AUTH_OK) {
         return outcome;
     }
     return identity->key != 0 ? judge_key(route, identity)
-                              : judge_session(call, route, identity, credential->cookie);
+                              : judge_session(call, route, identity, by_cookie);
 }
 
 bool auth_require(struct http_call *call, struct identity *identity) {
-    const struct credential credential = find_credential(call);
-    enum auth_outcome outcome = authorize(call, &credential, identity);
+    enum auth_outcome outcome = authorize(call, identity);
     if (outcome != AUTH_OK) {
         auth_refuse(call, outcome);
     }
@@ -235,8 +264,8 @@ bool auth_require(struct http_call *call, struct identity *identity) {
 }
 
 enum auth_outcome auth_identify(struct http_call *call, struct identity *identity) {
-    const struct credential credential = find_credential(call);
-    return identify(call, &credential, identity);
+    bool by_cookie;
+    return identify(call, identity, &by_cookie);
 }
 
 bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
@@ -250,23 +279,8 @@ bool auth_optional(struct http_call *call, enum scope scope, struct identity *id
     return true;
 }
 
-static struct credential find_client_credential(const struct http_call *call) {
-    struct credential found = {.text = {NULL, 0}};
-    if (!bearer(call, &found.text) && !http_call_header(call, "x-api-key", &found.text)) {
-        key_header(call, &found.text);
-    }
-    return found;
-}
-
-bool auth_look(const struct http_call *call, struct identity *identity) {
-    const struct credential credential =
-        error_is_client(call) ? find_client_credential(call) : find_credential(call);
-    return identify(call, &credential, identity) == AUTH_OK;
-}
-
 enum auth_outcome auth_client(struct http_call *call, struct identity *identity) {
-    const struct credential credential = find_client_credential(call);
-    enum auth_outcome outcome = authorize(call, &credential, identity);
+    enum auth_outcome outcome = authorize(call, identity);
     return outcome == AUTH_OK && identity->key == 0 ? AUTH_KEY : outcome;
 }
 

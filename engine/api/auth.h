@@ -39,8 +39,8 @@ bool auth_require(struct http_call *call, struct identity *identity);
 bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,
                    bool *known);
 
-/* The same where no scope matters, and the caller answers. AUTH_MISSING: there is no credential,
- * which is good, too. */
+/* Whose credential the call shows, whatever the route asks for. AUTH_MISSING: there is none. Writes
+ * no reply. */
 enum auth_outcome auth_identify(struct http_call *call, struct identity *identity);
 /* Fills in the reply to any outcome but AUTH_OK. */
 enum call_outcome auth_refuse(struct http_call *call, enum auth_outcome outcome);
@@ -57,10 +57,6 @@ enum auth_outcome auth_client(struct http_call *call, struct identity *identity)
 
 /* Fills in the client endpoints' reply to any outcome but AUTH_OK. */
 enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome);
-
-/* Whose credential the call shows, if it is a good one, whatever the route asks for. Writes no
- * reply. */
-bool auth_look(const struct http_call *call, struct identity *identity);
 
 /* Whether the call may send its body at all; on false the reply is complete: see http_server. */
 bool auth_admit(struct http_call *call);

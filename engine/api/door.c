@@ -73,9 +73,9 @@ static struct who who_holds(const struct identity *identity) {
     return (struct who){.kind = WHO_KEY, .id = {identity->user, identity->key}};
 }
 
-static struct who who_calls(const struct http_call *call, enum limit_class class) {
+static struct who who_calls(struct http_call *call, enum limit_class class) {
     struct identity identity;
-    if (class == LIMIT_AUTH || class == LIMIT_SIGNUP || !auth_look(call, &identity)) {
+    if (class == LIMIT_AUTH || class == LIMIT_SIGNUP || auth_identify(call, &identity) != AUTH_OK) {
         return who_sent(call);
     }
     if (class == LIMIT_EXPENSIVE) {

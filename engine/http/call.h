@@ -53,7 +53,9 @@ struct http_call {
     struct buf headers;       /* further header lines, each ending in CRLF */
     bool close;               /* close the connection after the reply */
 
-    void *user; /* the handler's own, for pending calls */
+    void *user;    /* the handler's own, for pending calls */
+    u64 caller[4]; /* whoever checks credentials notes here what he found, so that hook and handler
+                      look once; zero when a head is complete */
 };
 
 /* A request header by its lower-case name; empty and false if absent. */

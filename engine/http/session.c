@@ -129,6 +129,7 @@ static void reset_reply(struct http_call *call) {
     call->content_type = "application/json";
     call->close = false;
     call->user = NULL;
+    memset(call->caller, 0, sizeof call->caller);
     buf_clear(&call->reply);
     buf_clear(&call->headers);
 }

@@ -3,7 +3,7 @@
 import re
 import socket
 
-from harness import ensure, equal
+from harness import ensure, equal, raw
 
 GOOD = {"eventName": "chat", "customerReferenceId": "acme", "featureKey": "search"}
 WRONG = "obs_" + "0" * 48
@@ -46,6 +46,20 @@ def test_credentials(context):
         equal(client.good("/api/events")["total"], 0, "nothing was stored")
         for path in ("/healthz", "/readyz", "/metrics", "/api/pricing/models", "/pricing/models"):
             equal(client.get(path, key=False).status, 200, path)
+
+
+def test_pipelined_credentials(context):
+    """What was found out about one request says nothing about the next on the connection."""
+    with context.server() as server:
+        def request(*lines):
+            text = "\r\n".join(("GET /api/events HTTP/1.1", "Host: x") + lines)
+            return text.encode() + b"\r\n\r\n"
+        good = request("Observe-Key: " + server.key)
+        bad = request("Observe-Key: " + WRONG)
+        last = request("Connection: close")
+        got = raw(server.port, (good + request() + bad) * 20 + last)
+        equal([int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", got)],
+              [200, 401, 401] * 20 + [401], "statuses")
 
 
 def make_key(context, server, name, scopes):
