@@ -45,7 +45,7 @@ static struct slice text(const char *value) {
 }
 
 static bool same(struct slice a, const char *b) {
-    return a.bytes == strlen(b) && memcmp(a.data, b, a.bytes) == 0;
+    return a.bytes == strlen(b) && (a.bytes == 0 || memcmp(a.data, b, a.bytes) == 0);
 }
 
 static u32 random_state;
