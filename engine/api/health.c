@@ -26,54 +26,46 @@ enum call_outcome health_handle_ready(struct http_call *call) {
     return CALL_DONE;
 }
 
-static void put_path(struct buf *out, const struct pipeline_stats *stats) {
-    metrics_put(out, METRICS_COUNTER, "margind_events_accepted_total", "Events stored since start.",
-                stats->accepted);
-    metrics_put(out, METRICS_COUNTER, "margind_events_duplicate_total",
-                "Events left out because their key was known.", stats->duplicates);
-    metrics_put(out, METRICS_COUNTER, "margind_events_conflict_total",
-                "Duplicates whose payload differed from the stored event's.", stats->conflicts);
-    metrics_put(out, METRICS_COUNTER, "margind_events_invalid_total",
-                "Events left out because they broke a rule.", stats->invalid);
-    metrics_put(out, METRICS_COUNTER, "margind_events_unpriced_total",
-                "Stored events whose model had no price.", stats->unpriced);
-    metrics_put(out, METRICS_COUNTER, "margind_commits_total", "Durable commits of the log.",
-                stats->commits);
-    metrics_put_seconds(out, "margind_commit_seconds_total",
-                        "Time spent in commits, from first duplicate check to last answer.",
-                        stats->commit_ns);
-    metrics_put(out, METRICS_COUNTER, "margind_overloaded_total",
-                "Requests answered 503 because a queue was full.", stats->overloaded);
-    metrics_put(out, METRICS_COUNTER, "margind_no_space_total",
-                "Commits refused because the disk or the map was full.", stats->no_space);
-    metrics_put(out, METRICS_GAUGE, "margind_queued_batches", "Batches that wait for a commit.",
-                stats->queued_batches);
-    metrics_put(out, METRICS_COUNTER, "margind_snapshots_total", "Snapshots written since start.",
-                stats->snapshots);
-    metrics_put(out, METRICS_GAUGE, "margind_snapshot_timestamp_milliseconds",
-                "When the last snapshot was written; 0: none yet.", stats->snapshot_ms);
-}
+static const struct metrics_row path_rows[] = {
+    METRICS_ROW(pipeline_stats, accepted, COUNTER, "events_accepted_total",
+                "Events stored since start."),
+    METRICS_ROW(pipeline_stats, duplicates, COUNTER, "events_duplicate_total",
+                "Events left out because their key was known."),
+    METRICS_ROW(pipeline_stats, conflicts, COUNTER, "events_conflict_total",
+                "Duplicates whose payload differed from the stored event's."),
+    METRICS_ROW(pipeline_stats, invalid, COUNTER, "events_invalid_total",
+                "Events left out because they broke a rule."),
+    METRICS_ROW(pipeline_stats, unpriced, COUNTER, "events_unpriced_total",
+                "Stored events whose model had no price."),
+    METRICS_ROW(pipeline_stats, commits, COUNTER, "commits_total", "Durable commits of the log."),
+    METRICS_ROW(pipeline_stats, commit_ns, SECONDS, "commit_seconds_total",
+                "Time spent in commits, from first duplicate check to last answer."),
+    METRICS_ROW(pipeline_stats, overloaded, COUNTER, "overloaded_total",
+                "Requests answered 503 because a queue was full."),
+    METRICS_ROW(pipeline_stats, no_space, COUNTER, "no_space_total",
+                "Commits refused because the disk or the map was full."),
+    METRICS_ROW(pipeline_stats, queued_batches, GAUGE, "queued_batches",
+                "Batches that wait for a commit."),
+    METRICS_ROW(pipeline_stats, snapshots, COUNTER, "snapshots_total",
+                "Snapshots written since start."),
+    METRICS_ROW(pipeline_stats, snapshot_ms, GAUGE, "snapshot_timestamp_milliseconds",
+                "When the last snapshot was written; 0: none yet."),
+};
 
-static void put_store(struct buf *out, const struct store_stats *stats) {
-    metrics_put(out, METRICS_GAUGE, "margind_log_events", "Events in the log.", stats->events);
-    metrics_put(out, METRICS_GAUGE, "margind_log_blocks", "Blocks in the log.", stats->blocks);
-    metrics_put(out, METRICS_GAUGE, "margind_log_segments", "Merged segments in the log.",
-                stats->segments);
-    metrics_put(out, METRICS_GAUGE, "margind_log_bytes", "Pages the log uses, in bytes.",
-                stats->log_bytes);
-    metrics_put(out, METRICS_GAUGE, "margind_log_payload_bytes", "Sum of block sizes.",
-                stats->payload_bytes);
-    metrics_put(out, METRICS_GAUGE, "margind_log_map_bytes", "The most the log can grow to.",
-                stats->map_bytes);
-    metrics_put(out, METRICS_COUNTER, "margind_append_total", "Blocks appended since start.",
-                stats->append_count);
-    metrics_put_seconds(out, "margind_append_seconds_total", "Time spent appending.",
-                        stats->append_ns);
-    metrics_put_seconds(out, "margind_sync_seconds_total", "Of that, time spent in synced commits.",
-                        stats->sync_ns);
-    metrics_put(out, METRICS_COUNTER, "margind_damaged_blocks_total",
-                "Blocks found damaged since start.", stats->damaged_blocks);
-}
+static const struct metrics_row store_rows[] = {
+    METRICS_ROW(store_stats, events, GAUGE, "log_events", "Events in the log."),
+    METRICS_ROW(store_stats, blocks, GAUGE, "log_blocks", "Blocks in the log."),
+    METRICS_ROW(store_stats, segments, GAUGE, "log_segments", "Merged segments in the log."),
+    METRICS_ROW(store_stats, log_bytes, GAUGE, "log_bytes", "Pages the log uses, in bytes."),
+    METRICS_ROW(store_stats, payload_bytes, GAUGE, "log_payload_bytes", "Sum of block sizes."),
+    METRICS_ROW(store_stats, map_bytes, GAUGE, "log_map_bytes", "The most the log can grow to."),
+    METRICS_ROW(store_stats, append_count, COUNTER, "append_total", "Blocks appended since start."),
+    METRICS_ROW(store_stats, append_ns, SECONDS, "append_seconds_total", "Time spent appending."),
+    METRICS_ROW(store_stats, sync_ns, SECONDS, "sync_seconds_total",
+                "Of that, time spent in synced commits."),
+    METRICS_ROW(store_stats, damaged_blocks, COUNTER, "damaged_blocks_total",
+                "Blocks found damaged since start."),
+};
 
 enum call_outcome health_handle_metrics(struct http_call *call) {
     struct context *context = call->context;
@@ -97,8 +89,8 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
         struct store_stats store;
         pipeline_get_stats(context->pipeline, &path);
         store_get_stats(context->store, &store);
-        put_path(out, &path);
-        put_store(out, &store);
+        metrics_put_rows(out, path_rows, ARRAY_COUNT(path_rows), &path);
+        metrics_put_rows(out, store_rows, ARRAY_COUNT(store_rows), &store);
         metrics_put(out, METRICS_GAUGE, "margind_series", "Combinations of dimensions known.",
                     agg_series_count(context->agg));
         metrics_put(out, METRICS_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",

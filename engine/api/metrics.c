@@ -1,36 +1,45 @@
 /* metrics.c: the text form of Prometheus, by hand: it is three lines a metric. */
 #include "api/metrics.h"
 
-static void put_head(struct buf *out, enum metrics_kind kind, const char *name, const char *help) {
-    buf_put_format(out, "# HELP %s %s\n# TYPE %s %s\n%s ", name, help, name,
-                   kind == METRICS_COUNTER ? "counter" : "gauge", name);
-}
+#include <string.h>
+
+#define SECOND ((u64)1000000000)
 
 void metrics_put(struct buf *out, enum metrics_kind kind, const char *name, const char *help,
                  u64 value) {
-    put_head(out, kind, name, help);
-    buf_put_u64(out, value);
-    buf_put_char(out, '\n');
+    buf_put_format(out, "# HELP %s %s\n# TYPE %s %s\n%s ", name, help, name,
+                   kind == METRICS_GAUGE ? "gauge" : "counter", name);
+    if (kind == METRICS_SECONDS) {
+        buf_put_format(out, "%llu.%09llu\n", (unsigned long long)(value / SECOND),
+                       (unsigned long long)(value % SECOND));
+    } else {
+        buf_put_format(out, "%llu\n", (unsigned long long)value);
+    }
 }
 
-void metrics_put_seconds(struct buf *out, const char *name, const char *help, u64 value_ns) {
-    put_head(out, METRICS_COUNTER, name, help);
-    buf_put_format(out, "%llu.%09llu\n", (unsigned long long)(value_ns / 1000000000),
-                   (unsigned long long)(value_ns % 1000000000));
+void metrics_put_rows(struct buf *out, const struct metrics_row *rows, u32 count,
+                      const void *from) {
+    for (u32 i = 0; i < count; i++) {
+        u64 value;
+        memcpy(&value, (const char *)from + rows[i].offset, sizeof value);
+        metrics_put(out, rows[i].kind, rows[i].name, rows[i].help, value);
+    }
 }
+
+static const struct metrics_row edge_rows[] = {
+    METRICS_ROW(metrics_edge, connections, GAUGE, "connections", "Connections open now."),
+    METRICS_ROW(metrics_edge, accepted, COUNTER, "connections_accepted_total",
+                "Connections accepted since start."),
+    METRICS_ROW(metrics_edge, refused, COUNTER, "connections_refused_total",
+                "Connections closed at once because too many were open."),
+    METRICS_ROW(metrics_edge, expired, COUNTER, "connections_expired_total",
+                "Connections closed because a deadline passed."),
+    METRICS_ROW(metrics_edge, received_bytes, COUNTER, "received_bytes_total", "Bytes received."),
+    METRICS_ROW(metrics_edge, sent_bytes, COUNTER, "sent_bytes_total", "Bytes sent."),
+    METRICS_ROW(metrics_edge, starved, COUNTER, "receive_starved_total",
+                "Times the receive buffers ran out."),
+};
 
 void metrics_put_edge(struct buf *out, const struct metrics_edge *edge) {
-    metrics_put(out, METRICS_GAUGE, "margind_connections", "Connections open now.",
-                edge->connections);
-    metrics_put(out, METRICS_COUNTER, "margind_connections_accepted_total",
-                "Connections accepted since start.", edge->accepted);
-    metrics_put(out, METRICS_COUNTER, "margind_connections_refused_total",
-                "Connections closed at once because too many were open.", edge->refused);
-    metrics_put(out, METRICS_COUNTER, "margind_connections_expired_total",
-                "Connections closed because a deadline passed.", edge->expired);
-    metrics_put(out, METRICS_COUNTER, "margind_received_bytes_total", "Bytes received.",
-                edge->received_bytes);
-    metrics_put(out, METRICS_COUNTER, "margind_sent_bytes_total", "Bytes sent.", edge->sent_bytes);
-    metrics_put(out, METRICS_COUNTER, "margind_receive_starved_total",
-                "Times the receive buffers ran out.", edge->starved);
+    metrics_put_rows(out, edge_rows, ARRAY_COUNT(edge_rows), edge);
 }

@@ -2,15 +2,35 @@
 #ifndef MARGIN_API_METRICS_H
 #define MARGIN_API_METRICS_H
 
+#include <stddef.h>
+
 #include "base/buf.h"
 
-enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE };
+enum metrics_kind {
+    METRICS_COUNTER,
+    METRICS_GAUGE,
+    METRICS_SECONDS, /* a counter of nanoseconds, shown in seconds */
+};
 
 /* HELP, TYPE and the sample. */
 void metrics_put(struct buf *out, enum metrics_kind kind, const char *name, const char *help,
                  u64 value);
-/* The same for a sum of nanoseconds, shown in seconds. */
-void metrics_put_seconds(struct buf *out, const char *name, const char *help, u64 value_ns);
+
+/* A metric that is a u64 of a struct. */
+struct metrics_row {
+    enum metrics_kind kind;
+    usize offset;
+    const char *name;
+    const char *help;
+};
+#define METRICS_ROW(type, member, kind, name, help)                                                \
+    {                                                                                              \
+        METRICS_##kind,                                                                            \
+            _Generic((struct type){0}.member, u64                                                  \
+                     : offsetof(struct type, member)),                                             \
+            "margind_" name, help                                                                  \
+    }
+void metrics_put_rows(struct buf *out, const struct metrics_row *rows, u32 count, const void *from);
 
 /* What the network edges count, summed by the wiring over all front threads. */
 struct metrics_edge {

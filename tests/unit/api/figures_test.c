@@ -61,7 +61,7 @@ Test(metrics, text) {
     struct buf out;
     buf_init(&out, 4 * KIB);
     metrics_put(&out, METRICS_COUNTER, "margind_a_total", "What it counts.", 7);
-    metrics_put_seconds(&out, "margind_b_seconds_total", "Time.", 1500000001);
+    metrics_put(&out, METRICS_SECONDS, "margind_b_seconds_total", "Time.", 1500000001);
     struct metrics_edge edge = {.connections = 5};
     metrics_put_edge(&out, &edge);
     buf_put_char(&out, '\0');
