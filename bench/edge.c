@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/http_edge.h"
+#include "net/protocols.h"
 
 #define CONNECTIONS_MAX_HERE 4096
 

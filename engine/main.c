@@ -15,8 +15,7 @@
 #include "config.h"
 #include "customer/roster.h"
 #include "net/edge.h"
-#include "net/http_edge.h"
-#include "net/wire_edge.h"
+#include "net/protocols.h"
 #include "pipeline.h"
 #include "recover.h"
 #include "reload.h"
@@ -405,7 +404,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         front->http.preflight = door_preflight;
     }
     wire_server_init(&front->wire, &wire_service, &front->context, front->http.pool);
-    wire_edge_bind(&front->wire);
+    protocols_bind_wire(&front->wire);
     const struct net_listener listeners[LISTENERS] = {
         [LISTEN_HTTP] = {&http_protocol, &front->http, config->http.host, port[LISTEN_HTTP]},
         [LISTEN_WIRE] = {&wire_protocol, &front->wire, config->wire.host, port[LISTEN_WIRE]},

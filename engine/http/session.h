@@ -1,7 +1,7 @@
 /*
  * session.h: one HTTP/1.1 connection as a state machine: bytes in, calls to handlers, bytes out.
  * It knows nothing of sockets: what it needs of a connection is the table of functions below, bound
- * to the network edge by net/http_edge.c and to a fake in the tests.
+ * to the network edge by net/protocols.c and to a fake in the tests.
  *
  * One call is open at a time; what a client pipelines behind it waits, up to a bound, and then the
  * connection is paused. The request's head is copied once into a pool block, small bodies follow it

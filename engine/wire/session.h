@@ -17,7 +17,7 @@
 /* What a session asks of its connection (net/edge.h says what each means). */
 struct wire_io {
     void (*send)(void *conn, const void *data, usize bytes);
-    usize (*output_bytes)(void *conn);
+    usize (*output_bytes)(const void *conn);
     void (*close_after_send)(void *conn);
     void (*pause)(void *conn);
     void (*resume)(void *conn);

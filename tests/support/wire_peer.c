@@ -13,8 +13,8 @@ static void io_send(void *conn, const void *data, usize bytes) {
     buf_put(&peer->sent, data, bytes);
 }
 
-static usize io_output_bytes(void *conn) {
-    return ((struct wire_peer *)conn)->unsent;
+static usize io_output_bytes(const void *conn) {
+    return ((const struct wire_peer *)conn)->unsent;
 }
 
 static void io_close_after_send(void *conn) {

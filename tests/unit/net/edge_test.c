@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/http_edge.h"
+#include "net/protocols.h"
 
 #define BIG_BYTES (8 * MIB)
 #define SECOND_NS ((u64)1000000000)
