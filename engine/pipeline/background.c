@@ -69,6 +69,17 @@ enum err background_snapshot_begin(struct pipeline *pipeline) {
     return err;
 }
 
+/* Not fatal: the log is the truth, and the older snapshot is still there. But a disk that is full
+ * for it is nearly full for the log, too, and memory that it lacks others lack: it is left alone
+ * for a while. */
+static void note_failure(struct pipeline *pipeline, enum err err) {
+    pipeline->snapshot_wait_ns =
+        MIN(MAX(pipeline->snapshot_wait_ns * 2, RETRY_FIRST_NS), RETRY_LAST_NS);
+    pipeline->snapshot_after_ns = clock_monotonic_ns() + pipeline->snapshot_wait_ns;
+    log_warn("snapshot_failed", "reason=%s events=%llu", err_text(err),
+             (unsigned long long)(store_next_id(pipeline->options.store) - 1));
+}
+
 /* Writes the state that all parts have fixed, and lets them go on. */
 static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendments) {
     u64 start_ns = clock_monotonic_ns();
@@ -97,13 +108,7 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
     free(piece);
     u64 took_ms = (clock_monotonic_ns() - start_ns) / 1000000;
     if (err != ERR_OK) {
-        /* Not fatal: the log is the truth, and the older snapshot is still there. But a disk that
-         * is full for it is nearly full for the log, too: leave it alone for a while. */
-        pipeline->snapshot_wait_ns =
-            MIN(MAX(pipeline->snapshot_wait_ns * 2, RETRY_FIRST_NS), RETRY_LAST_NS);
-        pipeline->snapshot_after_ns = clock_monotonic_ns() + pipeline->snapshot_wait_ns;
-        log_warn("snapshot_failed", "reason=%s events=%llu", err_text(err),
-                 (unsigned long long)(next_id - 1));
+        note_failure(pipeline, err);
         return err;
     }
     count_add(&pipeline->counters.snapshots, 1);
@@ -117,7 +122,7 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
     return ERR_OK;
 }
 
-/* Asks the commit thread to fix the state; false if it could not. */
+/* Asks the commit thread to fix the state; false if it could not, or there is no time. */
 static bool fix_state(struct pipeline *pipeline) {
     pthread_mutex_lock(&pipeline->lock);
     pipeline->snapshot = SNAPSHOT_WANTED;
@@ -126,8 +131,12 @@ static bool fix_state(struct pipeline *pipeline) {
         pthread_cond_wait(&pipeline->snapshot_fixed, &pipeline->lock);
     }
     bool fixed = pipeline->snapshot == SNAPSHOT_FIXED;
+    enum err err = pipeline->snapshot == SNAPSHOT_IDLE ? pipeline->snapshot_err : ERR_OK;
     pipeline->snapshot = SNAPSHOT_IDLE;
     pthread_mutex_unlock(&pipeline->lock);
+    if (err != ERR_OK) {
+        note_failure(pipeline, err);
+    }
     return fixed;
 }
 

@@ -75,12 +75,13 @@ static void fix_snapshot(struct pipeline *pipeline) {
     if (err == ERR_BUSY) {
         return;
     }
-    pipeline->snapshot = SNAPSHOT_IDLE;
     pipeline->snapshot_id = store_next_id(pipeline->options.store);
     pipeline->snapshot_amendments = store_amendments(pipeline->options.store);
-    if (err == ERR_OK && background_snapshot_begin(pipeline) == ERR_OK) {
-        pipeline->snapshot = SNAPSHOT_FIXED;
+    if (err == ERR_OK) {
+        err = background_snapshot_begin(pipeline);
     }
+    pipeline->snapshot = err == ERR_OK ? SNAPSHOT_FIXED : SNAPSHOT_IDLE;
+    pipeline->snapshot_err = err;
     pthread_cond_signal(&pipeline->snapshot_fixed);
 }
 

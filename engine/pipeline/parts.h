@@ -130,6 +130,7 @@ struct pipeline {
     enum snapshot_state snapshot;
     pthread_cond_t snapshot_fixed; /* the background thread waits here */
     u64 snapshot_id;               /* log position the fixed state belongs to */
+    enum err snapshot_err;         /* why it could not be fixed */
     u64 snapshot_amendments;       /* amendments it knows */
     pthread_cond_t disk_work;      /* the disk thread waits here */
     enum disk_state disk;

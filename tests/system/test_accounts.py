@@ -272,7 +272,7 @@ def test_making_keys(context):
         reply = session.send("POST", "/api/sdk-keys", {"scopes": ["events.read", "everything"]})
         ensure("everything" in reply.json["error"], "the unknown scope is named")
         reply = session.send("POST", "/api/sdk-keys", {"scopes": ["a" + "\u00e9" * 99]})
-        ensure(reply.json["error"].endswith("a" + "\u00e9" * 31), "a long one is cut between letters")
+        ensure(reply.json["error"].endswith("a" + "\u00e9" * 31), "cut between letters")
         rows = session.get("/api/sdk-keys").json
         equal([row["name"] for row in rows],
               ["é" * 100, "plain", "mine", "default-3", "default-2", "default"], "newest first")
