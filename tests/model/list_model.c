@@ -289,7 +289,7 @@ static bool check_list(const struct event_list *list) {
     struct buf text;
     buf_init(&text, 16 * MIB);
     struct json_writer json = json_writer(&text);
-    struct event_object object = {model.agg, model.prices, false};
+    struct event_object object = {.agg = model.agg, .prices = model.prices};
     good =
         good && event_list_write(model.store, &object, &list->filter, ids, count, &json) == ERR_OK;
     good = good && (count == 0 || count_objects(&text, ids, count) == count);
