@@ -9,10 +9,10 @@
 #include "api/context.h"
 #include "api/error.h"
 #include "api/event_limit.h"
+#include "api/ingest_answer.h"
 #include "api/latency.h"
 #include "api/routes.h"
 #include "base/clock.h"
-#include "json/write.h"
 
 struct request {
     struct ingest ingest;
@@ -20,40 +20,12 @@ struct request {
     u64 start_ns;
 };
 
-static void write_answer(struct http_call *call, const struct ingest *ingest) {
-    struct json_writer json = json_writer(&call->reply);
-    json_object_begin(&json);
-    json_key(&json, "accepted");
-    json_u64(&json, ingest->accepted);
-    json_key(&json, "rejected");
-    json_u64(&json, ingest->rejected);
-    json_key(&json, "errors");
-    json_array_begin(&json);
-    for (u32 i = 0; i < ingest->reject_count; i++) {
-        const struct event_reject *reject = &ingest->rejects[i];
-        struct slice text = {ingest->reject_text.data + reject->message.offset,
-                             reject->message.bytes};
-        json_object_begin(&json);
-        json_key(&json, "index");
-        json_u64(&json, reject->index);
-        json_key(&json, "error");
-        json_string(&json, text);
-        json_object_end(&json);
-    }
-    json_array_end(&json);
-    json_key(&json, "duplicates");
-    json_u64(&json, ingest->duplicates);
-    json_key(&json, "conflicts");
-    json_u64(&json, ingest->conflicts);
-    json_object_end(&json);
-}
-
 static void on_done(struct ingest *ingest) {
     struct request *request = ingest->context;
     struct http_call *call = request->call;
     if (ingest->err == ERR_OK) {
         event_limit_warn(call->context, ingest->account, call->now_ms);
-        write_answer(call, ingest);
+        ingest_answer(call, ingest, 1, NULL);
     } else if (ingest->err == ERR_LIMIT) { /* of the server, not of the request: never a 400 */
         error_overloaded(call, "a bound of the server is reached; nothing was stored");
     } else {

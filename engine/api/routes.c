@@ -202,6 +202,12 @@ const struct route routes_table[] = {
      .tag = "Accounts", .summary = "Set what is given",
      .request = "settings_request", .response = "settings"},
 
+    /* --- data as a whole --- */
+    {HTTP_POST, "/api/data/upload/events-csv", upload_events_handle, SCOPE_CUSTOMERS_WRITE,
+     .tag = "Data", .summary = "Store events that are rows of a text, named as members of an event",
+     .request = "events_csv_request", .response = "ingest_result",
+     .body_bytes_max = HTTP_BODY_INGEST_MAX},
+
     /* --- the server itself --- */
     {HTTP_GET, "/healthz", health_handle_alive, ROUTE_PUBLIC,
      .tag = "Server", .summary = "The process answers",

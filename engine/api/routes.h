@@ -65,6 +65,7 @@ enum call_outcome traces_handle_list(struct http_call *call);
 enum call_outcome traces_handle_one(struct http_call *call);
 enum call_outcome settings_handle_get(struct http_call *call);
 enum call_outcome settings_handle_change(struct http_call *call);
+enum call_outcome upload_events_handle(struct http_call *call);
 enum call_outcome signup_handle(struct http_call *call);
 enum call_outcome sessions_handle_login(struct http_call *call);
 enum call_outcome sessions_handle_logout(struct http_call *call);
