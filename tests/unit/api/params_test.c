@@ -108,3 +108,52 @@ Test(params, numbers) {
     cr_assert_not(params_u64(SLICE("-1"), &value));
     cr_assert_not(params_u64(SLICE("1 "), &value));
 }
+
+Test(params, periods) {
+    static const struct {
+        const char *pairs[8];
+        u32 count;
+        const char *from; /* NULL: no bound */
+        const char *to;
+        i64 length_ms;
+    } cases[] = {
+        {{"period_start", "2026-08-01", "days", "3"},
+         2,
+         "2026-08-01T00:00:00Z",
+         NULL,
+         NOW_MS - 1785542400000},
+        {{"period_start", "2026-08-01", "period_end", "2026-08-02", "date_from", "2026-01-01"},
+         3,
+         "2026-08-01T00:00:00Z",
+         "2026-08-03T00:00:00Z",
+         2 * TIME_MS_PER_DAY},
+        {{"date_from", "2026-08-01T12:00:00Z", "date_to", "2026-08-01T13:00:00Z"},
+         2,
+         "2026-08-01T12:00:00Z",
+         "2026-08-01T13:00:00.001Z",
+         3600001},
+        {{"period_end", "2026-08-02"}, 1, NULL, "2026-08-03T00:00:00Z", 0},
+        {{"days", "all"}, 1, NULL, NULL, 0},
+        {{"days", "7"}, 1, "2026-09-14T14:00:00Z", NULL, 7 * TIME_MS_PER_DAY},
+        {{"days", "1"}, 1, "2026-09-20T14:13:00Z", NULL, TIME_MS_PER_DAY},
+        {{NULL}, 0, "2026-08-22T14:00:00Z", NULL, 30 * TIME_MS_PER_DAY},
+        {{"date_from", "2030-01-01"}, 1, "2030-01-01T00:00:00Z", NULL, 1},
+    };
+    for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct http_call call = make_call(cases[i].pairs, cases[i].count);
+        struct window window;
+        cr_assert_null(params_period(&call, 30, &window), "case %u", i);
+        cr_expect_eq(window.from, cases[i].from == NULL ? INT64_MIN : at(cases[i].from),
+                     "case %u: %lld", i, (long long)window.from);
+        cr_expect_eq(window.to, cases[i].to == NULL ? INT64_MAX : at(cases[i].to), "case %u", i);
+        cr_expect_eq(params_window_ms(&call, &window), cases[i].length_ms, "case %u: %lld", i,
+                     (long long)params_window_ms(&call, &window));
+    }
+    const char *bad[] = {"period_start", "2026-02-30"};
+    const char *late[] = {"period_start", "2026-03-01", "period_end", "2026-02-01"};
+    struct window window;
+    struct http_call call = make_call(bad, 1);
+    cr_expect_not_null(params_period(&call, 30, &window));
+    call = make_call(late, 2);
+    cr_expect_str_eq(params_period(&call, 30, &window), "period_end is before period_start");
+}
