@@ -318,9 +318,10 @@ enum err book_set_stripe(struct book *book, u32 index, struct slice stripe, i64 
     if (!table_reserve(book, true, 1) || !reserve_bytes(book, LINK_BYTES_MAX)) {
         return ERR_NO_MEMORY;
     }
+    /* Whoever sees the link finds the customer by it. */
+    table_put(atomic_load_explicit(&book->by_stripe, memory_order_relaxed), stripe, index);
     atomic_store_explicit(&customer->stripe, keep_link(book, stripe), memory_order_release);
     atomic_store_explicit(&customer->updated_ms, now_ms, memory_order_relaxed);
-    table_put(atomic_load_explicit(&book->by_stripe, memory_order_relaxed), stripe, index);
     return ERR_OK;
 }
 
