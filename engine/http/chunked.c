@@ -1,11 +1,25 @@
 /* chunked.c: one byte of framing at a time, payload in one piece: see chunked.h. */
 #include "http/chunked.h"
 
+#include "http/head.h"
+
 #define SIZE_DIGITS_MAX 15           /* fits 64 bits with room to add */
 #define OVERHEAD_FREE (16 * KIB)     /* of framing, extensions and trailers together */
 #define OVERHEAD_PER_PAYLOAD_BYTE 16 /* so one-byte chunks pass and floods of framing do not */
 
-enum state { SIZE, EXTENSION, SIZE_LF, PAYLOAD, PAYLOAD_CR, PAYLOAD_LF, TRAILER, TRAILER_LF, END };
+enum state {
+    SIZE,
+    EXTENSION,
+    SIZE_LF,
+    PAYLOAD,
+    PAYLOAD_CR,
+    PAYLOAD_LF,
+    TRAILER,
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    END
+};
 
 static int hex_of(char c) {
     if (c >= '0' && c <= '9') {
@@ -55,7 +69,17 @@ static bool step(struct http_chunked *chunked, char c) {
             chunked->state = TRAILER_LF;
             return true;
         }
-        chunked->in_line = true;
+        chunked->state = TRAILER_NAME;
+        return http_is_token(c);
+    case TRAILER_NAME:
+        chunked->state = c == ':' ? TRAILER_VALUE : TRAILER_NAME;
+        return c == ':' || http_is_token(c);
+    case TRAILER_VALUE:
+        if (c == '\r') {
+            chunked->in_line = true;
+            chunked->state = TRAILER_LF;
+            return true;
+        }
         return is_text(c);
     case TRAILER_LF:
         chunked->state = chunked->in_line ? TRAILER : END;

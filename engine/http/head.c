@@ -120,6 +120,10 @@ static const bool token_byte[256] = {
     ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
 };
 
+bool http_is_token(char c) {
+    return token_byte[(u8)c];
+}
+
 static enum http_method method_of(struct slice text) {
     static const char *const names[HTTP_METHODS] = {"GET",   "HEAD",   "POST",   "PUT",
                                                     "PATCH", "DELETE", "OPTIONS"};
@@ -146,6 +150,7 @@ static bool split_target(struct http_head *head, const char *data, usize at, usi
             return false;
         }
         at = (usize)(slash - data);
+        head->authority = (struct http_range){(u16)authority, (u16)(at - authority)};
     }
     bool asterisk = end - at == 1 && data[at] == '*';
     if (at == end || (data[at] != '/' && !asterisk)) {
@@ -218,6 +223,7 @@ bool http_text_is(struct slice text, const char *lower) {
 
 struct seen { /* fields that may stand only once */
     bool host;
+    struct slice host_value;
     bool encoding;
     bool transfer;
     bool close;
@@ -237,6 +243,17 @@ static bool read_length(struct http_head *head, struct slice value) {
     head->has_length = true;
     head->content_bytes = length;
     return true;
+}
+
+static bool same_text(struct slice a, struct slice b) {
+    bool same = a.bytes == b.bytes;
+    for (usize at = 0; same && at < a.bytes; at++) {
+        char x = a.data[at];
+        char y = b.data[at];
+        same = (x >= 'A' && x <= 'Z' ? x + ('a' - 'A') : x) ==
+               (y >= 'A' && y <= 'Z' ? y + ('a' - 'A') : y);
+    }
+    return same;
 }
 
 static bool host_is_sane(struct slice value) {
@@ -293,6 +310,7 @@ static enum http_head_answer understand(struct http_head *head, struct seen *see
                 return malformed(head, 400, "Host is given twice or malformed");
             }
             seen->host = true;
+            seen->host_value = value;
         }
         break;
     case 6:
@@ -370,6 +388,7 @@ enum http_head_answer http_head_parse(struct http_head *head, const char *data, 
         return answer;
     }
     head->field_count = 0;
+    head->authority = (struct http_range){0, 0};
     head->has_length = false;
     head->is_chunked = false;
     head->expects_continue = false;
@@ -386,6 +405,11 @@ enum http_head_answer http_head_parse(struct http_head *head, const char *data, 
     }
     if (!seen.host && head->minor_version > 0) {
         return malformed(head, 400, "Host is missing");
+    }
+    struct slice authority = http_range_of(data, head->authority);
+    if (authority.bytes > 0 &&
+        (!host_is_sane(authority) || (seen.host && !same_text(authority, seen.host_value)))) {
+        return malformed(head, 400, "the target's host is malformed, or Host says another");
     }
     if (head->has_length && head->is_chunked) {
         return malformed(head, 400, "both Content-Length and Transfer-Encoding are given");

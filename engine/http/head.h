@@ -28,7 +28,8 @@ enum http_coding { CODING_NONE, CODING_GZIP, CODING_ZSTD, CODING_UNKNOWN };
 struct http_head {
     enum http_method method; /* HTTP_METHODS: some other token */
     struct http_range path;
-    struct http_range query; /* behind the '?'; empty without one */
+    struct http_range authority; /* of a target in absolute form; else empty */
+    struct http_range query;     /* behind the '?'; empty without one */
     struct http_field field[HTTP_HEADERS_MAX];
     u32 field_count;
     u8 minor_version;
@@ -59,6 +60,7 @@ static inline struct slice http_range_of(const char *data, struct http_range ran
     return (struct slice){data + range.at, range.bytes};
 }
 
+bool http_is_token(char c); /* a byte that names of methods and fields are made of */
 /* Compares without regard to the case of ASCII letters; `lower` is in lower case. */
 bool http_text_is(struct slice text, const char *lower);
 

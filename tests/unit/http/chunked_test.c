@@ -72,6 +72,8 @@ Test(chunked, malformed) {
         "0\r\n\rX",       "1;a\nb",
         "5\r\nabcdefgh",  "0000000000000001\r\na",
         "1\r\na\r\n\r\n", "1\r\na\r\n;x\r\n",
+        "0\r\nA\r\n",     "0\r\n A: b\r\n",
+        "0\r\nA : b\r\n", "0\r\n: b\r\n",
     };
     char out[256];
     for (usize at = 0; at < ARRAY_COUNT(cases); at++) {

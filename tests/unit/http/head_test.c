@@ -83,7 +83,7 @@ Test(head, good) {
     expect_good("PURGE / HTTP/1.0\r\n\r\n", &head);
     cr_assert(head.method == HTTP_METHODS && !head.keep_alive);
     expect_good("OPTIONS * HTTP/1.1\r\n" H "\r\n", &head);
-    text = "GET http://x.y:8080/p?q HTTP/1.1\r\n" H "\r\n";
+    text = "GET http://x.Y:8080/p?q HTTP/1.1\r\nHost: X.y:8080\r\n\r\n";
     expect_good(text, &head);
     expect_range(text, head.path, "/p");
     expect_range(text, head.query, "q");
@@ -136,6 +136,8 @@ Test(head, malformed) {
         {"GET a HTTP/1.1\r\n" H "\r\n", 400},
         {"GET http:/// HTTP/1.1\r\n" H "\r\n", 400},
         {"GET http://a HTTP/1.1\r\n" H "\r\n", 400},
+        {"GET http://b/ HTTP/1.1\r\n" H "\r\n", 400},
+        {"GET http://u@a/ HTTP/1.1\r\n" H "\r\n", 400},
         {"GET /a#b HTTP/1.1\r\n" H "\r\n", 400},
         {"GET /\xc3\xa4 HTTP/1.1\r\n" H "\r\n", 400},
         {"GET /\t HTTP/1.1\r\n" H "\r\n", 400},
