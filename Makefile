@@ -25,6 +25,7 @@ LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lcrypto -linih
 # Loops over columns are written to be vectorised, which -O2 does not do for unknown counts.
 %storage/column.o %storage/column_avx2.o %storage/column_avx512.o %storage/block.o %storage/block_read.o %storage/index.o: CFLAGS += -O3
 
+comma := ,
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 ENGINE_SRC  := $(filter-out engine/main.c,$(wildcard engine/*.c engine/*/*.c))
@@ -96,7 +97,7 @@ $(addprefix $(BUILD)/,$(filter-out embed tidy,$(TOOLS))): $(BUILD)/%: $(BUILD)/t
 $(BUILD)/unit: $(call objects,$(UNIT_SRC)) $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lcriterion
 $(addprefix $(BUILD)/,$(MODELS)): $(BUILD)/%: $(BUILD)/tests/model/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
-	$(LINK) -lm
+	$(LINK) $(if $(filter json_model,$(@F)),-ljansson -Wl$(comma)--exclude-libs$(comma)ALL) -lm
 $(addprefix $(BUILD)/,$(RACES)): $(BUILD)/%: $(BUILD)/tests/race/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK)
 $(addprefix $(BUILD)/replay-,$(FUZZERS)): $(BUILD)/replay-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
