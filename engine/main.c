@@ -17,6 +17,7 @@
 #include "net/edge.h"
 #include "net/protocols.h"
 #include "pipeline.h"
+#include "query/revenue.h"
 #include "recover.h"
 #include "reload.h"
 
@@ -66,6 +67,7 @@ struct server {
     struct ledger *ledger;
     struct directory *directory;
     struct rosters *rosters;
+    struct revenues *revenues;
     struct docs docs;
     struct door door;
     struct pipeline *pipeline;
@@ -302,6 +304,10 @@ static enum err open_pipeline(struct server *server) {
     if (err != ERR_OK) {
         return say(server, err, "cannot read the accounts' customers");
     }
+    err = revenues_create(server->directory, &server->revenues);
+    if (err != ERR_OK) {
+        return say(server, err, "cannot keep the customers' revenue");
+    }
     const struct pipeline_options options = {
         .store = server->store,
         .prices = server->prices,
@@ -382,6 +388,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .ledger = server->ledger,
         .directory = server->directory,
         .rosters = server->rosters,
+        .revenues = server->revenues,
         .docs = &server->docs,
         .door = &server->door,
         .signup = config->signup != 0,
@@ -548,6 +555,7 @@ static void close_all(struct server *server) {
     accounts_close(server->accounts);
     control_close(server->control);
     rosters_destroy(server->rosters);
+    revenues_destroy(server->revenues);
     directory_close(server->directory);
     ledger_close(server->ledger);
     prices_destroy(server->prices);

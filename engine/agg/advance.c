@@ -1,16 +1,16 @@
 /*
- * advance.c: time goes on. Minutes and hours are folded (fold.c), hours that pass the age of 7, 30
- * or 90 days move from one band to the next, minutes and hours that are no longer kept are dropped.
- * The hour at an edge may have
- * millions of rows, so it moves in slices; while it does, queries whose window begins at that edge
- * read rows instead of bands (plan.c in engine/query).
+ * advance.c: time goes on. Minutes and hours are folded (fold.c), hours that pass the age of 7, 30,
+ * 60 or 90 days move from one band to the next, minutes and hours that are no longer kept are
+ * dropped. The hour at an edge may have millions of rows, so it moves in slices; while it does,
+ * queries whose window begins at that edge read rows instead of bands (plan.c in engine/query).
  */
 #include "agg/state.h"
 
 #define MOVE_SLICE 512 /* rows moved while readers wait */
 #define HOURS_KEPT (92 * 24)
 
-static const i64 edge_ms[EDGES] = {7 * DAY_MS, 30 * DAY_MS, 90 * DAY_MS};
+/* The month before the last one is a window of its own: what figures are compared with. */
+static const i64 edge_ms[EDGES] = {7 * DAY_MS, 30 * DAY_MS, 60 * DAY_MS, 90 * DAY_MS};
 
 static i64 floor_to(i64 time, i64 width) {
     return time - time % width;

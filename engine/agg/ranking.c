@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RANKINGS_MAX 8
+#define RANKINGS_MAX 12
 #define BUILD_SLICE 2048     /* customers looked at while the writer waits */
 #define CATCH_UP_SLICE 16384 /* changes added while the writer waits */
 #define CHANGES_A_CUSTOMER 8 /* as many cost about as much as looking at a customer once */
@@ -331,6 +331,61 @@ enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ran
     }
     *out = ranking;
     return ERR_OK;
+}
+
+/* Do they all stand at this moment? Caller holds the read lock. */
+static bool all_caught_up(const struct agg *agg, struct ranking *const *rankings, u32 count) {
+    for (u32 i = 0; i < count; i++) {
+        if (!ranking_can_catch_up(agg, rankings[i]) ||
+            rankings[i]->changed_seen != agg->changed_count ||
+            rankings[i]->count != customers_of(agg, rankings[i])->count) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* With the read lock held at the end. */
+static enum err refresh_all(struct agg *agg, struct ranking *const *rankings, u32 count) {
+    enum err err = ERR_BUSY;
+    for (u32 try = 0; try < STARTS_MAX * 2 && err == ERR_BUSY; try++) {
+        for (u32 i = 0; i < count; i++) {
+            err = ranking_refresh(agg, rankings[i]);
+            if (err != ERR_OK) {
+                ranking_clear(rankings[i]);
+                return err;
+            }
+        }
+        err = all_caught_up(agg, rankings, count) ? ERR_OK : ERR_BUSY;
+    }
+    return err;
+}
+
+enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 columns,
+                         i128 *column[RANKING_COLUMNS], u32 *count, u64 *layout) {
+    struct rankings *rankings = agg->rankings;
+    struct ranking *taken[RANKING_COLUMNS];
+    check(columns <= RANKING_COLUMNS);
+    pthread_mutex_lock(&rankings->mutex);
+    for (u32 i = 0; i < columns; i++) { /* so many slots that none takes another's */
+        taken[i] = slot_of(rankings, &keys[i]);
+        taken[i]->used = ++rankings->uses;
+    }
+    agg_read_lock(agg);
+    enum err err = refresh_all(agg, taken, columns);
+    *layout = agg->layout;
+    agg_read_unlock(agg); /* the keys stay as they are: they belong to the mutex */
+    if (err == ERR_OK) {
+        *count = taken[0]->count;
+        column[0] = malloc((usize)columns * (*count + 1u) * sizeof(i128));
+        err = column[0] == NULL ? ERR_NO_MEMORY : ERR_OK;
+    }
+    for (u32 i = 0; i < columns && err == ERR_OK; i++) {
+        column[i] = column[0] + (usize)i * *count;
+        memcpy(column[i], taken[i]->keys, *count * sizeof(i128));
+    }
+    pthread_mutex_unlock(&rankings->mutex);
+    return err;
 }
 
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {

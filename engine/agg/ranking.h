@@ -52,6 +52,12 @@ struct ranking {
  * ERR_NOT_FOUND (no such account): nothing is held. Any thread. */
 enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ranking **out);
 void ranking_give(struct agg *agg);
+/* Copies of the keys of up to RANKING_COLUMNS rankings of one account, all as of one moment, by
+ * place. They stand one behind the other: the caller frees column[0]. `layout` is
+ * the agg->layout of that moment. Takes the read lock itself, in slices. Errors as above. */
+#define RANKING_COLUMNS 3
+enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 columns,
+                         i128 *column[RANKING_COLUMNS], u32 *count, u64 *layout);
 /* Would the ranking be taken without looking at everybody, and at once? Caller holds the read lock.
  */
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key);

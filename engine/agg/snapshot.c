@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 4
+#define FORMAT 5
 
 enum tag { TAG_HEAD = 1, TAG_DIRECTORY, TAG_ARRAY, TAG_UNDO };
 

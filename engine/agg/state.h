@@ -32,7 +32,7 @@
 #define CLASS_STRIPE 2u  /* source is stripe */
 #define CLASSES 4
 
-#define BANDS 4 /* newer than edge[0], then edge[1], then edge[2], older */
+#define BANDS 5 /* newer than edge[0], then edge[1], and so on; older */
 #define EDGES (BANDS - 1)
 
 enum width { WIDTH_MINUTE, WIDTH_HOUR, WIDTH_DAY, WIDTHS };
@@ -52,7 +52,7 @@ struct series {
     u32 row[WIDTHS];     /* cursors: the row last used; it may since belong to somebody else */
     u32 cell[KINDS];     /* the cells it feeds */
     u32 band[BANDS - 1]; /* rows of agg->bands for all but the newest */
-    u32 pad[4];
+    u32 pad[3];
     struct row newest; /* the newest band, and the last event's time: row_seen() */
 };
 _Static_assert(sizeof(struct series) == 128, "two cache lines");
@@ -66,7 +66,6 @@ struct cell {
 struct cell_rest {
     i64 first; /* INT64_MAX without events */
     u32 band[BANDS - 1];
-    u32 pad;
 };
 _Static_assert(sizeof(struct cell_rest) == 24, "no padding");
 

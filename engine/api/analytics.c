@@ -23,21 +23,6 @@
 #define TREND_MONTHS 12
 #define TREND_MONTHS_MAX 24
 
-static enum call_outcome aside(struct http_call *call, slow_work work) {
-    struct identity identity;
-    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
-}
-
-static void put_u64(struct json_writer *json, const char *key, u64 value) {
-    json_key(json, key);
-    json_u64(json, value);
-}
-
-static void put_money(struct json_writer *json, const char *key, i128 value) {
-    json_key(json, key);
-    json_decimal(json, value, 12);
-}
-
 /* --- days ------------------------------------------------------------------------------------- */
 
 /* A query by days whose `days` is at most `days_max`. */
@@ -45,10 +30,7 @@ static bool daily_query(struct http_call *call, u32 account, u32 days_max, struc
     if (!reading_query(call, account, SUMMARY_DAYS, query)) {
         return false;
     }
-    struct slice text;
-    bool dates = (http_call_param(call, "date_from", &text) && text.bytes > 0) ||
-                 (http_call_param(call, "date_to", &text) && text.bytes > 0);
-    if (!dates && query->from != INT64_MIN) {
+    if (!reading_has_dates(call) && query->from != INT64_MIN) {
         i64 longest = query_window_start(call->now_ms, (i64)days_max * TIME_MS_PER_DAY);
         query->from = MAX(query->from, longest);
     }
@@ -60,52 +42,23 @@ static bool daily_query(struct http_call *call, u32 account, u32 days_max, struc
     return true;
 }
 
-/* The days of an answer: all of the window, as far as it has bounds, and else from the first day
- * with events to the last or to today. None: first > last. */
-static void days_of(const struct http_call *call, const struct query *query, i64 first_seen,
-                    i64 last_seen, i64 *first, i64 *last) {
-    bool open = query->to == INT64_MAX;
-    i64 from = query->from == INT64_MIN ? first_seen : query->from;
-    i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
-    *first = from == INT64_MAX ? 1 : MAX(from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
-    *last = from == INT64_MAX ? 0 : MIN(to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY;
-}
-
 static void daily_summary(struct http_call *call, u32 account) {
-    static const struct figures none;
     struct query query;
     struct query_result result;
     if (!daily_query(call, account, SUMMARY_DAYS_MAX, &query) ||
         !reading_run(call, &query, &result)) {
         return;
     }
-    i64 first;
-    i64 last;
-    u32 count = result.row_count;
-    days_of(call, &query, count > 0 ? result.rows[0].bucket_start : INT64_MAX,
-            count > 0 ? result.rows[count - 1].bucket_start : INT64_MIN, &first, &last);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "data");
-    json_array_begin(&json);
-    u32 at = 0;
-    for (i64 day = first; day <= last; day++) {
-        bool there = at < count && result.rows[at].bucket_start == day * TIME_MS_PER_DAY;
-        const struct figures *figures = there ? &result.rows[at++].figures : &none;
-        json_object_begin(&json);
-        reading_write_day(&json, "day", day * TIME_MS_PER_DAY);
-        put_money(&json, "cost", figures->cost);
-        put_money(&json, "revenue", figures->revenue);
-        put_u64(&json, "event_count", figures->events);
-        json_object_end(&json);
-    }
-    json_array_end(&json);
+    reading_write_days(&json, call, &query, &result);
     json_object_end(&json);
     query_result_free(&result);
 }
 
 enum call_outcome analytics_handle_daily(struct http_call *call) {
-    return aside(call, daily_summary);
+    return reading_aside(call, daily_summary);
 }
 
 /* --- months ----------------------------------------------------------------------------------- */
@@ -119,17 +72,6 @@ static u32 months_wanted(const struct http_call *call) {
     return (u32)MIN(months, (u64)TREND_MONTHS_MAX);
 }
 
-/* In percent, one decimal; null if there is nothing to compare with. */
-static void put_change(struct json_writer *json, const char *key, i128 now, i128 before) {
-    json_key(json, key);
-    if (before == 0) {
-        json_null(json);
-    } else {
-        i128 sign = before < 0 ? -1 : 1;
-        json_decimal(json, reading_round((now - before) * 1000 * sign, before * sign), 1);
-    }
-}
-
 static void write_month(struct json_writer *json, struct agg *agg, u32 account,
                         const struct query_row *row, const struct figures *before) {
     static const struct figures none;
@@ -138,16 +80,16 @@ static void write_month(struct json_writer *json, struct agg *agg, u32 account,
     before = before == NULL ? &none : before;
     json_object_begin(json);
     reading_write_month(json, "month", row->bucket_start);
-    put_money(json, "cost", figures->cost);
-    put_money(json, "revenue", figures->revenue);
+    reading_put_money(json, "cost", figures->cost);
+    reading_put_money(json, "revenue", figures->revenue);
     figures_write_margin(json, figures);
-    put_u64(json, "event_count", figures->events);
-    put_u64(json, "active_customers", active.customers);
-    put_u64(json, "active_features", active.features);
-    put_u64(json, "models_used", active.models);
-    put_change(json, "cost_change_pct", figures->cost, before->cost);
-    put_change(json, "revenue_change_pct", figures->revenue, before->revenue);
-    put_change(json, "event_count_change_pct", figures->events, before->events);
+    reading_put_u64(json, "event_count", figures->events);
+    reading_put_u64(json, "active_customers", active.customers);
+    reading_put_u64(json, "active_features", active.features);
+    reading_put_u64(json, "models_used", active.models);
+    reading_put_change(json, "cost_change_pct", figures->cost, before->cost);
+    reading_put_change(json, "revenue_change_pct", figures->revenue, before->revenue);
+    reading_put_change(json, "event_count_change_pct", figures->events, before->events);
     json_object_end(json);
 }
 
@@ -176,13 +118,13 @@ static void trends(struct http_call *call, u32 account) {
                     i > 0 ? &result.rows[i - 1].figures : NULL);
     }
     json_array_end(&json);
-    put_u64(&json, "period_months", wanted);
+    reading_put_u64(&json, "period_months", wanted);
     json_object_end(&json);
     query_result_free(&result);
 }
 
 enum call_outcome analytics_handle_trends(struct http_call *call) {
-    return aside(call, trends);
+    return reading_aside(call, trends);
 }
 
 static void retention(struct http_call *call, u32 account) {
@@ -201,7 +143,7 @@ static void retention(struct http_call *call, u32 account) {
         }
         json_object_begin(&json);
         reading_write_month(&json, "cohort_month", months_start(now - age));
-        put_u64(&json, "size", cohort->size);
+        reading_put_u64(&json, "size", cohort->size);
         json_key(&json, "retention");
         json_array_begin(&json);
         for (u32 month = 0; month <= age; month++) {
@@ -215,7 +157,7 @@ static void retention(struct http_call *call, u32 account) {
 }
 
 enum call_outcome analytics_handle_retention(struct http_call *call) {
-    return aside(call, retention);
+    return reading_aside(call, retention);
 }
 
 /* --- confidence ------------------------------------------------------------------------------- */
@@ -255,9 +197,9 @@ static void confidence(struct http_call *call, u32 account) {
         weighed += row->figures.revenue * weights[row->value[0]];
         json_object_begin(&json);
         reading_write_value(&json, agg, "source", QUERY_REVENUE_SOURCE, row->value[0]);
-        put_u64(&json, "event_count", row->figures.events);
-        put_money(&json, "revenue", row->figures.revenue);
-        put_money(&json, "cost", row->figures.cost);
+        reading_put_u64(&json, "event_count", row->figures.events);
+        reading_put_money(&json, "revenue", row->figures.revenue);
+        reading_put_money(&json, "cost", row->figures.cost);
         json_key(&json, "pct_of_revenue");
         json_decimal(&json, total > 0 ? reading_round(row->figures.revenue * 1000, total) : 0, 1);
         json_object_end(&json);
@@ -268,14 +210,14 @@ static void confidence(struct http_call *call, u32 account) {
     json_decimal(&json, score, 0);
     json_key(&json, "confidence_label");
     json_text(&json, confidence_label(score));
-    put_money(&json, "total_revenue", total);
-    put_money(&json, "total_cost", result.total.cost);
+    reading_put_money(&json, "total_revenue", total);
+    reading_put_money(&json, "total_cost", result.total.cost);
     json_object_end(&json);
     query_result_free(&result);
 }
 
 enum call_outcome analytics_handle_confidence(struct http_call *call) {
-    return aside(call, confidence);
+    return reading_aside(call, confidence);
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */
@@ -332,8 +274,7 @@ static void write_token_days(struct http_call *call, const struct query *query,
     i64 first;
     i64 last;
     u32 count = result->row_count;
-    days_of(call, query, count > 0 ? result->rows[0].bucket_start : INT64_MAX,
-            count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN, &first, &last);
+    reading_days(call, query, result, &first, &last);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "series");
@@ -385,5 +326,5 @@ static void token_costs(struct http_call *call, u32 account) {
 }
 
 enum call_outcome analytics_handle_tokens(struct http_call *call) {
-    return aside(call, token_costs);
+    return reading_aside(call, token_costs);
 }

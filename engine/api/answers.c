@@ -22,7 +22,8 @@ bool answers_same_query(const struct query *a, const struct query *b) {
            memcmp(a->group, b->group, sizeof a->group) == 0 && a->filter_mask == b->filter_mask &&
            a->present_only == b->present_only && a->live == b->live &&
            a->without_revenue == b->without_revenue && a->both_tokens == b->both_tokens &&
-           a->without_first == b->without_first && a->from == b->from && a->to == b->to &&
+           a->without_first == b->without_first && a->without_last == b->without_last &&
+           a->unordered == b->unordered && a->from == b->from && a->to == b->to &&
            a->bucket == b->bucket && a->order == b->order && a->ascending == b->ascending &&
            a->offset == b->offset && a->limit == b->limit && same_filters(a, b);
 }

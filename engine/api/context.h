@@ -28,6 +28,8 @@ struct limit_slot {
     i64 month_ms;
 };
 
+struct revenues;
+
 struct context {
     struct pipeline *pipeline;
     struct front *front;
@@ -41,6 +43,7 @@ struct context {
     struct ledger *ledger;
     struct directory *directory; /* of customers */
     struct rosters *rosters;
+    struct revenues *revenues; /* and what they earn, subscriptions included */
     const struct docs *docs;
     const struct door *door;
     const _Atomic bool *ready; /* recovery is done */

@@ -16,11 +16,6 @@
 
 #define TARGET_MARGIN 60 /* percent; the price is cost / (1 - 0.6) */
 
-static enum call_outcome aside(struct http_call *call, slow_work work) {
-    struct identity identity;
-    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
-}
-
 static void write_feature(struct json_writer *json, const struct agg *agg,
                           const struct query_row *row, u32 customers) {
     const struct figures *figures = &row->figures;
@@ -78,7 +73,7 @@ static void list_features(struct http_call *call, u32 account) {
 }
 
 enum call_outcome features_handle_list(struct http_call *call) {
-    return aside(call, list_features);
+    return reading_aside(call, list_features);
 }
 
 /* --- one feature ------------------------------------------------------------------------------ */
@@ -159,7 +154,7 @@ static void one_feature(struct http_call *call, u32 account) {
 }
 
 enum call_outcome features_handle_one(struct http_call *call) {
-    return aside(call, one_feature);
+    return reading_aside(call, one_feature);
 }
 
 /* --- prices ----------------------------------------------------------------------------------- */
@@ -211,5 +206,5 @@ static void suggest(struct http_call *call, u32 account) {
 }
 
 enum call_outcome features_handle_suggest(struct http_call *call) {
-    return aside(call, suggest);
+    return reading_aside(call, suggest);
 }

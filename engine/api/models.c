@@ -10,16 +10,6 @@
 
 #include <stdlib.h>
 
-static enum call_outcome aside(struct http_call *call, slow_work work) {
-    struct identity identity;
-    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
-}
-
-static void put_u64(struct json_writer *json, const char *key, u64 value) {
-    json_key(json, key);
-    json_u64(json, value);
-}
-
 static void put_price(struct json_writer *json, const char *key, i64 price) {
     json_key(json, key);
     if (price >= 0) {
@@ -43,11 +33,11 @@ static void write_model(struct json_writer *json, const struct context *context,
     reading_write_value(json, agg, "model", DIM_MODEL, row->value[0]);
     reading_write_value(json, agg, "model_provider", DIM_PROVIDER, row->value[1]);
     figures_write_sums(json, figures);
-    put_u64(json, "customer_count", counts[0]);
-    put_u64(json, "feature_count", counts[1]);
+    reading_put_u64(json, "customer_count", counts[0]);
+    reading_put_u64(json, "feature_count", counts[1]);
     figures_write_usage(json, figures);
-    put_u64(json, "total_input_tokens", figures->input);
-    put_u64(json, "total_output_tokens", figures->output);
+    reading_put_u64(json, "total_input_tokens", figures->input);
+    reading_put_u64(json, "total_output_tokens", figures->output);
     reading_write_average(json, "avg_cost_per_event", figures->cost, figures->events);
     figures_write_margin(json, figures);
     figures_write_last_seen(json, figures);
@@ -102,7 +92,7 @@ static void list_models(struct http_call *call, u32 account) {
 }
 
 enum call_outcome models_handle_list(struct http_call *call) {
-    return aside(call, list_models);
+    return reading_aside(call, list_models);
 }
 
 static void customer_months(struct http_call *call, u32 account) {
@@ -125,7 +115,7 @@ static void customer_months(struct http_call *call, u32 account) {
 }
 
 enum call_outcome models_handle_customer_months(struct http_call *call) {
-    return aside(call, customer_months);
+    return reading_aside(call, customer_months);
 }
 
 static void source_breakdown(struct http_call *call, u32 account) {
@@ -151,11 +141,11 @@ static void source_breakdown(struct http_call *call, u32 account) {
         json_object_end(&json);
     }
     json_array_end(&json);
-    put_u64(&json, "total_events", result.total.events);
+    reading_put_u64(&json, "total_events", result.total.events);
     json_object_end(&json);
     query_result_free(&result);
 }
 
 enum call_outcome models_handle_sources(struct http_call *call) {
-    return aside(call, source_breakdown);
+    return reading_aside(call, source_breakdown);
 }

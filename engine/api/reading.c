@@ -1,12 +1,15 @@
 /* reading.c: see reading.h. */
 #include "api/reading.h"
 
+#include "api/auth.h"
 #include "api/error.h"
 #include "api/event_list.h"
 #include "api/figures.h"
 #include "api/params.h"
 #include "customer/directory.h"
 #include "json/time.h"
+
+#include <string.h>
 
 #define RECENT_EVENTS 50
 
@@ -29,6 +32,12 @@ bool reading_query(struct http_call *call, u32 account, u32 days, struct query *
     return true;
 }
 
+bool reading_has_dates(const struct http_call *call) {
+    struct slice text;
+    return (http_call_param(call, "date_from", &text) && text.bytes > 0) ||
+           (http_call_param(call, "date_to", &text) && text.bytes > 0);
+}
+
 bool reading_run(struct http_call *call, const struct query *query, struct query_result *result) {
     struct context *context = call->context;
     const char *why = NULL;
@@ -41,10 +50,62 @@ bool reading_run(struct http_call *call, const struct query *query, struct query
     return err == ERR_OK;
 }
 
+struct revenue_window reading_window(const struct http_call *call, const struct query *query) {
+    const struct window window = {query->from, query->to};
+    return (struct revenue_window){query->account, query->from, query->to,
+                                   params_window_ms(call, &window)};
+}
+
+enum call_outcome reading_aside(struct http_call *call, slow_work work) {
+    struct identity identity;
+    return auth_require(call, &identity) ? slow_reply(call, identity.account, work) : CALL_DONE;
+}
+
+int reading_compare(struct slice a, struct slice b) {
+    usize bytes = MIN(a.bytes, b.bytes);
+    int order = bytes == 0 ? 0 : memcmp(a.data, b.data, bytes);
+    return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
 i128 reading_round(i128 numerator, i128 denominator) {
     i128 twice = 2 * numerator + denominator;
     i128 quotient = twice / (2 * denominator);
     return twice % (2 * denominator) < 0 ? quotient - 1 : quotient;
+}
+
+void reading_put_u64(struct json_writer *json, const char *key, u64 value) {
+    json_key(json, key);
+    json_u64(json, value);
+}
+
+void reading_put_money(struct json_writer *json, const char *key, i128 value) {
+    json_key(json, key);
+    json_decimal(json, value, 12);
+}
+
+void reading_put_margin(struct json_writer *json, const char *key, i128 cost, i128 revenue) {
+    i128 percent;
+    json_key(json, key);
+    if (margin_percent(cost, revenue, &percent)) {
+        json_decimal(json, percent, 0);
+    } else {
+        json_null(json);
+    }
+}
+
+bool reading_is_unprofitable(i128 cost, i128 revenue) {
+    /* R0((revenue - cost) / revenue * 100) is below 0 if the percent are below -1/2. */
+    return revenue > 0 ? 200 * (cost - revenue) > revenue : cost > 0;
+}
+
+void reading_put_change(struct json_writer *json, const char *key, i128 now, i128 before) {
+    json_key(json, key);
+    if (before == 0) {
+        json_null(json);
+    } else {
+        i128 sign = before < 0 ? -1 : 1;
+        json_decimal(json, reading_round((now - before) * 1000 * sign, before * sign), 1);
+    }
 }
 
 void reading_write_average(struct json_writer *json, const char *key, i128 sum, u64 count) {
@@ -198,4 +259,37 @@ bool reading_write_features(struct http_call *call, struct query query, struct j
     json_array_end(json);
     query_result_free(&result);
     return true;
-}
+    void reading_days(const struct http_call *call, const struct query *query,
+                      const struct query_result *result, i64 *first, i64 *last) {
+        u32 count = result->row_count;
+        i64 first_seen = count > 0 ? result->rows[0].bucket_start : INT64_MAX;
+        i64 last_seen = count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN;
+        bool open = query->to == INT64_MAX;
+        i64 from = query->from == INT64_MIN ? first_seen : query->from;
+        i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
+        *first = from == INT64_MAX ? 1 : MAX(from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
+        *last =
+            from == INT64_MAX ? 0 : MIN(to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY;
+    }
+
+    void reading_write_days(struct json_writer * json, const struct http_call *call,
+                            const struct query *query, const struct query_result *result) {
+        static const struct figures none;
+        i64 first;
+        i64 last;
+        u32 at = 0;
+        reading_days(call, query, result, &first, &last);
+        json_array_begin(json);
+        for (i64 day = first; day <= last; day++) {
+            i64 start = day * TIME_MS_PER_DAY;
+            bool there = at < result->row_count && result->rows[at].bucket_start == start;
+            const struct figures *figures = there ? &result->rows[at++].figures : &none;
+            json_object_begin(json);
+            reading_write_day(json, "day", start);
+            reading_put_money(json, "cost", figures->cost);
+            reading_put_money(json, "revenue", figures->revenue);
+            reading_put_u64(json, "event_count", figures->events);
+            json_object_end(json);
+        }
+        json_array_end(json);
+    }

@@ -157,7 +157,7 @@ static void heap_sort(struct groups *groups, u32 count) {
 enum err groups_init(struct groups *groups, const struct plan *plan, bool streaming) {
     u64 keep = (u64)plan->query->offset + plan->query->limit;
     *groups = (struct groups){.plan = plan, .streaming = streaming};
-    groups->keep = (u32)MIN(keep, (u64)UINT32_MAX);
+    groups->keep = plan->query->unordered ? UINT32_MAX : (u32)MIN(keep, (u64)UINT32_MAX);
     figures_clear(&groups->total);
     groups->capacity = 16;
     groups->rows = malloc(groups->capacity * sizeof *groups->rows);
@@ -273,7 +273,9 @@ enum err groups_offer(struct groups *groups, const struct query_row *row) {
     enum err err = rows_grow(groups);
     if (err == ERR_OK) {
         groups->rows[groups->count++] = *row;
-        heap_rise(groups, groups->count - 1);
+        if (!groups->plan->query->unordered) {
+            heap_rise(groups, groups->count - 1);
+        }
     }
     return err;
 }
@@ -285,6 +287,9 @@ static void best_first(struct groups *groups) {
     groups->count = MIN(count, groups->keep);
     for (u32 i = 0; i < count; i++) {
         figures_add(&groups->total, &groups->rows[i].figures);
+    }
+    if (groups->plan->query->unordered) {
+        return;
     }
     for (u32 at = groups->count / 2; at-- > 0;) {
         heap_sink(groups, at, groups->count);
@@ -302,8 +307,10 @@ enum err groups_finish(struct groups *groups, struct query_result *result) {
     if (!groups->streaming) {
         best_first(groups);
     }
-    heap_sort(groups, groups->count);
-    u32 first = MIN(query->offset, groups->count);
+    if (!query->unordered) {
+        heap_sort(groups, groups->count);
+    }
+    u32 first = query->unordered ? 0 : MIN(query->offset, groups->count);
     result->row_count = groups->count - first;
     result->row_total = groups->total_count;
     result->total = groups->total;

@@ -10,6 +10,13 @@ bool margin_percent(i128 cost, i128 revenue, i128 *percent) {
     if (revenue <= 0) {
         return false;
     }
+    const i128 small = (i128)1 << 53; /* nine thousand dollars: most sums, without long division */
+    if (revenue < small && cost < small && cost > -small) {
+        i64 dividend = (i64)(revenue - cost) * 200 + (i64)revenue;
+        i64 divisor = (i64)revenue * 2;
+        *percent = dividend / divisor - (dividend % divisor < 0);
+        return true;
+    }
     /* floor((revenue - cost) * 100 / revenue + 1/2), with whole percents taken out first so that
      * nothing overflows while sums stay below 2^118. */
     i128 difference = revenue - cost;

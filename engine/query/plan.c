@@ -35,7 +35,7 @@ const char *plan_check(const struct query *query) {
     if (query->order >= QUERY_ORDERS || query->bucket > BUCKET_MONTH) {
         return "unknown order or bucket width";
     }
-    if (query->limit < 1 || query->limit > QUERY_ROWS_MAX) {
+    if (!query->unordered && (query->limit < 1 || query->limit > QUERY_ROWS_MAX)) {
         return "limit is out of range";
     }
     if (query->from > query->to) {
@@ -208,24 +208,30 @@ static void cover(struct plan *plan, i32 kind, i64 from, i64 to) {
     cover(plan, kind - 1, end, to);
 }
 
+/* The edge at a time; EDGES: there is none, or its hour is just moving. */
+static u32 edge_at(const struct agg *agg, i64 time) {
+    u32 edge = 0;
+    while (edge < EDGES && (agg->edge[edge] != time || agg->moved[edge] != 0)) {
+        edge++;
+    }
+    return edge;
+}
+
+/* An owner's last event tells when it was last seen only if the window has no end. */
 static bool choose_bands(struct plan *plan) {
-    const struct agg *agg = plan->agg;
-    if (plan->query->bucket != BUCKET_NONE || !plan->whole_to || tallied_needed(plan->query)) {
+    const struct query *query = plan->query;
+    if (query->bucket != BUCKET_NONE || tallied_needed(query)) {
         return false;
     }
-    if (plan->whole_from) {
-        plan->band_mask = (1u << BANDS) - 1;
-        plan->edge = EDGES;
-        return true;
+    plan->edge = plan->whole_from ? EDGES : edge_at(plan->agg, query->from);
+    plan->edge_to = plan->whole_to ? EDGES : edge_at(plan->agg, query->to);
+    if ((plan->edge == EDGES && !plan->whole_from) || (plan->edge_to == EDGES && !plan->whole_to) ||
+        (!plan->whole_to && !query->without_last)) {
+        return false;
     }
-    for (u32 edge = 0; edge < EDGES; edge++) {
-        if (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0) {
-            plan->band_mask = (1u << (edge + 1)) - 1;
-            plan->edge = edge;
-            return true;
-        }
-    }
-    return false;
+    u32 first = plan->edge_to == EDGES ? 0 : plan->edge_to + 1;
+    plan->band_mask = (u32)((1u << (plan->edge + 1)) - 1) >> first << first;
+    return true;
 }
 
 static void choose_ranges(struct plan *plan) {
@@ -289,8 +295,9 @@ static bool time_holds(const struct plan *plan) {
         return tallied_holds(plan);
     }
     if (plan->by_bands) {
-        u32 edge = plan->edge;
-        return edge == EDGES || (plan->query->from == agg->edge[edge] && agg->moved[edge] == 0);
+        const struct query *query = plan->query;
+        return (plan->edge == EDGES || plan->edge == edge_at(agg, query->from)) &&
+               (plan->edge_to == EDGES || plan->edge_to == edge_at(agg, query->to));
     }
     for (u32 i = 0; i < plan->range_count; i++) {
         const struct plan_range *range = &plan->ranges[i];

@@ -42,6 +42,7 @@ struct plan {
     i64 reached[WIDTHS]; /* up to where buckets are folded that are not whole; 0: they are */
     bool firm;           /* only whole buckets are read: folding does not concern it */
     u32 edge;            /* by_bands: where the window begins; EDGES: it has no beginning */
+    u32 edge_to;         /* by_bands: where it ends; EDGES: it has no end */
 };
 
 /* NULL, or why the query cannot be answered. Needs no lock. */

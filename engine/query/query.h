@@ -39,6 +39,8 @@ struct query {
     bool without_revenue;            /* without events named "revenue" */
     bool both_tokens;                /* with both token counts; known as revenue sources are */
     bool without_first;              /* first_seen is not wanted, which may make it faster */
+    bool without_last;               /* last_seen likewise */
+    bool unordered;                  /* all rows, in no order: `order` and page are not read */
     i64 from;                        /* ms inclusive; INT64_MIN: no bound */
     i64 to;                          /* ms exclusive; INT64_MAX: no bound */
     enum query_bucket bucket;        /* rows also by bucket start, ascending before `order` */
