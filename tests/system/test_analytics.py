@@ -248,8 +248,180 @@ def compare_confidence(client, book, start, query):
                   "total_revenue": oracle.money(revenue), "total_cost": oracle.money(cost)})
 
 
+def revenue_of(earned, monthly, length):
+    """A customer's revenue in a window of so many ms."""
+    return max(earned, ceil_free(monthly * length, 30 * DAY))
+
+
+def unprofitable(cost, revenue):
+    percent = oracle.margin(cost, revenue)
+    return percent < 0 if percent is not None else revenue == 0 and cost > 0
+
+
+def pnl_rows(events, mrr, length):
+    """By customer: cost, revenue of events and of all, events."""
+    rows = {}
+    groups = grouped([e for e in events if e.customer], lambda e: e.customer)
+    for customer in set(groups) | set(mrr):
+        count, cost, earned, _ = totals(groups.get(customer, []))
+        revenue = revenue_of(earned, mrr.get(customer, 0), length)
+        rows[customer] = (cost, earned, revenue, count, groups.get(customer, []))
+    return rows
+
+
+def top_feature(events):
+    groups = grouped(events, lambda e: e.feature)
+    return min(groups, key=lambda f: (-totals(groups[f])[1], f.encode())) if groups else None
+
+
+def compare_pnl(client, events, mrr, length, query):
+    def order(item):
+        percent = oracle.margin(item[1][0], item[1][2])
+        return (percent is not None, percent or 0, -item[1][0], item[0].encode())
+
+    rows = [{"customer_id": customer, "customer_name": customer,
+             "total_revenue": oracle.money(revenue), "total_cost": oracle.money(cost),
+             "margin_pct": oracle.margin(cost, revenue), "event_count": count,
+             "unprofitable": unprofitable(cost, revenue), "top_cost_feature": top_feature(part),
+             "event_revenue": oracle.money(earned),
+             "subscription_mrr": oracle.money(mrr.get(customer, 0)),
+             "profit": oracle.money(revenue - cost)}
+            for customer, (cost, earned, revenue, count, part)
+            in sorted(pnl_rows(events, mrr, length).items(), key=order)]
+    path = "/api/analytics/customer-pnl" + query
+    figures.same(client, path, {"customers": rows})
+    more = path + ("&" if query else "?")
+    figures.same(client, more + "limit=5", {"customers": rows[:5]})
+    figures.same(client, more + "limit=4&offset=3", {"customers": rows[3:7]})
+    figures.same(client, more + "offset=9999999999", {"customers": []})
+
+
+def compare_alerts(client, events, before, mrr, length, query):
+    alerts = []
+
+    def alert(kind, critical, entity, value, lost, more=""):
+        names = ["negative_margin_customer", "unprofitable_feature", "model_cost_spike",
+                 "high_cost_ratio"]
+        alerts.append(((not critical, -lost, names.index(kind), entity.encode(), more.encode()),
+                       {"type": kind, "severity": "critical" if critical else "warning",
+                        "entity_id": entity, "metric_value": value}))
+
+    def worst(cost, revenue):
+        return -100 if revenue <= 0 else oracle.margin(cost, revenue)
+
+    for customer, (cost, _, revenue, _, _) in pnl_rows(events, mrr, length).items():
+        share = revenue_of(0, mrr.get(customer, 0), length)
+        if cost > revenue:
+            alert("negative_margin_customer", True, customer, worst(cost, revenue),
+                  cost - revenue)
+        if share > 0 and 2 * cost > share:
+            value = ceil_free(cost * 100, share)
+            alert("high_cost_ratio", value >= 100, customer, value, cost - share)
+    for feature, part in grouped(events, lambda e: e.feature).items():
+        _, cost, earned, _ = totals(part)
+        if cost > earned:
+            alert("unprofitable_feature", False, feature, worst(cost, earned), cost - earned)
+    old = grouped([e for e in before if e.model], lambda e: (e.model, e.provider))
+    for key, part in grouped([e for e in events if e.model],
+                             lambda e: (e.model, e.provider)).items():
+        cost, was = totals(part)[1], totals(old.get(key, []))[1]
+        if was > 0 and 10 * cost > 12 * was:
+            alert("model_cost_spike", False, key[0], ceil_free((cost - was) * 100, was),
+                  cost - was, key[1] or "")
+    expected = [found for _, found in sorted(alerts, key=lambda item: item[0])]
+    got = client.good("/api/analytics/margin-alerts" + query)["alerts"]
+    for found in got:
+        for text in ("title", "description"):
+            equal(type(found.pop(text)), str, text)
+    equal(oracle.difference(expected, got), None, "margin-alerts" + query)
+    part = client.good("/api/analytics/margin-alerts%slimit=2&offset=1"
+                       % (query + "&" if query else "?"))["alerts"]
+    equal([a["entity_id"] for a in part], [a["entity_id"] for a in expected[1:3]], "page")
+    return {found["type"] for found in expected}
+
+
+def overview_totals(events, mrr, length):
+    rows = pnl_rows(events, mrr, length)
+    nobody = totals([e for e in events if not e.customer])[2]
+    count, cost, _, _ = totals(events)
+    return rows, count, cost, sum(row[2] for row in rows.values()) + nobody
+
+
+def compare_overview(client, events, before, mrr, length, start, end, query, now):
+    rows, count, cost, revenue = overview_totals(events, mrr, length)
+    _, count_before, cost_before, revenue_before = overview_totals(before, mrr, length)
+    groups = grouped(events, lambda e: oracle.iso(e.ms)[:10])
+    percent = [oracle.margin(cost, revenue), oracle.margin(cost_before, revenue_before)]
+    top = sorted((item for item in rows.items() if item[1][3]),
+                 key=lambda item: (-item[1][0], item[0].encode()))[:5]
+    features = by_cost(grouped(events, lambda e: e.feature))
+    models = by_cost(grouped([e for e in events if e.model], lambda e: (e.model, e.provider)))
+
+    def margin_of(part):
+        return {"margin_pct": oracle.margin(*totals(part)[1:3])}
+
+    expected = {
+        "total_cost": oracle.money(cost), "total_revenue": oracle.money(revenue),
+        "gross_profit": oracle.money(revenue - cost), "margin_pct": percent[0],
+        "event_count": count,
+        "active_customers": sum(1 for row in rows.values() if row[3]),
+        "active_features": len(features), "models_used": len(models),
+        "avg_cost_per_event": average(cost, count) if count else None,
+        "input_tokens": sum(e.input or 0 for e in events),
+        "output_tokens": sum(e.output or 0 for e in events),
+        "mrr": oracle.money(sum(mrr.values())),
+        "unprofitable_customers": sum(unprofitable(row[0], row[2]) for row in rows.values()),
+        "previous": {"total_cost": oracle.money(cost_before),
+                     "total_revenue": oracle.money(revenue_before), "margin_pct": percent[1],
+                     "event_count": count_before},
+        "change": {"cost_pct": change(cost, cost_before),
+                   "revenue_pct": change(revenue, revenue_before),
+                   "event_count_pct": change(count, count_before),
+                   "margin_pp": None if None in percent else percent[0] - percent[1]},
+        "top_customers": [
+            {"customer_id": customer, "customer_name": customer, "event_count": row[3],
+             "total_cost": oracle.money(row[0]), "total_revenue": oracle.money(row[2]),
+             "margin_pct": oracle.margin(row[0], row[2])} for customer, row in top],
+        "top_features": [dict(feature_key=key, **sums(part), **margin_of(part))
+                         for key, part in features[:5]],
+        "top_models": [dict(model=key[0], model_provider=key[1], **sums(part), **margin_of(part))
+                       for key, part in models[:5]],
+        "daily": [{"day": d, "cost": oracle.money(t[1]), "revenue": oracle.money(t[2]),
+                   "event_count": t[0]}
+                  for d in days(start, end - 1) for t in [totals(groups[d])]]}
+    got = client.good("/api/analytics/overview" + query)
+    period = got.pop("period")
+    equal(oracle.difference(expected, got), None, "overview" + query)
+    equal((period["days"], period["from"]), (-(-length // DAY), oracle.iso(start)), "period")
+
+
+def compare_revenue(client, book, mrr, kinds):
+    """Customers' profit and loss, alerts and the overview, in the windows that differ."""
+    now = int(time.time() * 1000)
+    for number, query in ((30, ""), (7, "?days=7"), (90, "?days=90"), (1, "?days=1")):
+        start = figures.window(number)
+        events = book.select(start, None, revenue=True)
+        before = book.select(start - number * DAY, start, revenue=True)
+        compare_pnl(client, events, mrr, number * DAY, query)
+        kinds |= compare_alerts(client, events, before, mrr, number * DAY, query)
+        compare_overview(client, events, before, mrr, number * DAY, start, now + 1, query, now)
+    start = oracle.parse_ms(oracle.iso(now - 50 * DAY)[:10] + "T00:00:00Z") + 1234567
+    end = start + 20 * DAY + 7654321
+    query = "?date_from=%s&date_to=%s" % (oracle.iso(start), oracle.iso(end - 1))
+    events = book.select(start, end, revenue=True)
+    before = book.select(start - (end - start), start, revenue=True)
+    compare_pnl(client, events, mrr, end - start, query)
+    kinds |= compare_alerts(client, events, before, mrr, end - start, query)
+    compare_overview(client, events, before, mrr, end - start, start, end, query, now)
+    compare_pnl(client, book.select(revenue=True), mrr, 30 * DAY, "?days=all")
+
+
 def compare_all(client, book):
     now = int(time.time() * 1000)
+    kinds = set()
+    compare_revenue(client, book, {}, kinds)
+    equal(kinds, {"negative_margin_customer", "unprofitable_feature", "model_cost_spike"}
+          if book.events else set(), "kinds of alerts")
     compare_features(client, book, (), "")
     compare_features(client, book, (figures.window(30),), "?days=30")
     compare_models(client, book, (), "", now)
