@@ -51,26 +51,29 @@ static inline __attribute__((always_inline)) u32 add_width(struct agg *agg, enum
 /* Adds an event to its tally: to the row of the open hour, as nearly always. */
 static inline __attribute__((always_inline)) void add_tally(struct agg *agg,
                                                             const struct event_batch *batch, u32 i,
-                                                            u32 cell, i64 time,
+                                                            struct series *series, i64 time,
                                                             const struct addend *addend) {
     const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
     u32 both = (batch->present[i] & counts) == counts;
     u32 part = ((u32)batch->source[i] * REVENUE_SOURCES + batch->revenue_source[i]) * 2 + both;
-    u32 *slot = &tally_table(agg, cell)[part];
-    const struct tally *tally =
-        array_fast(&agg->tallies.tallies, *slot, SHIFT_TALLIES, sizeof *tally);
     u32 hour = (u32)(time / HOUR_MS);
-    if (unlikely(tally->open_hour != hour || *slot == 0)) {
-        tally_add_slow(agg, slot, cell, part, time, &addend->delta);
+    const struct row *known = row_at(&agg->tallies.rows, series->tally_row);
+    if (unlikely(series->tally_part != part || known->series != series->tally ||
+                 known->stamp != tally_stamp(hour) || time < agg->tallies.edge)) {
+        tally_add_slow(agg, series, part, time, &addend->delta);
         return;
     }
-    addend_add(row_edit(&agg->tallies.rows, tally->open_row), addend, &agg->wides, TIME_LAST,
+    addend_add(row_edit(&agg->tallies.rows, series->tally_row), addend, &agg->wides, TIME_LAST,
                time - (i64)hour * HOUR_MS);
 }
 
-/* Before the cells take the event in. */
+/* Before the series and its cells take the event in. A series that was seen in the month has noted
+ * it for all of them. */
 static inline __attribute__((always_inline)) void
 note_months(struct agg *agg, const struct series *series, i64 time) {
+    if (likely(months_same(&agg->months, time, row_seen(&series->newest)))) {
+        return;
+    }
     for (u32 kind = 0; kind < MONTH_KINDS; kind++) {
         u32 cell = series->cell[kind];
         if (unlikely(!months_same(&agg->months, time, row_seen(&cell_at(agg, cell)->newest)))) {
@@ -93,6 +96,7 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
         hour_row = apply_late(agg, index, series, time, &addend.delta);
     }
     u32 band = agg_band_of(agg, time, hour_row);
+    note_months(agg, series, time);
     if (unlikely(time < series->first)) {
         if (series->first == INT64_MAX) {
             apply_created(agg, series->cell[KIND_CUSTOMER], batch->created[i]);
@@ -105,8 +109,7 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
         apply_older(agg, &series->newest, series->band, band, time, &addend.delta);
     }
     changes_note(agg, series->cell[KIND_CUSTOMER], band, &addend.delta);
-    note_months(agg, series, time);
-    add_tally(agg, batch, i, series->cell[KIND_MODEL], time, &addend);
+    add_tally(agg, batch, i, series, time, &addend);
     for (u32 kind = 0; kind < KINDS; kind++) {
         add_cell(agg, series->cell[kind], band, time, &addend);
     }

@@ -127,6 +127,7 @@ static bool series_holds(const struct agg *agg, u32 id) {
     for (u32 dim = 0; dim < VALUE_DIMS; dim++) {
         good = good && value_holds(agg, dim, dims[dim]);
     }
+    good = good && series->tally_row < agg->tallies.rows.count;
     for (u32 kind = 0; kind < WIDTHS; kind++) {
         good = good && series->row[kind] < agg->width[kind].rows.count;
     }

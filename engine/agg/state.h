@@ -52,7 +52,9 @@ struct series {
     u32 row[WIDTHS];     /* cursors: the row last used; it may since belong to somebody else */
     u32 cell[KINDS];     /* the cells it feeds */
     u32 band[BANDS - 1]; /* rows of agg->bands for all but the newest */
-    u32 pad[3];
+    u32 tally;           /* a cursor, too: the tally last used, its part, its open row */
+    u32 tally_part;
+    u32 tally_row;
     struct row newest; /* the newest band, and the last event's time: row_seen() */
 };
 _Static_assert(sizeof(struct series) == 128, "two cache lines");

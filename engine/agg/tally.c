@@ -8,6 +8,7 @@
 #define DROP_SLICES 8        /* in one call */
 #define HOURS_A_DAY 24
 #define NO_HOUR UINT32_MAX
+#define CLOSED 0x8000u /* hours from the hour that a closed row has the stamp of: years */
 
 bool tallies_init(struct agg *agg) {
     struct tallies *tallies = &agg->tallies;
@@ -115,14 +116,16 @@ static void close_hour(struct agg *agg, u32 tally) {
     u32 last = known->open_hour % HOURS_A_DAY * (u32)HOUR_MS + hour->last;
     row_merge(day, hour, &agg->wides);
     day->last = MAX(day->last, last);
+    ((struct row *)row_edit(rows, known->open_row))->stamp = tally_stamp(known->open_hour ^ CLOSED);
     known->open_hour = NO_HOUR;
     known->open_row = 0;
 }
 
-void tally_add_slow(struct agg *agg, u32 *slot, u32 cell, u32 part, i64 time,
+void tally_add_slow(struct agg *agg, struct series *series, u32 part, i64 time,
                     const struct delta *delta) {
+    u32 *slot = &tally_table(agg, series->cell[KIND_MODEL])[part];
     if (*slot == 0) {
-        *slot = tally_make(agg, cell, part);
+        *slot = tally_make(agg, series->cell[KIND_MODEL], part);
     }
     u32 id = *slot;
     struct tally *tally = tally_edit(agg, id);
@@ -132,8 +135,12 @@ void tally_add_slow(struct agg *agg, u32 *slot, u32 cell, u32 part, i64 time,
         close_hour(agg, id);
         tally->open_row = row_of(agg, id, TALLY_HOUR, hour);
         tally->open_hour = hour;
+        ((struct row *)row_edit(&agg->tallies.rows, tally->open_row))->stamp = tally_stamp(hour);
     }
     if (tally->open_row != 0 && tally->open_hour == hour) {
+        series->tally = id;
+        series->tally_part = part;
+        series->tally_row = tally->open_row;
         add_to(agg, id, TALLY_HOUR, time, delta);
         return;
     }

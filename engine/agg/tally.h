@@ -55,9 +55,16 @@ struct tallies {
 bool tallies_init(struct agg *agg);
 /* Makes room for a new cell. */
 void tally_cell_make(struct agg *agg, u32 cell);
-/* Adds an event that is not of the tally's open hour. If `*slot` is 0, the tally is made. */
-void tally_add_slow(struct agg *agg, u32 *slot, u32 cell, u32 part, i64 time,
+/* Adds an event for which the series' cursor does not fit: finds or makes its tally, and the row of
+ * its open hour. */
+struct series;
+void tally_add_slow(struct agg *agg, struct series *series, u32 part, i64 time,
                     const struct delta *delta);
+/* Of an open hour's row, so that cursors can tell it; closed ones have one that no hour has which
+ * is kept at the same time. */
+static inline u16 tally_stamp(u32 hour) {
+    return (u16)hour;
+}
 /* The table of a model's cell, which has none yet. */
 u32 *tally_table_make(struct agg *agg, u32 cell);
 /* Drops hours that are no longer kept, some at a time. */
