@@ -259,37 +259,38 @@ bool reading_write_features(struct http_call *call, struct query query, struct j
     json_array_end(json);
     query_result_free(&result);
     return true;
-    void reading_days(const struct http_call *call, const struct query *query,
-                      const struct query_result *result, i64 *first, i64 *last) {
-        u32 count = result->row_count;
-        i64 first_seen = count > 0 ? result->rows[0].bucket_start : INT64_MAX;
-        i64 last_seen = count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN;
-        bool open = query->to == INT64_MAX;
-        i64 from = query->from == INT64_MIN ? first_seen : query->from;
-        i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
-        *first = from == INT64_MAX ? 1 : MAX(from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
-        *last =
-            from == INT64_MAX ? 0 : MIN(to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY;
-    }
+}
 
-    void reading_write_days(struct json_writer * json, const struct http_call *call,
-                            const struct query *query, const struct query_result *result) {
-        static const struct figures none;
-        i64 first;
-        i64 last;
-        u32 at = 0;
-        reading_days(call, query, result, &first, &last);
-        json_array_begin(json);
-        for (i64 day = first; day <= last; day++) {
-            i64 start = day * TIME_MS_PER_DAY;
-            bool there = at < result->row_count && result->rows[at].bucket_start == start;
-            const struct figures *figures = there ? &result->rows[at++].figures : &none;
-            json_object_begin(json);
-            reading_write_day(json, "day", start);
-            reading_put_money(json, "cost", figures->cost);
-            reading_put_money(json, "revenue", figures->revenue);
-            reading_put_u64(json, "event_count", figures->events);
-            json_object_end(json);
-        }
-        json_array_end(json);
+void reading_days(const struct http_call *call, const struct query *query,
+                  const struct query_result *result, i64 *first, i64 *last) {
+    u32 count = result->row_count;
+    i64 first_seen = count > 0 ? result->rows[0].bucket_start : INT64_MAX;
+    i64 last_seen = count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN;
+    bool open = query->to == INT64_MAX;
+    i64 from = query->from == INT64_MIN ? first_seen : query->from;
+    i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
+    *first = from == INT64_MAX ? 1 : MAX(from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
+    *last = from == INT64_MAX ? 0 : MIN(to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY;
+}
+
+void reading_write_days(struct json_writer *json, const struct http_call *call,
+                        const struct query *query, const struct query_result *result) {
+    static const struct figures none;
+    i64 first;
+    i64 last;
+    u32 at = 0;
+    reading_days(call, query, result, &first, &last);
+    json_array_begin(json);
+    for (i64 day = first; day <= last; day++) {
+        i64 start = day * TIME_MS_PER_DAY;
+        bool there = at < result->row_count && result->rows[at].bucket_start == start;
+        const struct figures *figures = there ? &result->rows[at++].figures : &none;
+        json_object_begin(json);
+        reading_write_day(json, "day", start);
+        reading_put_money(json, "cost", figures->cost);
+        reading_put_money(json, "revenue", figures->revenue);
+        reading_put_u64(json, "event_count", figures->events);
+        json_object_end(json);
     }
+    json_array_end(json);
+}
