@@ -85,10 +85,11 @@
 #define COMMIT_GROUP_EVENTS_MAX 65536     /* events in one commit, so in one block */
 #define COMMIT_GROUP_BYTES_MAX (64 * MIB) /* text of one commit, if it has more than one batch */
 #define FRONT_THREADS_MAX 64
-#define FRONT_BATCHES 256     /* event batches a front thread may have under way */
-#define JOBS_MAX 1024         /* slow reads waiting for the reader thread */
-#define HEAVY_JOBS_MAX 16     /* of them, such that need much processor time */
-#define CONNECTIONS_MAX 16384 /* a front thread, default of the setting */
+#define FRONT_BATCHES 256           /* event batches a front thread may have under way */
+#define JOBS_MAX 1024               /* slow reads waiting for the reader thread */
+#define HEAVY_JOBS_MAX 16           /* of them, such that need much processor time */
+#define SHARED_BYTES_MAX (16 * MIB) /* copies of a reply given to those who asked the same */
+#define CONNECTIONS_MAX 16384       /* a front thread, default of the setting */
 #define REPLY_BYTES_MAX (64 * MIB)
 
 /* --- settings ------------------------------------------------------------------------------- */

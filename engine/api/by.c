@@ -102,6 +102,11 @@ static const struct by by_agent = {{QUERY_AGENT}, 1, true, false, WINDOW_ALL, NU
 static const struct by by_cost_type = {{DIM_COST_TYPE}, 1, false, false, 30, "breakdown",
                                        write_cost_type};
 
+struct question {
+    const struct by *by;
+    struct query query;
+};
+
 /* The query a request stands for. NULL, or why the request is not valid. */
 static const char *make_query(const struct http_call *call, u32 account, const struct by *by,
                               struct query *query) {
@@ -159,14 +164,12 @@ static void put_bounds(struct http_call *call, i64 from, i64 to) {
     put_bound(call, "X-Window-To", to);
 }
 
-static void answer(struct http_call *call, u32 account) {
-    const struct by *by = call->user;
+static void answer(struct http_call *call, void *request) {
+    const struct question *question = request;
     struct context *context = call->context;
-    struct query query;
     struct query_result result;
-    const char *why = make_query(call, account, by, &query);
-    enum err err =
-        why != NULL ? ERR_INVALID : query_run(context->agg, context->store, &query, &result, &why);
+    const char *why;
+    enum err err = query_run(context->agg, context->store, &question->query, &result, &why);
     if (err == ERR_INVALID) {
         error_invalid(call, why);
     } else if (err != ERR_OK) {
@@ -176,22 +179,22 @@ static void answer(struct http_call *call, u32 account) {
         if (result.row_total > result.row_count) { /* or nobody would know that it is not all */
             buf_put_format(&call->headers, "X-Total-Rows: %u\r\n", result.row_total);
         }
-        write_rows(call, by, &query, &result);
+        write_rows(call, question->by, &question->query, &result);
         query_result_free(&result);
     }
 }
 
 /* Agents within bounds, which memory does not know. */
-static void answer_agents(struct http_call *call, u32 account) {
+static void answer_agents(struct http_call *call, void *request) {
     struct context *context = call->context;
-    struct query query;
-    check(make_query(call, account, &by_agent, &query) == NULL);
+    const struct query *query = &((const struct question *)request)->query;
     struct agent_figures agents;
-    enum err err = agent_figures_read(&agents, context->store, account, query.from, query.to);
+    enum err err =
+        agent_figures_read(&agents, context->store, query->account, query->from, query->to);
     if (err != ERR_OK) {
         error_of(call, err);
     } else {
-        put_bounds(call, query.from, query.to);
+        put_bounds(call, query->from, query->to);
         struct json_writer json = json_writer(&call->reply);
         json_array_begin(&json);
         for (u32 i = 0; i < agents.count; i++) {
@@ -206,25 +209,31 @@ static void answer_agents(struct http_call *call, u32 account) {
     agent_figures_free(&agents);
 }
 
+static bool is_same(const void *one, const void *other) {
+    const struct question *a = one;
+    const struct question *b = other;
+    return a->by == b->by && answers_same_query(&a->query, &b->query);
+}
+
 static enum call_outcome handle(struct http_call *call, const struct by *by) {
     struct identity identity;
     if (!auth_require(call, &identity)) {
         return CALL_DONE;
     }
     struct context *context = call->context;
-    struct query query;
-    const char *why = make_query(call, identity.account, by, &query);
+    struct question question = {.by = by};
+    const char *why = make_query(call, identity.account, by, &question.query);
     if (why != NULL) {
         return error_invalid(call, why);
     }
-    call->user = (void *)by;
-    if (by == &by_agent && (query.from != INT64_MIN || query.to != INT64_MAX)) {
-        return slow_reply(call, identity.account, answer_agents);
+    const struct query *query = &question.query;
+    if (by == &by_agent && (query->from != INT64_MIN || query->to != INT64_MAX)) {
+        return slow_shared(call, answer_agents, is_same, &question, sizeof question);
     }
-    if (!query_is_short(context->agg, &query)) {
-        return slow_reply(call, identity.account, answer);
+    if (!query_is_short(context->agg, query)) {
+        return slow_shared(call, answer, is_same, &question, sizeof question);
     }
-    answer(call, identity.account);
+    answer(call, &question);
     return CALL_DONE;
 }
 

@@ -56,6 +56,7 @@ struct context {
     struct limit_slot limit_cache[KEY_CACHE_SLOTS];
     struct answers answers;
     struct aggregate *aggregates; /* under way on reader threads: wire_aggregate.c */
+    struct slow *shared;          /* likewise, of HTTP: slow.c */
     u64 uuid_seed;                /* 0: not drawn yet */
     u64 uuid_count;
 };

@@ -1,6 +1,7 @@
 /* slow.c: a call that waits for a reader thread; its reply is the thread's until done(). */
 #include "api/slow.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,12 @@
 #include "api/latency.h"
 #include "base/clock.h"
 
+struct asker {
+    struct asker *next;
+    struct http_call *call;
+    u64 start_ns;
+};
+
 struct slow {
     struct job job;
     struct http_call *call;
@@ -16,11 +23,17 @@ struct slow {
     slow_work work;
     slow_request_work request_work; /* or this, with what follows the struct */
     u64 start_ns;
+    slow_same same;       /* NULL: nobody shares the reply. What follows is for those who do */
+    struct slow *next;    /* in the context's list */
+    struct asker *others; /* the front thread's */
+    usize headers_bytes;  /* of the call, before the work: they are this call's alone */
+    _Atomic bool begun;
     _Alignas(max_align_t) char request[];
 };
 
 static void run(struct job *job) {
     struct slow *slow = job->context;
+    atomic_store(&slow->begun, true); /* before anything is read */
     if (slow->work != NULL) {
         slow->work(slow->call, slow->account);
     } else {
@@ -28,24 +41,116 @@ static void run(struct job *job) {
     }
 }
 
-static void done(struct job *job) {
-    struct slow *slow = job->context;
-    struct http_call *call = slow->call;
-    if (job->dropped) {
-        error_of(call, ERR_BUSY);
-    }
-    latency_record(LATENCY_SLOW, slow->start_ns, clock_monotonic_ns());
-    free(slow);
+static void end(struct http_call *call, u64 start_ns) {
+    latency_record(LATENCY_SLOW, start_ns, clock_monotonic_ns());
     http_call_finish(call);
 }
 
-static enum call_outcome begin(struct http_call *call, struct slow *slow, bool heavy) {
-    struct context *context = call->context;
-    slow->call = call;
-    slow->start_ns = clock_monotonic_ns();
+/* --- shared replies --------------------------------------------------------------------------- */
+
+static struct slow *find_shared(const struct context *context, slow_request_work work,
+                                slow_same same, const void *request) {
+    struct slow *slow = context->shared;
+    while (slow != NULL && (atomic_load(&slow->begun) || slow->request_work != work ||
+                            slow->same != same || !same(slow->request, request))) {
+        slow = slow->next;
+    }
+    return slow;
+}
+
+static void leave_list(struct slow *slow) {
+    struct context *context = slow->call->context;
+    struct slow **at = &context->shared;
+    while (*at != slow) {
+        at = &(*at)->next;
+    }
+    *at = slow->next;
+}
+
+static void copy_reply(const struct slow *slow, struct http_call *to) {
+    const struct http_call *from = slow->call;
+    to->status = from->status;
+    to->content_type = from->content_type;
+    to->close = from->close;
+    buf_put_slice(&to->reply, buf_slice(&from->reply));
+    to->reply.failed |= from->reply.failed;
+    buf_put(&to->headers, from->headers.data + slow->headers_bytes,
+            from->headers.bytes - slow->headers_bytes);
+}
+
+/* A reply that is short goes to all; of a long one there are only so many copies at once, or much
+ * memory would be taken in one turn by those who ask and do not read. */
+static void answer_others(struct slow *slow) {
+    usize bytes = slow->call->reply.bytes;
+    for (usize sum = bytes; slow->others != NULL && sum <= SHARED_BYTES_MAX; sum += bytes) {
+        struct asker *asker = slow->others;
+        slow->others = asker->next;
+        copy_reply(slow, asker->call);
+        end(asker->call, asker->start_ns);
+        free(asker);
+    }
+}
+
+/* --- beginning and ending --------------------------------------------------------------------- */
+
+static void done(struct job *job);
+
+static enum err submit(struct slow *slow, bool heavy) {
+    struct context *context = slow->call->context;
     slow->job = (struct job){
         .run = run, .done = done, .context = slow, .front = context->front, .heavy = heavy};
+    slow->headers_bytes = slow->call->headers.bytes;
+    atomic_store(&slow->begun, false);
     enum err err = front_job(context->front, &slow->job);
+    if (err == ERR_OK && slow->same != NULL) {
+        slow->next = context->shared;
+        context->shared = slow;
+    }
+    return err;
+}
+
+/* The first of those who have got no copy asks anew, for all of them. False: nobody is left. */
+static bool ask_again(struct slow *slow) {
+    struct asker *asker = slow->others;
+    if (asker == NULL) {
+        return false;
+    }
+    slow->call = asker->call;
+    slow->start_ns = asker->start_ns;
+    slow->others = asker->next;
+    free(asker);
+    enum err err = submit(slow, false);
+    if (err != ERR_OK) {
+        error_of(slow->call, err);
+        answer_others(slow);
+        end(slow->call, slow->start_ns);
+    }
+    return err == ERR_OK;
+}
+
+static void done(struct job *job) {
+    struct slow *slow = job->context;
+    if (job->dropped) {
+        error_of(slow->call, ERR_BUSY);
+    }
+    if (slow->same != NULL) {
+        leave_list(slow);
+        answer_others(slow);
+    }
+    end(slow->call, slow->start_ns);
+    if (!ask_again(slow)) {
+        check(slow->others == NULL);
+        free(slow);
+    }
+}
+
+static enum call_outcome begin(struct http_call *call, struct slow *slow, bool heavy) {
+    if (slow == NULL) {
+        return error_of(call, ERR_NO_MEMORY);
+    }
+    slow->call = call;
+    slow->start_ns = clock_monotonic_ns();
+    enum err err = submit(slow, heavy);
     if (err != ERR_OK) {
         free(slow);
         return error_of(call, err);
@@ -55,21 +160,43 @@ static enum call_outcome begin(struct http_call *call, struct slow *slow, bool h
 
 enum call_outcome slow_reply(struct http_call *call, u32 account, slow_work work) {
     struct slow *slow = calloc(1, sizeof *slow);
-    if (slow == NULL) {
-        return error_of(call, ERR_NO_MEMORY);
+    if (slow != NULL) {
+        slow->account = account;
+        slow->work = work;
     }
-    slow->account = account;
-    slow->work = work;
     return begin(call, slow, false);
+}
+
+/* NULL: no memory. */
+static struct slow *make(slow_request_work work, const void *request, usize bytes) {
+    struct slow *slow = calloc(1, sizeof *slow + bytes);
+    if (slow != NULL) {
+        slow->request_work = work;
+        memcpy(slow->request, request, bytes);
+    }
+    return slow;
 }
 
 enum call_outcome slow_request(struct http_call *call, bool heavy, slow_request_work work,
                                const void *request, usize bytes) {
-    struct slow *slow = calloc(1, sizeof *slow + bytes);
+    return begin(call, make(work, request, bytes), heavy);
+}
+
+enum call_outcome slow_shared(struct http_call *call, slow_request_work work, slow_same same,
+                              const void *request, usize bytes) {
+    struct slow *slow = find_shared(call->context, work, same, request);
     if (slow == NULL) {
+        slow = make(work, request, bytes);
+        if (slow != NULL) {
+            slow->same = same;
+        }
+        return begin(call, slow, false);
+    }
+    struct asker *asker = malloc(sizeof *asker);
+    if (asker == NULL) {
         return error_of(call, ERR_NO_MEMORY);
     }
-    slow->request_work = work;
-    memcpy(slow->request, request, bytes);
-    return begin(call, slow, heavy);
+    *asker = (struct asker){slow->others, call, clock_monotonic_ns()};
+    slow->others = asker;
+    return CALL_PENDING;
 }

@@ -20,4 +20,12 @@ typedef void (*slow_request_work)(struct http_call *call, void *request);
 enum call_outcome slow_request(struct http_call *call, bool heavy, slow_request_work work,
                                const void *request, usize bytes);
 
+/* The same for a reply that follows from the request and from what is stored. Whoever asks the same
+ * on this front thread before the work has begun gets a copy of its reply: what was acknowledged
+ * before the question is then in it. So what a thousand dashboards ask at once is computed once at
+ * a time. `same` compares two requests given with the same `work`. */
+typedef bool (*slow_same)(const void *one, const void *other);
+enum call_outcome slow_shared(struct http_call *call, slow_request_work work, slow_same same,
+                              const void *request, usize bytes);
+
 #endif
