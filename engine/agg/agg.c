@@ -204,8 +204,8 @@ void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows
     for (u32 first = 0; first < count; first += SLICE_EVENTS) {
         pthread_rwlock_wrlock(&agg->lock);
         agg->apply(agg, batch, rows + first, MIN(count - first, (u32)SLICE_EVENTS));
+        agg_memory_publish(agg);
         pthread_rwlock_unlock(&agg->lock);
     }
-    agg_memory_publish(agg);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
 }

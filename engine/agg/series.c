@@ -562,11 +562,11 @@ void agg_settle_to(struct agg *agg, struct agg_mark mark) {
         }
         settle_one(agg, series);
     }
+    agg_memory_publish(agg);
     pthread_rwlock_unlock(&agg->lock);
     agg->pending_count -= mark.series - first;
     agg->pending_first = agg->pending_count == 0 ? 0 : agg->pending_first + mark.series - first;
     __atomic_store_n(&agg->series_count, agg->settled, __ATOMIC_RELEASE);
-    agg_memory_publish(agg);
 }
 
 void agg_settle(struct agg *agg) {

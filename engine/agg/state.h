@@ -430,6 +430,7 @@ u32 agg_model_find(const struct agg *agg, u32 account, u32 model, u32 provider);
 bool agg_account_make(struct agg *agg, u32 account);
 bool agg_series_link(struct agg *agg, u32 series);
 void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 class);
+/* With the lock, or before there are threads. */
 void agg_memory_publish(struct agg *agg);
 /* Makes sure of memory beyond what is promised to events and series that are resolved. */
 bool agg_reserve(struct agg *agg, usize bytes);

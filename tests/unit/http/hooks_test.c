@@ -84,6 +84,7 @@ Test(hooks, every_answer_has_begun) {
     expect(peer, HEAD("PUT /echo") "\r\n", "Allow: GET, HEAD, POST\r\n");
     expect(peer, HEAD("GET /echo") "\r\n", "HTTP/1.1 429");
     cr_assert(entered == 3 && peer->calls == 2);
+    http_session_closed(&peer->session);
     http_peer_destroy(peer);
 }
 
@@ -93,6 +94,7 @@ Test(hooks, preflights) {
     expect(peer, HEAD("OPTIONS /echo/1") "\r\n", "X-Methods: POST\r\n");
     expect(peer, HEAD("OPTIONS /nothing") "\r\n", "HTTP/1.1 404");
     cr_assert(entered == 0 && peer->calls == 0 && !peer->closing);
+    http_session_closed(&peer->session);
     http_peer_destroy(peer);
 }
 
@@ -108,11 +110,14 @@ Test(hooks, refused_bodies) {
     cr_assert(entered == 3 && peer->calls == 1 && !peer->closing);
     expect(peer, HEAD("POST /echo") "Content-Length: 900000\r\n\r\n", "Connection: close\r\n");
     cr_assert(peer->closing);
+    http_session_closed(&peer->session);
     http_peer_reopen(peer);
     expect(peer, HEAD("POST /echo") "Transfer-Encoding: chunked\r\n\r\n", "Connection: close\r\n");
+    http_session_closed(&peer->session);
     http_peer_reopen(peer);
     expect(peer, HEAD("POST /echo") "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
            "Connection: close\r\n");
     cr_assert_eq(peer->calls, 1);
+    http_session_closed(&peer->session);
     http_peer_destroy(peer);
 }
