@@ -82,6 +82,43 @@ struct job {
 };
 enum err front_job(struct front *front, struct job *job);
 
+/* --- amendments ------------------------------------------------------------------------------- */
+
+/* A change to what is stored already (store.h). The caller zeroes it, sets account, kind and what
+ * the kind needs. Slices and batches must last until pipeline_amend() returns. */
+struct amend_request {
+    u32 account;
+    enum store_amend_kind kind;
+
+    /* STORE_CLEAR: all events of the account (source DIM_NONE, no names); or those of one source,
+     * SOURCE_CSV or SOURCE_STRIPE, and of these event names only if there are any. */
+    u32 source;
+    const struct slice *names;
+    u32 name_count;
+    /* What takes their place, in the same transaction: batches of events as they come off the
+     * pricing step (cost, revenue, sources, digest, created, granularity set; `series`
+     * SERIES_UNRESOLVED, `account` the request's), COMMIT_GROUP_EVENTS_MAX in all. Events of
+     * SOURCE_CSV and SOURCE_STRIPE have no key, trace or agent; no other sources come this way. */
+    struct event_batch *const *batches;
+    u32 batch_count;
+
+    /* STORE_REVENUE: events as they were read from a scan, and what they are to earn. Those that
+     * are gone or have another revenue by now are left out. */
+    const struct amend_revenue *revenues; /* ascending ids */
+    u32 revenue_count;
+
+    /* Result. */
+    u64 removed;  /* events */
+    u64 first_id; /* of the new events; 0: none */
+    u32 updated;  /* events whose revenue changed */
+};
+
+/* Makes the change: it is durable, then it shows, all at once (figures, lists, keys), then this
+ * returns. Nothing else is committed meanwhile. Waits for the disk: for reader threads (slow.h) and
+ * the background, never a front thread. ERR_OK; ERR_INVALID; ERR_NO_SPACE, ERR_NO_MEMORY,
+ * ERR_LIMIT, ERR_BUSY: nothing was changed; ERR_IO: the process stops. */
+enum err pipeline_amend(struct pipeline *pipeline, struct amend_request *request);
+
 /* --- wiring ---------------------------------------------------------------------------------- */
 
 struct pipeline_options {

@@ -54,8 +54,10 @@ void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time) {
     }
 }
 
-void apply_created(struct agg *agg, u32 cell, i64 created) {
-    const struct owner *owner = array_at(&agg->owners, cell);
+void apply_begin(struct agg *agg, u32 index, struct series *series, i64 created) {
+    const struct owner *owner = array_at(&agg->owners, series->cell[KIND_CUSTOMER]);
+    series->created = (u64)MAX(created, (i64)1) & (((u64)1 << 48) - 1);
+    check(pairs_note(agg, index)); /* memory is reserved */
     u32 id = list_at(&account_at(agg, owner->account)->entities[KIND_CUSTOMER], owner->place);
     if (entity_at(agg, id)->created == 0) {
         ((struct entity *)array_edit(&agg->entities, id))->created = MAX(created, (i64)1);

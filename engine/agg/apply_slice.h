@@ -53,9 +53,7 @@ static inline __attribute__((always_inline)) void add_tally(struct agg *agg,
                                                             const struct event_batch *batch, u32 i,
                                                             struct series *series, i64 time,
                                                             const struct addend *addend) {
-    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
-    u32 both = (batch->present[i] & counts) == counts;
-    u32 part = ((u32)batch->source[i] * REVENUE_SOURCES + batch->revenue_source[i]) * 2 + both;
+    u32 part = tally_part(batch, i);
     u32 hour = (u32)(time / HOUR_MS);
     const struct row *known = row_at(&agg->tallies.rows, series->tally_row);
     if (unlikely(series->tally_part != part || known->series != series->tally ||
@@ -99,7 +97,7 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     note_months(agg, series, time);
     if (unlikely(time < series->first)) {
         if (series->first == INT64_MAX) {
-            apply_created(agg, series->cell[KIND_CUSTOMER], batch->created[i]);
+            apply_begin(agg, index, series, batch->created[i]);
         }
         series->first = time;
     }

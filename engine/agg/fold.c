@@ -37,6 +37,9 @@ static void fold_row(struct agg *agg, enum width kind, u32 bucket, u32 offset, u
     const struct row *row = row_at(&agg->width[kind].rows, from);
     struct width_rows *coarse = &agg->width[kind + 1];
     u32 index = row->series;
+    if (unlikely(row->events == 0) && row_is_empty(row, &agg->wides)) {
+        return; /* its events were removed: it says nothing of time either */
+    }
     u32 at = series_at(agg, index)->row[kind + 1];
     if (!cursor_fits(coarse, at, index, bucket)) {
         at = partition_row(agg, kind + 1, bucket, index);

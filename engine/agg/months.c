@@ -84,6 +84,18 @@ void months_note(struct agg *agg, u32 kind, u32 cell, i64 time) {
     }
 }
 
+void months_change(struct agg *agg, u32 account, u32 kind, u32 entity, const struct activity *old,
+                   const struct activity *next, u32 lost) {
+    for (u32 back = 0; back < MIN((u32)MONTH_BITS, old->newest + 1u); back++) {
+        u32 month = old->newest - back;
+        u32 row = run_find(&account_at(agg, account)->months, month);
+        if ((lost >> month % MONTH_BITS & 1) != 0 && row != 0) {
+            ((struct month_row *)array_edit(&agg->months.rows, row))->active[kind]--;
+        }
+    }
+    *activity_edit(agg, entity) = *next;
+}
+
 enum err months_rebuild(struct agg *agg) {
     struct months *months = &agg->months;
     if (months->activity.count > MAX(agg->entities.count, 1u)) {

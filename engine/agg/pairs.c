@@ -58,15 +58,12 @@ static struct pair_counts *counts_edit(struct agg *agg, u32 entity) {
     return array_at(counts, entity);
 }
 
-static bool note(struct agg *agg, enum pair_kind kind, u32 entity, u32 value) {
-    if (value == DIM_NONE) {
-        return true;
-    }
-    int added = pair_set_add(&agg->pairs.set[kind], &agg->heap, (u64)entity << 32 | value);
+static bool note(struct agg *agg, enum pair_kind kind, u64 pair) {
+    int added = pair == 0 ? 0 : pair_set_add(&agg->pairs.set[kind], &agg->heap, pair);
     if (added <= 0) {
         return added == 0;
     }
-    struct pair_counts *counts = counts_edit(agg, entity);
+    struct pair_counts *counts = counts_edit(agg, (u32)(pair >> 32));
     if (counts == NULL) {
         return false;
     }
@@ -78,22 +75,62 @@ static bool note(struct agg *agg, enum pair_kind kind, u32 entity, u32 value) {
     return true;
 }
 
-static u32 entity_of_cell(const struct agg *agg, enum kind kind, u32 account, u32 cell) {
+static u64 pair_make(const struct agg *agg, enum kind kind, u32 account, u32 cell, u32 value) {
     const struct owner *owner = array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof(struct owner));
-    return list_at(&account_at(agg, account)->entities[kind], owner->place);
+    u32 entity = list_at(&account_at(agg, account)->entities[kind], owner->place);
+    return value == DIM_NONE ? 0 : (u64)entity << 32 | value;
+}
+
+void pairs_of(const struct agg *agg, u32 series, u64 pair[PAIR_KINDS]) {
+    const u32 *dims = dims_of(agg, series);
+    const u32 *cell = series_at(agg, series)->cell;
+    u32 account = dims[DIM_ACCOUNT];
+    bool live = dims[DIM_SOURCE] != SOURCE_STRIPE;
+    u32 customer = live ? dims[DIM_CUSTOMER] : DIM_NONE;
+    u32 feature = live ? dims[DIM_FEATURE] : DIM_NONE;
+    pair[PAIR_FEATURE_CUSTOMER] =
+        pair_make(agg, KIND_FEATURE, account, cell[KIND_FEATURE], customer);
+    pair[PAIR_MODEL_CUSTOMER] = pair_make(agg, KIND_MODEL, account, cell[KIND_MODEL], customer);
+    pair[PAIR_MODEL_FEATURE] = pair_make(agg, KIND_MODEL, account, cell[KIND_MODEL], feature);
 }
 
 bool pairs_note(struct agg *agg, u32 series) {
-    const u32 *dims = dims_of(agg, series);
-    const u32 *cell = series_at(agg, series)->cell;
-    if (dims[DIM_SOURCE] == SOURCE_STRIPE) {
-        return true;
+    u64 pair[PAIR_KINDS];
+    bool good = true;
+    pairs_of(agg, series, pair);
+    for (u32 kind = 0; kind < PAIR_KINDS && good; kind++) {
+        good = note(agg, (enum pair_kind)kind, pair[kind]);
     }
-    u32 feature = entity_of_cell(agg, KIND_FEATURE, dims[DIM_ACCOUNT], cell[KIND_FEATURE]);
-    u32 model = entity_of_cell(agg, KIND_MODEL, dims[DIM_ACCOUNT], cell[KIND_MODEL]);
-    return note(agg, PAIR_FEATURE_CUSTOMER, feature, dims[DIM_CUSTOMER]) &&
-           note(agg, PAIR_MODEL_CUSTOMER, model, dims[DIM_CUSTOMER]) &&
-           note(agg, PAIR_MODEL_FEATURE, model, dims[DIM_FEATURE]);
+    return good;
+}
+
+/* Removal shifts back, so that there are no tombstones. */
+static void set_remove(struct pair_set *set, u64 pair) {
+    u32 number = (u32)(hash_mix(pair) >> 32) % PAIR_PARTS;
+    u64 *slots = set->part[number].slots;
+    u32 mask = set->part[number].mask;
+    check(slots != NULL);
+    u32 hole = place_of(slots, mask, pair);
+    check(slots[hole] == pair);
+    for (u32 place = (hole + 1) & mask; slots[place] != 0; place = (place + 1) & mask) {
+        u32 home = (u32)hash_mix(slots[place]) & mask;
+        if (((place - home) & mask) >= ((place - hole) & mask)) {
+            slots[hole] = slots[place];
+            hole = place;
+        }
+    }
+    slots[hole] = 0;
+    set->part[number].count--;
+}
+
+void pairs_forget(struct agg *agg, enum pair_kind kind, u64 pair) {
+    set_remove(&agg->pairs.set[kind], pair);
+    struct pair_counts *counts = array_at(&agg->pairs.counts, (u32)(pair >> 32));
+    if (kind == PAIR_MODEL_FEATURE) {
+        counts->features--;
+    } else {
+        counts->customers--;
+    }
 }
 
 struct pair_counts pairs_counts(const struct agg *agg, u32 entity) {

@@ -1,7 +1,7 @@
 /*
  * pairs.h: how many different customers a feature has, and customers and features a model, by their
- * live series (no imported invoices). A set of pairs tells whether a new series brings a new one.
- * All of it follows from the series: a snapshot need not have it.
+ * live series (no imported invoices) that have events. A set of pairs tells whether a new series
+ * brings a new one. All of it follows from the series: a snapshot need not have it.
  */
 #ifndef MARGIN_AGG_PAIRS_H
 #define MARGIN_AGG_PAIRS_H
@@ -33,8 +33,12 @@ struct pairs {
 };
 
 bool pairs_init(struct agg *agg);
-/* Takes in a settled series. False: no memory. */
+/* The pairs that a series brings, by kind; 0: none. */
+void pairs_of(const struct agg *agg, u32 series, u64 pair[PAIR_KINDS]);
+/* Takes in a series with its first event. False: no memory. */
 bool pairs_note(struct agg *agg, u32 series);
+/* A pair that no series with events brings any more. */
+void pairs_forget(struct agg *agg, enum pair_kind kind, u64 pair);
 /* Caller holds the lock. */
 struct pair_counts pairs_counts(const struct agg *agg, u32 entity);
 

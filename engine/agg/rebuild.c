@@ -159,7 +159,7 @@ static enum err rebuild_series(struct agg *agg) {
             return ERR_NO_MEMORY;
         }
         account_at(agg, dims_of(agg, id)[DIM_ACCOUNT])->series_made++;
-        if (!pairs_note(agg, id)) {
+        if (series_at(agg, id)->first != INT64_MAX && !pairs_note(agg, id)) {
             return ERR_NO_MEMORY;
         }
     }
@@ -196,6 +196,9 @@ bool agg_directory_restore(struct agg *agg, const u32 *words, u64 count) {
 static enum err rebuild_traces(struct agg *agg) {
     for (u32 id = 0; id < agg->traces.count; id++) {
         const struct trace *trace = array_at(&agg->traces, id);
+        if (trace->spans == 0) { /* removed with all events of its account */
+            continue;
+        }
         bool good = trace->account < ACCOUNTS_MAX && trace->text_bytes <= EVENT_TRACE_MAX &&
                     text_holds(agg, trace->text, trace->text_bytes) &&
                     trace->root_series < agg->settled &&

@@ -120,6 +120,33 @@ void row_subtract(struct row *row, const struct row *from, struct array *wides) 
     sums_subtract(spill(row, wides), &less);
 }
 
+void row_take(struct row *row, const struct delta *delta, struct array *wides) {
+    if (delta->wide) {
+        sums_subtract(spill(row, wides), &delta->sums);
+        return;
+    }
+    struct row from = delta->row;
+    from.wide = 0;
+    row_subtract(row, &from, wides);
+}
+
+bool row_is_empty(const struct row *row, const struct array *wides) {
+    u64 events = row->events;
+    if (row->wide != 0) {
+        events += ((const struct sums *)array_at(wides, row->wide))->events;
+    }
+    return events == 0;
+}
+
+void row_empty(struct row *row, struct array *wides) {
+    if (row->wide != 0) {
+        array_give(wides, row->wide);
+        row->wide = 0;
+    }
+    row_clear(row);
+    row->last = 0;
+}
+
 void row_merge(struct row *row, const struct row *from, struct array *wides) {
     struct row both = combined(row, from, false);
     if (from->wide == 0 && fits(&both)) {

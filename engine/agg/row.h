@@ -124,7 +124,13 @@ static inline void sums_add_row(struct sums *sums, const struct row *row) {
 void row_add_slow(struct row *row, const struct delta *delta, struct array *wides);
 /* Moves what `from` counts out of `row` (a row that contains it) into `into`. */
 void row_subtract(struct row *row, const struct row *from, struct array *wides);
+/* Takes an event's part out of a row that has it. */
+void row_take(struct row *row, const struct delta *delta, struct array *wides);
 void row_merge(struct row *row, const struct row *from, struct array *wides);
+/* No events: whatever it has been through. */
+bool row_is_empty(const struct row *row, const struct array *wides);
+/* Empties the row: what it counts, and when; gives its wide sum back. */
+void row_empty(struct row *row, struct array *wides);
 /* Row and wide sum together. */
 void row_read(const struct row *row, const struct array *wides, struct sums *sums);
 

@@ -544,7 +544,6 @@ static void settle_one(struct agg *agg, u32 series) {
         u32 entity = entity_of(agg, (enum kind)kind, dims_of(agg, series));
         record->cell[kind] = cell_of(agg, entity, class);
     }
-    check(pairs_note(agg, series));
     agg->settled = series + 1;
 }
 

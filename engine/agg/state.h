@@ -52,9 +52,10 @@ struct series {
     u32 row[WIDTHS];     /* cursors: the row last used; it may since belong to somebody else */
     u32 cell[KINDS];     /* the cells it feeds */
     u32 band[BANDS - 1]; /* rows of agg->bands for all but the newest */
-    u32 tally;           /* a cursor, too: the tally last used, its part, its open row */
-    u32 tally_part;
+    u32 tally;           /* a cursor, too: the tally last used, its open row, its part */
     u32 tally_row;
+    u64 tally_part : 16;
+    u64 created : 48; /* time of receipt of its first event, ms; 0 without any */
     struct row newest; /* the newest band, and the last event's time: row_seen() */
 };
 _Static_assert(sizeof(struct series) == 128, "two cache lines");
@@ -183,6 +184,7 @@ struct account {
     struct list traces;
     i64 *trace_newest; /* per TRACE_CHUNK of the list: no start is later */
     u32 trace_newest_capacity;
+    u32 trace_epoch;   /* changes when the list of traces begins anew */
     u32 class_mask;    /* bit c: there are series of class c */
     struct run months; /* rows of agg->months */
     u32 series_made;   /* pending ones too, as the next */
@@ -309,6 +311,7 @@ struct agg {
     u32 settled;      /* series that are not pending */
     u32 series_count; /* published for [any]; atomic */
     u64 version;      /* atomic */
+    u64 amended;      /* changes when events were taken out or changed; under the lock */
     u64 layout;       /* changes when rows move from band to band or edges do; under the lock */
     u64 memory_bytes; /* atomic */
     struct pending_mark *pending; /* of the series that are, from pending_first on */
@@ -533,5 +536,17 @@ u32 agg_cell_make(struct agg *agg);
 /* Adds an event to a cell's band. */
 void agg_cell_add(struct agg *agg, u32 cell, u32 band, i64 time, const struct delta *delta);
 bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */
+/* Another revenue of one of the trace's events. */
+void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more);
+/* All traces of an account; records without spans stay behind. */
+void agg_traces_drop(struct agg *agg, struct account *account);
+
+/* --- agg.c ------------------------------------------------------------------------------------ */
+
+/* Checks events to be applied; returns the time of the latest. */
+i64 agg_check_rows(const struct agg *agg, const struct event_batch *batch, const u32 *rows,
+                   u32 count);
+/* While replaying, events know the time better than the clock. */
+void agg_advance_to_event(struct agg *agg, i64 newest);
 
 #endif

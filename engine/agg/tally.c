@@ -114,8 +114,10 @@ static void close_hour(struct agg *agg, u32 tally) {
     const struct row *hour = row_at(rows, known->open_row);
     struct row *day = row_edit(rows, day_row);
     u32 last = known->open_hour % HOURS_A_DAY * (u32)HOUR_MS + hour->last;
-    row_merge(day, hour, &agg->wides);
-    day->last = MAX(day->last, last);
+    if (!row_is_empty(hour, &agg->wides)) { /* or they were taken away */
+        row_merge(day, hour, &agg->wides);
+        day->last = MAX(day->last, last);
+    }
     ((struct row *)row_edit(rows, known->open_row))->stamp = tally_stamp(known->open_hour ^ CLOSED);
     known->open_hour = NO_HOUR;
     known->open_row = 0;
@@ -139,7 +141,7 @@ void tally_add_slow(struct agg *agg, struct series *series, u32 part, i64 time,
     }
     if (tally->open_row != 0 && tally->open_hour == hour) {
         series->tally = id;
-        series->tally_part = part;
+        series->tally_part = (u16)part;
         series->tally_row = tally->open_row;
         add_to(agg, id, TALLY_HOUR, time, delta);
         return;
@@ -148,6 +150,29 @@ void tally_add_slow(struct agg *agg, struct series *series, u32 part, i64 time,
         add_to(agg, id, TALLY_HOUR, time, delta);
     }
     add_to(agg, id, TALLY_DAY, time, delta);
+}
+
+/* --- taking away ------------------------------------------------------------------------------ */
+
+static void subtract_from(struct agg *agg, u32 tally, enum tally_width width, u32 bucket,
+                          const struct delta *delta) {
+    u32 number = run_find(run_of(agg, tally, width), bucket);
+    check(number != 0);
+    struct row *row = row_edit(&agg->tallies.rows, number);
+    row_take(row, delta, &agg->wides);
+    row->last = row_is_empty(row, &agg->wides) ? 0 : row->last;
+}
+
+void tally_subtract(struct agg *agg, u32 tally, i64 time, const struct delta *delta) {
+    const struct tally *known = array_at(&agg->tallies.tallies, tally);
+    u32 hour = (u32)(time / HOUR_MS);
+    bool open = known->open_row != 0 && known->open_hour == hour;
+    if (open || run_find(run_of(agg, tally, TALLY_HOUR), hour) != 0) {
+        subtract_from(agg, tally, TALLY_HOUR, hour, delta);
+    }
+    if (!open) {
+        subtract_from(agg, tally, TALLY_DAY, (u32)(time / DAY_MS), delta);
+    }
 }
 
 /* --- time goes on ----------------------------------------------------------------------------- */
@@ -161,6 +186,19 @@ static void give_row(struct agg *agg, u32 number) {
     *row = (struct row){0};
     *(struct tally_key *)array_edit(&tallies->keys, number) = (struct tally_key){0};
     array_give(&tallies->rows, number);
+}
+
+void tally_empty(struct agg *agg, u32 tally) {
+    struct tally *known = tally_edit(agg, tally);
+    known->open_hour = NO_HOUR;
+    known->open_row = 0;
+    for (u32 width = 0; width < TALLY_WIDTHS; width++) {
+        struct run *run = run_of(agg, tally, (enum tally_width)width);
+        for (u32 i = 0; i < run->count; i++) {
+            give_row(agg, run_number(run, i));
+        }
+        run_drop(run, &agg->heap, run->count);
+    }
 }
 
 static void drop_hours(struct agg *agg, u32 tally) {

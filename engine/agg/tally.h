@@ -34,6 +34,18 @@ enum tally_width { TALLY_HOUR, TALLY_DAY, TALLY_WIDTHS };
 
 /* (source * REVENUE_SOURCES + source of revenue) * 2 + both token counts are known */
 #define TALLY_PARTS (EVENT_SOURCES * REVENUE_SOURCES * 2)
+static inline u32 tally_part(const struct event_batch *batch, u32 index) {
+    const u32 counts = NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT);
+    u32 both = (batch->present[index] & counts) == counts;
+    return ((u32)batch->source[index] * REVENUE_SOURCES + batch->revenue_source[index]) * 2 + both;
+}
+static inline u32 tally_part_source(u32 part) {
+    return part / 2 / REVENUE_SOURCES;
+}
+/* The same with another source of revenue. */
+static inline u32 tally_part_earning(u32 part, u32 revenue_source) {
+    return (part / 2 / REVENUE_SOURCES * REVENUE_SOURCES + revenue_source) * 2 + part % 2;
+}
 #define TALLY_TABLE 128
 _Static_assert(TALLY_PARTS <= TALLY_TABLE, "a table has all parts");
 
@@ -72,6 +84,10 @@ void tally_advance(struct agg *agg);
 /* After loading a snapshot: checks all, rebuilds what is not in it. */
 enum err tally_rebuild(struct agg *agg);
 
+/* Takes an event out of a tally that counts it; the rows' latest event stays known as such. */
+void tally_subtract(struct agg *agg, u32 tally, i64 time, const struct delta *delta);
+/* Empties a tally. */
+void tally_empty(struct agg *agg, u32 tally);
 /* The tally of a part of a cell, or 0. */
 u32 tally_find(const struct agg *agg, u32 cell, u32 part);
 const struct run *tally_run(const struct agg *agg, u32 tally, enum tally_width width);

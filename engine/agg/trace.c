@@ -148,6 +148,28 @@ static void cost_type_add(const struct agg *agg, struct trace *trace, u32 value)
     trace->cost_type_count = (u16)(kept + 1);
 }
 
+void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more) {
+    u32 found = trace_find(agg, trace_hash(agg, account, id));
+    if (found != UINT32_MAX) {
+        ((struct trace *)array_edit(&agg->traces, found))->revenue += more;
+    }
+}
+
+void agg_traces_drop(struct agg *agg, struct account *account) {
+    for (u32 i = 0; i < account->traces.count; i++) {
+        u32 index = list_at(&account->traces, i);
+        struct trace *trace = array_edit(&agg->traces, index);
+        table_remove(&agg->trace_table, trace->hash.low, index);
+        trace->spans = 0;
+    }
+    list_free(&account->traces, &agg->heap);
+    heap_give(&agg->heap, account->trace_newest,
+              account->trace_newest_capacity * sizeof *account->trace_newest);
+    account->trace_newest = NULL;
+    account->trace_newest_capacity = 0;
+    account->trace_epoch++;
+}
+
 void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, i64 cost) {
     u32 series = batch->series[index];
     const u32 *dims = dims_of(agg, series);

@@ -254,7 +254,7 @@ static void choose_ranges(struct plan *plan) {
 }
 
 static void make(struct plan *plan, struct agg *agg, const struct query *query, bool firm) {
-    *plan = (struct plan){.agg = agg, .query = query, .firm = firm};
+    *plan = (struct plan){.agg = agg, .query = query, .amended = agg->amended, .firm = firm};
     for (u32 class = 0; class < CLASSES; class ++) {
         bool out = (query->live && (class & CLASS_STRIPE) != 0) ||
                    (query->without_revenue && (class & CLASS_REVENUE) != 0);
@@ -317,6 +317,7 @@ static bool time_holds(const struct plan *plan) {
 
 bool plan_holds(const struct plan *plan) {
     const struct agg *agg = plan->agg;
-    return time_holds(plan) && plan->whole_from == (plan->query->from <= agg->oldest) &&
+    return time_holds(plan) && plan->amended == agg->amended &&
+           plan->whole_from == (plan->query->from <= agg->oldest) &&
            plan->whole_to == (plan->query->to > agg->newest);
 }

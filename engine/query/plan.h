@@ -40,6 +40,7 @@ struct plan {
     struct plan_log logs[PLAN_LOGS_MAX];
     u32 log_count;
     i64 reached[WIDTHS]; /* up to where buckets are folded that are not whole; 0: they are */
+    u64 amended;         /* agg->amended when it was made */
     bool firm;           /* only whole buckets are read: folding does not concern it */
     u32 edge;            /* by_bands: where the window begins; EDGES: it has no beginning */
     u32 edge_to;         /* by_bands: where it ends; EDGES: it has no end */

@@ -134,6 +134,9 @@ static enum err sum_row(struct walk *walk, struct sum *sum, u32 number, i64 star
         sum->bucket_start = bucket_start;
     }
     const struct row *row = row_at(&agg->tallies.rows, number);
+    if (row_is_empty(row, &agg->wides)) {
+        return err;
+    }
     figures_add_row(&sum->figures, row, &agg->wides);
     sum->figures.last_seen = MAX(sum->figures.last_seen, start + row->last);
     return err;

@@ -22,6 +22,9 @@ struct found {
 struct finder {
     struct agg *agg;
     u32 known; /* traces when it began; later ones are not in the answer */
+    const struct account *account;
+    u32 epoch; /* of the account's list of traces */
+    bool gone; /* they were all removed meanwhile */
     i64 from;
     i64 to;
     struct found *found; /* a heap: the root is the last in order */
@@ -80,10 +83,12 @@ static void offer(struct finder *finder, u32 trace, i64 start) {
     }
 }
 
-/* Lets the writer in. */
-static void breathe(const struct finder *finder) {
+/* Lets the writer in; false: the list is another one now. */
+static bool breathe(struct finder *finder) {
     agg_read_unlock(finder->agg);
     agg_read_lock(finder->agg);
+    finder->gone = finder->account->trace_epoch != finder->epoch;
+    return !finder->gone;
 }
 
 /* Looks at one chunk; returns how many of its traces are in the window. */
@@ -124,8 +129,8 @@ static u32 search(struct finder *finder, const struct account *account,
         if (all && full && (finder->keep == 0 || bounds[i].newest < finder->found[0].start)) {
             break;
         }
-        if (i > 0 && i % SLICE_CHUNKS == 0) {
-            breathe(finder);
+        if (i > 0 && i % SLICE_CHUNKS == 0 && !breathe(finder)) {
+            break;
         }
         total += search_chunk(finder, account, bounds[i].chunk);
     }
@@ -151,12 +156,12 @@ static void summarize(const struct agg *agg, const struct found *found, struct t
 }
 
 /* The bounds of all chunks, newest first. */
-static void read_bounds(const struct finder *finder, const struct account *account,
+static void read_bounds(struct finder *finder, const struct account *account,
                         struct chunk_bound *bounds, u32 count) {
     bool sorted = true;
     for (u32 i = 0; i < count; i++) {
-        if (i > 0 && i % SLICE_BOUNDS == 0) {
-            breathe(finder);
+        if (i > 0 && i % SLICE_BOUNDS == 0 && !breathe(finder)) {
+            return;
         }
         u32 chunk = count - 1 - i;
         bounds[i] = (struct chunk_bound){account->trace_newest[chunk], chunk};
@@ -166,6 +171,7 @@ static void read_bounds(const struct finder *finder, const struct account *accou
         agg_read_unlock(finder->agg);
         qsort(bounds, count, sizeof *bounds, bound_descending);
         agg_read_lock(finder->agg);
+        finder->gone = account->trace_epoch != finder->epoch;
     }
 }
 
@@ -189,13 +195,35 @@ u32 query_trace_count(struct agg *agg, u32 account) {
     return count;
 }
 
+/* Looks with the memory it was given; false: all traces were removed meanwhile. */
+static bool find_page(struct finder *finder, struct chunk_bound *bounds, u32 chunks, u32 offset,
+                      struct trace_summary *out, u32 *count, u32 *total) {
+    read_bounds(finder, finder->account, bounds, chunks);
+    if (!finder->gone) {
+        *total = search(finder, finder->account, bounds, chunks);
+    }
+    if (!finder->gone) {
+        *count = take_page(finder, offset, out);
+    }
+    return !finder->gone;
+}
+
+/* What a finder begins with, under one lock. */
+static void begin(struct finder *finder, u32 account) {
+    finder->account = account_at(finder->agg, account);
+    finder->known = finder->account == NULL ? 0 : finder->account->traces.count;
+    finder->epoch = finder->account == NULL ? 0 : finder->account->trace_epoch;
+}
+
 enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset, u32 limit,
                       struct trace_summary *out, u32 *count, u32 *total) {
     *count = 0;
     *total = 0;
     u64 keep = (u64)offset + limit;
     struct finder finder = {.agg = agg, .from = from, .to = to};
-    finder.known = query_trace_count(agg, account);
+    agg_read_lock(agg);
+    begin(&finder, account);
+    agg_read_unlock(agg);
     finder.keep = offset >= finder.known ? 0 : (u32)MIN(keep, finder.known);
     if (finder.known == 0) {
         return ERR_OK;
@@ -207,15 +235,15 @@ enum err query_traces(struct agg *agg, u32 account, i64 from, i64 to, u32 offset
     struct chunk_bound *bounds = malloc(chunks * sizeof *bounds);
     finder.found = malloc((finder.keep + 1) * sizeof *finder.found);
     enum err err = bounds == NULL || finder.found == NULL ? ERR_NO_MEMORY : ERR_OK;
+    bool gone = false;
     if (err == ERR_OK) {
         agg_read_lock(agg);
-        const struct account *record = account_at(agg, account);
-        read_bounds(&finder, record, bounds, chunks);
-        *total = search(&finder, record, bounds, chunks);
-        *count = take_page(&finder, offset, out);
+        gone = finder.account->trace_epoch != finder.epoch ||
+               !find_page(&finder, bounds, chunks, offset, out, count, total);
         agg_read_unlock(agg);
     }
     free(bounds);
     free(finder.found);
-    return err;
+    /* There are fewer then: once more. */
+    return gone ? query_traces(agg, account, from, to, offset, limit, out, count, total) : err;
 }

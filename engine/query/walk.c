@@ -139,7 +139,7 @@ static enum err walk_agents(struct walk *walk) {
         figures_clear(&row.figures);
         add_cell(walk->plan, value_at(walk->agg, STORE_DIMS, list_at(list, i))->entity, 1,
                  &row.figures);
-        err = groups_offer(walk->groups, &row);
+        err = row.figures.events == 0 ? ERR_OK : groups_offer(walk->groups, &row);
         if (err == ERR_OK) {
             err = walk_breathe(walk);
         }
@@ -232,6 +232,9 @@ static enum err add_bucket_row(struct walk *walk, const struct width_rows *width
     struct figures sum;
     figures_clear(&sum);
     figures_add_row(&sum, row, &walk->agg->wides);
+    if (sum.events == 0) {
+        return ERR_OK; /* they were removed */
+    }
     sum.last_seen = start + row->last;
     if (wants_first(walk->plan)) {
         sum.first_seen = series_at(walk->agg, row->series)->first;

@@ -1,0 +1,68 @@
+/*
+ * clear.h: taking events out of the figures again, exactly: all of an account, or those of some of
+ * its series (store.h: amendments). What a series counts is known to the last digit, so it is
+ * subtracted from what it feeds; what sums do not tell (first and last events, months, pairs) is
+ * made anew from the series that stay; and tallies, which series do not have, from their events.
+ *
+ * Two steps, for the change has to be durable before it shows: the plan looks at everything and
+ * takes all memory, without the lock; then nothing can fail.
+ */
+#ifndef MARGIN_AGG_CLEAR_H
+#define MARGIN_AGG_CLEAR_H
+
+#include "agg/agg.h"
+#include "agg/row.h"
+
+/* An event as the figures count it. */
+struct agg_event {
+    struct delta delta;
+    i64 time;
+    u32 series;
+    u32 part; /* of a tally */
+};
+void agg_event_read(struct agg_event *event, const struct event_batch *batch, u32 index);
+
+struct agg_clear {
+    u32 account;
+    u32 source;                /* enum event_source; DIM_NONE: all events of the account */
+    const struct slice *names; /* of a source's events, those with these names; 0: all */
+    u32 name_count;
+    /* With a source: all its events that stay, of whatever name. Until the clear is applied. */
+    const struct agg_event *kept;
+    u32 kept_count;
+};
+
+/* Of one clear; made and used by the writer thread, which changes no figure in between. */
+struct clearing;
+/* ERR_NO_MEMORY. */
+enum err agg_clear_plan(struct agg *agg, const struct agg_clear *clear, struct clearing **out);
+void clearing_free(struct clearing *clearing);
+/* The series that it takes events from, ascending, and how many events that is. */
+const u32 *clearing_series(const struct clearing *clearing, u32 *count);
+u64 clearing_events(const struct clearing *clearing);
+/* Takes the events out and adds those of the batches, which are settled and durable, in their
+ * place (as agg_apply(); `rows` names all of a batch's events). A small clear (AGG_SMALL) is one
+ * step for readers; of a larger one they may see a part. */
+struct agg_rows {
+    const struct event_batch *batch;
+    const u32 *rows;
+    u32 count;
+};
+void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 added_count);
+#define AGG_SMALL 20000 /* events or series that change while readers wait: about 10 ms */
+
+/* --- another revenue -------------------------------------------------------------------------- */
+
+struct agg_adjustment {
+    struct agg_event event; /* as it counts until now */
+    i64 revenue;            /* what it counts from now on */
+    u32 part;
+    struct slice trace; /* empty: none */
+    struct slice agent;
+};
+/* Memory for that many; false: there is none. */
+bool agg_adjust_reserve(struct agg *agg, u32 count);
+/* Changes what events earn, with reserved memory. */
+void agg_adjust(struct agg *agg, const struct agg_adjustment *adjustments, u32 count);
+
+#endif
