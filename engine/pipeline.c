@@ -35,6 +35,7 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
     pthread_cond_init(&pipeline->work, &monotonic);
     pthread_cond_init(&pipeline->snapshot_fixed, NULL);
     pthread_cond_init(&pipeline->disk_work, NULL);
+    pthread_cond_init(&pipeline->amended, NULL);
     pipeline->wake_events = UINT32_MAX;
     pthread_mutex_init(&pipeline->job_lock, NULL);
     pthread_cond_init(&pipeline->job_work, NULL);
@@ -125,6 +126,7 @@ void pipeline_destroy(struct pipeline *pipeline) {
     pthread_mutex_destroy(&pipeline->pause_lock);
     pthread_cond_destroy(&pipeline->job_work);
     pthread_mutex_destroy(&pipeline->job_lock);
+    pthread_cond_destroy(&pipeline->amended);
     pthread_cond_destroy(&pipeline->disk_work);
     pthread_cond_destroy(&pipeline->snapshot_fixed);
     pthread_cond_destroy(&pipeline->work);

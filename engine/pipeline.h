@@ -9,6 +9,7 @@
 #include "account/account.h"
 #include "account/usage.h"
 #include "agg/agg.h"
+#include "agg/clear.h"
 #include "base/pool.h"
 #include "dedup/dedup.h"
 #include "event/decode.h"
@@ -83,6 +84,14 @@ struct job {
 enum err front_job(struct front *front, struct job *job);
 
 /* --- amendments ------------------------------------------------------------------------------- */
+
+/* Another revenue of an event as it was read from a scan. */
+struct amend_revenue {
+    u64 id;
+    struct agg_adjustment adjustment; /* all but `part`; the event by agg_event_read() */
+    u8 source_before;                 /* enum revenue_source */
+    u8 source;
+};
 
 /* A change to what is stored already (store.h). The caller zeroes it, sets account, kind and what
  * the kind needs. Slices and batches must last until pipeline_amend() returns. */

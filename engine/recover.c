@@ -89,6 +89,19 @@ static enum err load_newest(const struct recover_options *options, struct recove
     }
 }
 
+/* A replay from the beginning does not meet events that were removed; they were received all the
+ * same. A snapshot knows. */
+static void begin_usage(const struct recover_options *options, struct recovered *out) {
+    u64 position;
+    i64 month_ms;
+    u64 count;
+    for (u32 account = 0; account < ACCOUNTS_MAX && out->snapshot_id == 1; account++) {
+        if (store_received(options->store, account, &position, &month_ms, &count)) {
+            usage_begin(out->usage, account, month_ms, count);
+        }
+    }
+}
+
 /* --- the log's tail --------------------------------------------------------------------------- */
 
 /* Keys are hashed with their account, and a block of the log may mix accounts: hash run by run. */
@@ -102,7 +115,9 @@ static void hash_keys(const struct recover_options *options, struct recovered *o
             end++;
         }
         batch->account = account;
-        dedup_hash_keys(batch, first, end - first, options->dedup_seed);
+        dedup_hash_keys(
+            batch, first, end - first,
+            dedup_epoch_seed(options->dedup_seed, store_key_epoch(options->store, account)));
         first = end;
     }
 }
@@ -123,14 +138,21 @@ static bool row_is_sound(const struct recovered *out, const struct event_batch *
 }
 
 /* As for keys: run by run of one account. */
-static void count_usage(struct recovered *out, const struct event_batch *batch, const u32 *rows,
-                        u32 row_count) {
+static void count_usage(const struct recover_options *options, struct recovered *out,
+                        const struct event_batch *batch, const u32 *rows, u32 row_count) {
     for (u32 first = 0, end; first < row_count; first = end) {
         u32 account = agg_series_dims(out->agg, batch->series[rows[first]])[DIM_ACCOUNT];
         end = first + 1;
         while (end < row_count &&
                agg_series_dims(out->agg, batch->series[rows[end]])[DIM_ACCOUNT] == account) {
             end++;
+        }
+        u64 noted_before = 1;
+        i64 month_ms;
+        u64 noted;
+        store_received(options->store, account, &noted_before, &month_ms, &noted);
+        while (first < end && batch->id[rows[first]] < noted_before) {
+            first++;
         }
         usage_count(out->usage, account, batch, rows + first, end - first);
     }
@@ -149,7 +171,7 @@ static enum err replay_rows(const struct recover_options *options, struct recove
     if (err == ERR_OK) {
         dedup_settle(out->dedup);
         agg_apply(out->agg, batch, rows, end - first);
-        count_usage(out, batch, rows, end - first);
+        count_usage(options, out, batch, rows, end - first);
         out->events += end - first;
     }
     return err;
@@ -255,6 +277,7 @@ enum err recover_run(const struct recover_options *options, struct recovered *ou
     u64 start_ns = clock_monotonic_ns();
     enum err err = load_newest(options, out);
     if (err == ERR_OK) {
+        begin_usage(options, out);
         err = replay_tail(options, out);
     }
     if (err != ERR_OK) {

@@ -126,8 +126,10 @@
 #define CONTROL_NAME_MAX 400 /* name of an object in the control tables, bytes */
 #define CONTROL_VALUE_MAX (64 * KIB)
 #define SNAPSHOTS_KEPT 2
-#define AMEND_NAMES_MAX 16          /* event names that one clear names */
-#define AMEND_BYTES_MAX (512 * MIB) /* record of an amendment */
+#define AMEND_NAMES_MAX 16            /* event names that one clear names */
+#define AMEND_KEPT_MAX ((u32)1 << 20) /* events of a source that stay when some of it are cleared  \
+                                       */
+#define AMEND_BYTES_MAX (512 * MIB)   /* record of an amendment */
 
 /* --- derived state -------------------------------------------------------------------------- */
 

@@ -80,6 +80,17 @@ u64 usage_of(const struct usage *usage, u32 account, i64 now_ms) {
     return month_ms != 0 && month_ms == budget_this_month(now_ms) ? count : 0;
 }
 
+void usage_get(const struct usage *usage, u32 account, i64 *month_ms, u64 *count) {
+    check(account < ACCOUNTS_MAX);
+    *month_ms = atomic_load_explicit(&usage->cell[account].month_ms, memory_order_relaxed);
+    *count = atomic_load_explicit(&usage->cell[account].count, memory_order_relaxed);
+}
+
+void usage_begin(struct usage *usage, u32 account, i64 month_ms, u64 count) {
+    check(account < ACCOUNTS_MAX);
+    add(&usage->cell[account], month_ms, count);
+}
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 enum err usage_snapshot_begin(struct usage *usage) {

@@ -26,6 +26,11 @@ void usage_count(struct usage *usage, u32 account, const struct event_batch *bat
 /* Events received in the calendar month of `now_ms`. */
 u64 usage_of(const struct usage *usage, u32 account, i64 now_ms);
 
+/* The account's latest month with events (0: none), and how many; commit thread or recovery. */
+void usage_get(const struct usage *usage, u32 account, i64 *month_ms, u64 *count);
+/* For replaying: begins with what was counted of events that are no longer there. */
+void usage_begin(struct usage *usage, u32 account, i64 month_ms, u64 count);
+
 /* Fixes the state as it is now: on the commit thread. ERR_NO_MEMORY. */
 enum err usage_snapshot_begin(struct usage *usage);
 /* The fixed state as bytes, until the end of the snapshot: any one thread. */

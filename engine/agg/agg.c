@@ -201,14 +201,11 @@ i64 agg_check_rows(const struct agg *agg, const struct event_batch *batch, const
     return newest;
 }
 
-void agg_advance_to_event(struct agg *agg, i64 newest) {
-    if (newest > agg->now + EVENT_TIME_AHEAD_MS) {
+void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count) {
+    i64 newest = agg_check_rows(agg, batch, rows, count);
+    if (newest > agg->now + EVENT_TIME_AHEAD_MS) { /* replaying: events know the time better */
         agg_advance(agg, newest - EVENT_TIME_AHEAD_MS);
     }
-}
-
-void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows, u32 count) {
-    agg_advance_to_event(agg, agg_check_rows(agg, batch, rows, count));
     agg->reserved_events -= MIN(agg->reserved_events, (u64)count);
     for (u32 first = 0; first < count; first += SLICE_EVENTS) {
         pthread_rwlock_wrlock(&agg->lock);

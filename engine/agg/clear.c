@@ -206,12 +206,10 @@ static void clear_agents_and_traces(struct clearing *clearing) {
 void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 added_count) {
     struct agg *agg = clearing->agg;
     u64 more = 0;
-    i64 newest = 0;
     for (u32 i = 0; i < added_count; i++) {
         more += added[i].count;
-        newest = MAX(newest, agg_check_rows(agg, added[i].batch, added[i].rows, added[i].count));
+        agg_check_rows(agg, added[i].batch, added[i].rows, added[i].count);
     }
-    agg_advance_to_event(agg, newest);
     bool together = clearing->small && more <= AGG_SMALL;
     lock(agg);
     clear_series(clearing);

@@ -32,7 +32,8 @@ struct agg_clear {
     u32 kept_count;
 };
 
-/* Of one clear; made and used by the writer thread, which changes no figure in between. */
+/* Of one clear; made and used by the writer thread, which changes no figure in between, nor lets
+ * time go on: agg_advance() comes before. */
 struct clearing;
 /* ERR_NO_MEMORY. */
 enum err agg_clear_plan(struct agg *agg, const struct agg_clear *clear, struct clearing **out);

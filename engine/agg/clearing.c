@@ -19,7 +19,8 @@ static u32 place_of(const struct number_set *set, u64 number) {
     return place;
 }
 
-u32 number_set_find(const struct number_set *set, u64 number) {
+/* UINT32_MAX: it is not there. */
+static u32 number_set_find(const struct number_set *set, u64 number) {
     return set->slots == NULL ? UINT32_MAX : set->slots[place_of(set, number)] - 1;
 }
 
@@ -291,7 +292,8 @@ static enum err find_rows(struct clearing *clearing) {
 
 /* --- months ----------------------------------------------------------------------------------- */
 
-u32 clearing_entity(const struct agg *agg, u32 cell, u32 kind) {
+/* The entity whose cell it is. */
+static u32 clearing_entity(const struct agg *agg, u32 cell, u32 kind) {
     const struct owner *owner = array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof *owner);
     return list_at(&account_at(agg, owner->account)->entities[kind], owner->place);
 }

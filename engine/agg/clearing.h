@@ -14,8 +14,6 @@ struct number_set {
     u32 *slots; /* index + 1 */
     u32 mask;
 };
-/* UINT32_MAX: it is not there. */
-u32 number_set_find(const struct number_set *set, u64 number);
 
 /* A cell that a cleared series feeds. */
 struct touched {
@@ -75,7 +73,5 @@ struct clearing {
 static inline bool clearing_has(const struct clearing *clearing, u32 series) {
     return (clearing->marked[series / 64] >> (series % 64) & 1) != 0;
 }
-/* The entity whose cell it is. */
-u32 clearing_entity(const struct agg *agg, u32 cell, u32 kind);
 
 #endif

@@ -546,7 +546,5 @@ void agg_traces_drop(struct agg *agg, struct account *account);
 /* Checks events to be applied; returns the time of the latest. */
 i64 agg_check_rows(const struct agg *agg, const struct event_batch *batch, const u32 *rows,
                    u32 count);
-/* While replaying, events know the time better than the clock. */
-void agg_advance_to_event(struct agg *agg, i64 newest);
 
 #endif

@@ -27,6 +27,12 @@ void dedup_destroy(struct dedup *dedup);
 /* Fills batch->key_hash for events first .. first + count that have TEXT_KEY. Any thread. */
 void dedup_hash_keys(struct event_batch *batch, u32 first, u32 count, u64 seed);
 
+/* The seed for an account's keys after all its events were removed so often: the same texts are
+ * other keys then. What the set has of those before is never met again. */
+static inline u64 dedup_epoch_seed(u64 seed, u32 epoch) {
+    return seed ^ (u64)epoch << 32; /* accounts' numbers are below it */
+}
+
 /* Decides events first .. first + count of the batch in order, claiming new keys; an event without
  * a key is always DEDUP_NEW. Within the call the first occurrence of a key wins. ERR_NO_MEMORY:
  * nothing is claimed by this call. */

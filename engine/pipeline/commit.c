@@ -61,6 +61,7 @@ struct commit {
 enum turn {
     TURN_WRITE,  /* the disk is idle, and there are batches */
     TURN_DECIDE, /* the disk is busy, and batches wait */
+    TURN_AMEND,  /* nothing is under way, and an amendment waits */
     TURN_IDLE,   /* time passes */
     TURN_END     /* stopping, and all is done */
 };
@@ -92,11 +93,12 @@ static bool fits(const struct group *group, const struct slot *slot) {
             group->text_bytes + slot->batch.text_bytes <= COMMIT_GROUP_BYTES_MAX);
 }
 
-/* Whether a batch may be taken. Where a snapshot is wanted, what is in hand is brought to its end
- * first. Under the lock. */
+/* Whether a batch may be taken. Where a snapshot is wanted, or an amendment, what is in hand is
+ * brought to its end first. Under the lock. */
 static bool may_take(const struct commit *commit) {
     const struct pipeline *pipeline = commit->pipeline;
-    return pipeline->waiting.head != NULL && fits(commit->next, pipeline->waiting.head) &&
+    return pipeline->waiting.head != NULL && pipeline->amend == NULL &&
+           fits(commit->next, pipeline->waiting.head) &&
            (pipeline->snapshot != SNAPSHOT_WANTED || commit->written->slot_count == 0);
 }
 
@@ -115,10 +117,16 @@ static enum turn turn_idle(struct commit *commit, const struct timespec *until) 
     if (commit->written->slot_count > 0 || commit->next->slot_count > 0) {
         return TURN_WRITE;
     }
+    if (pipeline->amend != NULL) {
+        return TURN_AMEND;
+    }
     fix_snapshot(pipeline);
     if (pipeline->waiting.head == NULL && !pipeline->stopping &&
         pipeline->snapshot != SNAPSHOT_WANTED && !sleep_until(pipeline, 0, until)) {
         fix_snapshot(pipeline);
+    }
+    if (pipeline->amend != NULL) {
+        return TURN_AMEND;
     }
     if (pipeline->waiting.head != NULL) {
         return TURN_WRITE;
@@ -197,6 +205,17 @@ static enum err reserve_defs(struct group *group, u32 count) {
     return ERR_OK;
 }
 
+/* All events of an account may have been removed since its keys were hashed: they are free again.
+ */
+static void hash_anew(struct pipeline *pipeline, struct slot *slot) {
+    u32 epoch = store_key_epoch(pipeline->options.store, slot->batch.account);
+    if (unlikely(slot->key_epoch != epoch)) {
+        slot->key_epoch = epoch;
+        dedup_hash_keys(&slot->batch, 0, slot->batch.count,
+                        dedup_epoch_seed(pipeline->options.dedup_seed, epoch));
+    }
+}
+
 /* Duplicates and series event by event, for an account that is near a cap: an event that would pass
  * it is refused before its key is claimed. */
 static enum err decide_rows(struct pipeline *pipeline, struct slot *slot) {
@@ -233,6 +252,7 @@ static enum err decide_all(struct pipeline *pipeline, struct slot *slot) {
 static void decide(struct pipeline *pipeline, struct group *group, struct slot *slot) {
     struct mark before = mark_now(pipeline);
     slot->row_count = 0;
+    hash_anew(pipeline, slot);
     enum err err = agg_has_room(pipeline->agg, &slot->batch) ? decide_all(pipeline, slot)
                                                              : decide_rows(pipeline, slot);
     if (err == ERR_OK) {
@@ -391,10 +411,15 @@ void *commit_run(void *context) {
         } else if (turn == TURN_IDLE) {
             agg_advance(pipeline->agg, clock_wall_ms());
             memory_watch(pipeline);
+        } else if (turn == TURN_AMEND) {
+            if (!amend_make(pipeline)) {
+                break;
+            }
         } else if (!write_next(&commit)) {
             break;
         }
     }
+    amend_close(pipeline);
     free(commit.group[0].defs);
     free(commit.group[1].defs);
     return NULL;

@@ -14,6 +14,23 @@ void disk_submit(struct pipeline *pipeline, const struct store_group *group) {
     pthread_cond_signal(&pipeline->disk_work);
 }
 
+enum err disk_amend(struct pipeline *pipeline, const struct store_amendment *amendment,
+                    const struct store_group *group) {
+    pthread_mutex_lock(&pipeline->lock);
+    check(pipeline->disk == DISK_IDLE);
+    pipeline->disk = DISK_BUSY;
+    pipeline->disk_group = group;
+    pipeline->disk_amendment = amendment;
+    pthread_cond_signal(&pipeline->disk_work);
+    while (pipeline->disk == DISK_BUSY) {
+        pthread_cond_wait(&pipeline->work, &pipeline->lock);
+    }
+    pipeline->disk_amendment = NULL;
+    enum err err = pipeline->disk_err;
+    pthread_mutex_unlock(&pipeline->lock);
+    return err;
+}
+
 void disk_stop(struct pipeline *pipeline) {
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->disk == DISK_BUSY) {
@@ -34,8 +51,11 @@ void *disk_run(void *context) {
             continue;
         }
         const struct store_group *group = pipeline->disk_group;
+        const struct store_amendment *amendment = pipeline->disk_amendment;
+        struct store *store = pipeline->options.store;
         pthread_mutex_unlock(&pipeline->lock);
-        enum err err = store_append(pipeline->options.store, group);
+        enum err err =
+            amendment != NULL ? store_amend(store, amendment, group) : store_append(store, group);
         pthread_mutex_lock(&pipeline->lock);
         pipeline->disk_err = err;
         pipeline->disk = DISK_IDLE;

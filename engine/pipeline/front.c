@@ -99,6 +99,7 @@ static struct slot *slot_take(struct front *front, u32 account) {
     slot->err = ERR_OK;
     slot->batch.count = 0;
     slot->batch.account = account;
+    slot->key_epoch = store_key_epoch(front->pipeline->options.store, account);
     return slot;
 }
 
@@ -203,8 +204,9 @@ static void refuse_overflow(struct event_batch *batch, struct decode_result *res
 }
 
 /* Price, revenue, series and key hash of what was just decoded; `dicts` if it is a native batch. */
-static void enrich(struct front *front, struct event_batch *batch, struct decode_result *result,
+static void enrich(struct front *front, struct slot *slot, struct decode_result *result,
                    struct dicts *dicts) {
+    struct event_batch *batch = &slot->batch;
     u32 overflow[EVENT_BATCH_MAX];
     u32 overflow_count = 0;
     price_events(front->prices, batch, result->first, result->count, overflow, &overflow_count);
@@ -215,7 +217,8 @@ static void enrich(struct front *front, struct event_batch *batch, struct decode
     } else {
         series_cache_resolve(front->series, batch, result->first, result->count);
     }
-    dedup_hash_keys(batch, result->first, result->count, front->pipeline->options.dedup_seed);
+    dedup_hash_keys(batch, result->first, result->count,
+                    dedup_epoch_seed(front->pipeline->options.dedup_seed, slot->key_epoch));
 }
 
 static bool keep_rejects(struct ingest *ingest, const struct decode_result *result) {
@@ -244,7 +247,7 @@ void ingest_free(struct ingest *ingest) {
 static enum err enter(struct front *front, struct slot *slot, struct ingest *ingest,
                       struct dicts *dicts) {
     struct decode_result *result = &front->result;
-    enrich(front, &slot->batch, result, dicts);
+    enrich(front, slot, result, dicts);
     if (!keep_rejects(ingest, result)) {
         slot->batch.count = result->first;
         ingest_free(ingest);

@@ -7,6 +7,7 @@
 #define MARGIN_PIPELINE_PARTS_H
 
 #include "agg/series_cache.h"
+#include "agg/tally.h"
 #include "pipeline.h"
 
 #include <pthread.h>
@@ -29,6 +30,7 @@ struct slot {
     u32 request_count;
     u32 row_count; /* accepted rows */
     u64 first_id;  /* of the accepted rows */
+    u32 key_epoch; /* by which its keys are hashed: store_key_epoch() */
     enum err err;
     struct request request[EVENT_BATCH_REQUESTS_MAX];
     u8 verdict[EVENT_BATCH_MAX]; /* enum dedup_verdict, VERDICT_REFUSED */
@@ -135,7 +137,11 @@ struct pipeline {
     pthread_cond_t disk_work;      /* the disk thread waits here */
     enum disk_state disk;
     const struct store_group *disk_group;
-    enum err disk_err; /* of the last append */
+    const struct store_amendment *disk_amendment; /* NULL: none */
+    struct amend_work *amend; /* amendments that wait; the first may be under way */
+    bool amend_closed;        /* nobody makes them any more */
+    pthread_cond_t amended;   /* who asked for one waits here */
+    enum err disk_err;        /* of the last append or amendment */
 
     pthread_mutex_t job_lock;
     pthread_cond_t job_work;
@@ -181,11 +187,23 @@ void front_return_job(struct job *job);
 /* commit.c */
 void *commit_run(void *pipeline);
 
+/* amend.c */
+struct amend_work;
+/* Makes the amendment that waits first; the commit thread, with nothing under way. False: what the
+ * disk holds is unknown. */
+bool amend_make(struct pipeline *pipeline);
+/* The commit thread ends: nobody must go on waiting. */
+void amend_close(struct pipeline *pipeline);
+
 /* disk.c */
 void *disk_run(void *pipeline);
 /* The disk is idle. The group and what it points to stay as they are until it is idle again; then
  * pipeline->disk_err tells how it went, and the commit thread has been woken. */
 void disk_submit(struct pipeline *pipeline, const struct store_group *group);
+/* Makes an amendment, with a group (NULL: none), and waits for it; the commit thread, with nothing
+ * under way. */
+enum err disk_amend(struct pipeline *pipeline, const struct store_amendment *amendment,
+                    const struct store_group *group);
 /* Waits until the disk is idle and ends its thread; the commit thread has ended. */
 void disk_stop(struct pipeline *pipeline);
 
