@@ -149,7 +149,7 @@ static void cost_type_add(const struct agg *agg, struct trace *trace, u32 value)
 }
 
 void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more) {
-    u32 found = trace_find(agg, trace_hash(agg, account, id));
+    u32 found = trace_find(agg, agg_trace_hash(agg, account, id));
     if (found != UINT32_MAX) {
         ((struct trace *)array_edit(&agg->traces, found))->revenue += more;
     }
