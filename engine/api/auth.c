@@ -36,11 +36,34 @@ static bool same_bytes(const char *a, const char *b, usize bytes) {
     return difference == 0;
 }
 
+/* A proxy may have looked at the last of two, so that neither counts. */
+static bool is_twice(const struct http_call *call, const char *name, struct slice first) {
+    struct slice last;
+    http_call_last_header(call, name, &last);
+    return last.data != first.data;
+}
+
+/* A header that holds a credential; a bad one if it is there twice. */
+static bool header(const struct http_call *call, const char *name, struct slice *key) {
+    bool found = http_call_header(call, name, key);
+    if (found && is_twice(call, name, *key)) {
+        *key = SLICE("");
+    }
+    return found;
+}
+
 /* Finds the bearer token of Authorization; another scheme is no credential of ours. */
 static bool bearer(const struct http_call *call, struct slice *key) {
     static const char scheme[] = "Bearer ";
     struct slice value;
-    if (!http_call_header(call, "authorization", &value) || value.bytes < sizeof scheme - 1 ||
+    if (!http_call_header(call, "authorization", &value)) {
+        return false;
+    }
+    if (is_twice(call, "authorization", value)) {
+        *key = SLICE("");
+        return true;
+    }
+    if (value.bytes < sizeof scheme - 1 ||
         strncasecmp(value.data, scheme, sizeof scheme - 1) != 0) {
         return false;
     }
@@ -53,9 +76,8 @@ static bool bearer(const struct http_call *call, struct slice *key) {
 }
 
 static bool key_header(const struct http_call *call, struct slice *key) {
-    return http_call_header(call, "observe-key", key) ||
-           http_call_header(call, "x-tanso-key", key) ||
-           http_call_header(call, "x-observe-key", key);
+    return header(call, "observe-key", key) || header(call, "x-tanso-key", key) ||
+           header(call, "x-observe-key", key);
 }
 
 /* The session's cookie among others: "a=1; margin_session=...; b=2". An empty one is none. */
@@ -83,7 +105,7 @@ static bool cookie(const struct http_call *call, struct slice *token) {
 static struct credential find_credential(const struct http_call *call) {
     struct credential found = {.text = {NULL, 0}};
     if (error_is_client(call)) {
-        if (!bearer(call, &found.text) && !http_call_header(call, "x-api-key", &found.text)) {
+        if (!bearer(call, &found.text) && !header(call, "x-api-key", &found.text)) {
             key_header(call, &found.text);
         }
     } else if (!key_header(call, &found.text) && !bearer(call, &found.text)) {

@@ -62,6 +62,17 @@ def test_pipelined_credentials(context):
               [200, 401, 401] * 20 + [401], "statuses")
 
 
+def test_credentials_given_twice(context):
+    with context.server() as server:
+        for name, good in (("Authorization", "Bearer " + server.key), ("Observe-Key", server.key),
+                           ("X-Observe-Key", server.key)):
+            for first, last in ((good, good), (good, "x"), ("x", good), (good, "Basic x")):
+                lines = ("GET /api/events HTTP/1.1", "Host: x", "Connection: close",
+                         "%s: %s" % (name, first), "%s: %s" % (name, last), "", "")
+                got = raw(server.port, "\r\n".join(lines).encode())
+                equal(got[9:12], b"401", "%s: %s, %s" % (name, first, last))
+
+
 def make_key(context, server, name, scopes):
     result = context.tool("marginctl", "key", "create", "--data-dir", server.dir, "--name", name,
                           "--scopes", scopes)
