@@ -54,9 +54,9 @@ void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time) {
     }
 }
 
-void apply_begin(struct agg *agg, u32 index, struct series *series, i64 created) {
+void apply_begin(struct agg *agg, u32 index, const struct series *series, i64 created) {
     const struct owner *owner = array_at(&agg->owners, series->cell[KIND_CUSTOMER]);
-    series->created = (u64)MAX(created, (i64)1) & (((u64)1 << 48) - 1);
+    *(i64 *)array_edit(&agg->begun, index) = MAX(created, (i64)1);
     check(pairs_note(agg, index)); /* memory is reserved */
     u32 id = list_at(&account_at(agg, owner->account)->entities[KIND_CUSTOMER], owner->place);
     if (entity_at(agg, id)->created == 0) {

@@ -22,7 +22,7 @@ apply_slice_fn *apply_best(void);
 /* An event that may be its cell's first. */
 void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time);
 /* A series' first event, received then: its customer and what it is paired with appear. */
-void apply_begin(struct agg *agg, u32 index, struct series *series, i64 created);
+void apply_begin(struct agg *agg, u32 index, const struct series *series, i64 created);
 /* An event in a band that is not the newest. */
 void apply_older(struct agg *agg, struct row *newest, u32 *older, u32 band, i64 time,
                  const struct delta *delta);

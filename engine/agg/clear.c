@@ -74,7 +74,7 @@ static void clear_series(struct clearing *clearing) {
         subtract(agg, series);
         empty_bands(agg, &series->newest, series->band);
         series->first = INT64_MAX;
-        series->created = 0;
+        *(i64 *)array_edit(&agg->begun, clearing->series[i]) = 0;
         breathe(clearing, i);
     }
 }

@@ -445,10 +445,9 @@ static i64 created_of(const struct clearing *clearing, u32 id) {
     u32 at =
         entity->key[0] == DIM_NONE ? 0 : value_at(agg, DIM_CUSTOMER, entity->key[0])->series_head;
     for (; at != 0; at = link_at(agg, at - 1)->next[DIM_CUSTOMER]) {
-        const struct series *series = series_at(agg, at - 1);
-        if (series->first != INT64_MAX && !clearing_has(clearing, at - 1) &&
-            (created == 0 || (i64)series->created < created)) {
-            created = (i64)series->created;
+        i64 begun = *(const i64 *)array_at(&agg->begun, at - 1);
+        if (begun != 0 && !clearing_has(clearing, at - 1) && (created == 0 || begun < created)) {
+            created = begun;
         }
     }
     return created;

@@ -139,7 +139,7 @@ static bool series_holds(const struct agg *agg, u32 id) {
 
 static enum err rebuild_series(struct agg *agg) {
     u32 count = agg->dims.count;
-    if (agg->hashes.count != count || agg->series.count != count) {
+    if (agg->hashes.count != count || agg->series.count != count || agg->begun.count != count) {
         return ERR_CORRUPT;
     }
     if (!array_reserve(&agg->links, count)) {

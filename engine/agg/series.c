@@ -246,8 +246,8 @@ bool agg_reserve(struct agg *agg, usize bytes) {
 
 static bool series_reserve(struct agg *agg, u64 hash) {
     return pending_reserve(agg) && array_reserve(&agg->dims, 1) && array_reserve(&agg->hashes, 1) &&
-           array_reserve(&agg->series, 1) && array_reserve(&agg->links, 1) &&
-           table_reserve(&agg->series_table, &agg->heap, hash) &&
+           array_reserve(&agg->series, 1) && array_reserve(&agg->begun, 1) &&
+           array_reserve(&agg->links, 1) && table_reserve(&agg->series_table, &agg->heap, hash) &&
            agg_reserve(agg, SERIES_BYTES_RESERVED);
 }
 
@@ -306,7 +306,7 @@ static enum err series_make(struct agg *agg, const struct series_key *key, u32 *
     u32 id = array_push(&agg->dims);
     memcpy(array_at(&agg->dims, id), values, sizeof values);
     check(array_push(&agg->hashes) == id && array_push(&agg->series) == id &&
-          array_push(&agg->links) == id);
+          array_push(&agg->begun) == id && array_push(&agg->links) == id);
     *(struct hash128 *)array_at(&agg->hashes, id) = key->hash;
     table_put(&agg->series_table, key->hash.low, id);
     account_at(agg, key->account)->series_made++;
@@ -327,6 +327,7 @@ static void pending_unmake(struct agg *agg, u32 count) {
         array_pop(&agg->dims);
         array_pop(&agg->hashes);
         array_pop(&agg->series);
+        array_pop(&agg->begun);
         array_pop(&agg->links);
         values_unmake(agg, &agg->pending[agg->pending_first + agg->pending_count]);
     }

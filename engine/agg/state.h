@@ -52,10 +52,9 @@ struct series {
     u32 row[WIDTHS];     /* cursors: the row last used; it may since belong to somebody else */
     u32 cell[KINDS];     /* the cells it feeds */
     u32 band[BANDS - 1]; /* rows of agg->bands for all but the newest */
-    u32 tally;           /* a cursor, too: the tally last used, its open row, its part */
+    u32 tally;           /* a cursor, too: the tally last used, its part, its open row */
+    u32 tally_part;
     u32 tally_row;
-    u64 tally_part : 16;
-    u64 created : 48; /* time of receipt of its first event, ms; 0 without any */
     struct row newest; /* the newest band, and the last event's time: row_seen() */
 };
 _Static_assert(sizeof(struct series) == 128, "two cache lines");
@@ -98,6 +97,7 @@ enum array_id {
     ARRAY_DIMS,
     ARRAY_HASHES,
     ARRAY_SERIES,
+    ARRAY_BEGUN,
     ARRAY_AGENTS,
     ARRAY_TEXTS,
     ARRAY_ENTITIES,
@@ -276,6 +276,7 @@ struct agg {
     struct array dims;   /* u32[STORE_DIMS] */
     struct array hashes; /* struct hash128 of each series */
     struct array series;
+    struct array begun; /* i64: when each series' first event was received, ms; 0: it has none */
     struct array links;
     struct array values[VALUE_DIMS];
     struct array agents;
@@ -338,6 +339,7 @@ struct agg {
 /* Records a chunk, as powers of two. */
 #define SHIFT_DIMS 13
 #define SHIFT_SERIES 12
+#define SHIFT_BEGUN 13
 #define SHIFT_CELLS 13
 #define SHIFT_ROWS 12
 #define SHIFT_ENTITIES 12

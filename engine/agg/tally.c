@@ -141,7 +141,7 @@ void tally_add_slow(struct agg *agg, struct series *series, u32 part, i64 time,
     }
     if (tally->open_row != 0 && tally->open_hour == hour) {
         series->tally = id;
-        series->tally_part = (u16)part;
+        series->tally_part = part;
         series->tally_row = tally->open_row;
         add_to(agg, id, TALLY_HOUR, time, delta);
         return;
