@@ -161,9 +161,10 @@ fuzz: deps-test  ## coverage-guided fuzzing, FUZZ_SECONDS each (clang)
 	$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined CFLAGS_EXTRA=-fsanitize=fuzzer-no-link fuzz-run
 .PHONY: fuzz-run
 fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
-	@set -e; for t in $(FUZZERS); do mkdir -p $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; \
+	@bad=; for t in $(FUZZERS); do mkdir -p $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; echo "fuzz $$t"; \
 	  $(BUILD)/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=tests/fuzz/corpus/$$t/ \
-	  $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t; done
+	  $(BUILD)/corpus/$$t tests/fuzz/corpus/$$t >$(BUILD)/corpus/$$t.log 2>&1 || { bad="$$bad $$t"; tail -20 $(BUILD)/corpus/$$t.log; }; \
+	  grep -h "^Done" $(BUILD)/corpus/$$t.log || true; done; [ -z "$$bad" ] || { echo "found something:$$bad"; exit 1; }
 
 .PHONY: test-programs
 test-programs: $(BUILD)/unit $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS))

@@ -119,7 +119,7 @@ static bool is_blank(char c) {
 
 struct slice csv_field(const struct csv_row *row, u32 index) {
     if (index >= row->count) {
-        return (struct slice){NULL, 0};
+        return (struct slice){"", 0};
     }
     struct slice text = row->field[index];
     while (text.bytes > 0 && is_blank(text.data[0])) {

@@ -232,6 +232,7 @@ void *background_run(void *context) {
     while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);
+        memory_trim(pipeline);
     }
     return NULL;
 }

@@ -120,6 +120,9 @@ struct pipeline {
     struct front *fronts;
     struct counters counters;
     u64 memory_base;          /* what the process had before it took anything */
+    u64 measured_ns;          /* when the next was measured; commit thread only */
+    _Atomic u64 measured;     /* memory, as the system has it */
+    u64 trimmed_ns;           /* background thread only */
     _Atomic bool memory_full; /* no events are taken */
     _Atomic bool failed;      /* a write failed: nothing is answered any more */
 
@@ -176,6 +179,8 @@ void pipeline_fail(struct pipeline *pipeline, enum err err);
 /* memory.c: at the start, once all is recovered; then the commit thread, after each group. */
 void memory_begin(struct pipeline *pipeline);
 void memory_watch(struct pipeline *pipeline);
+/* Gives memory that was freed back to the system where it is short; background thread. */
+void memory_trim(struct pipeline *pipeline);
 
 /* front.c */
 enum err front_open(struct front *front, struct pipeline *pipeline, u32 index);
