@@ -45,7 +45,7 @@ STORAGE := $(BUILD)/libstorage.a
 CLIENT  := $(BUILD)/libmargin.a
 SUPPORT := $(BUILD)/libsupport.a
 
-.PHONY: all help run test test-unit test-model test-fuzz-replay clang asan race fuzz crash system bench tidy install clean deps deps-test
+.PHONY: all help run test test-unit test-model test-fuzz-replay clang asan race fuzz crash system soak bench tidy install clean deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -174,6 +174,10 @@ system: deps-test all  ## tests that start the real server
 
 crash: deps-test all  ## kill the server under load, check every acknowledged event
 	python3 tests/crash/run.py --build $(BUILD)
+
+MINUTES ?= 15
+soak: deps-test all  ## full load beside hostile clients for MINUTES; memory must stay flat
+	python3 tests/soak/run.py --build $(BUILD) --minutes $(MINUTES)
 
 tidy: $(BUILD)/tidy  ## style and layering
 	@tests/support/tidy-selftest.sh $(BUILD)/tidy

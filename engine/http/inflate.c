@@ -74,18 +74,27 @@ static enum err expand_gzip(struct slice body, struct expansion *to) {
     return err;
 }
 
+/* What the frame at the input's place says of its length; ZSTD_CONTENTSIZE_UNKNOWN if nothing. */
+static unsigned long long announced(const ZSTD_inBuffer *in) {
+    unsigned long long bytes =
+        ZSTD_getFrameContentSize((const char *)in->src + in->pos, in->size - in->pos);
+    return bytes == ZSTD_CONTENTSIZE_ERROR ? ZSTD_CONTENTSIZE_UNKNOWN : bytes;
+}
+
+/* zstd checks a frame's length only where the room is large enough to expand it in one go. */
 static enum err expand_zstd(struct slice body, struct expansion *to) {
     ZSTD_DCtx *context = ZSTD_createDCtx();
     if (context == NULL) {
         return ERR_NO_MEMORY;
     }
     ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-    unsigned long long known = ZSTD_getFrameContentSize(body.data, body.bytes);
+    ZSTD_inBuffer in = {body.data, body.bytes, 0};
+    unsigned long long known = announced(&in);
+    usize begin = 0;
     usize first = body.bytes * 4;
-    if (known != ZSTD_CONTENTSIZE_UNKNOWN && known != ZSTD_CONTENTSIZE_ERROR) {
+    if (known != ZSTD_CONTENTSIZE_UNKNOWN) {
         first = (usize)MIN(known, (unsigned long long)to->bytes_max) + 1;
     }
-    ZSTD_inBuffer in = {body.data, body.bytes, 0};
     enum err err = ERR_OK;
     usize left = 1; /* 0: a frame is complete */
     while (err == ERR_OK && !(left == 0 && in.pos == in.size)) {
@@ -99,6 +108,11 @@ static enum err expand_zstd(struct slice body, struct expansion *to) {
         to->bytes += out.pos;
         if (ZSTD_isError(left) || (out.pos == 0 && in.pos == in_before)) {
             err = ERR_INVALID; /* no progress: the input ended early */
+        } else if (left == 0) {
+            bool holds = known == ZSTD_CONTENTSIZE_UNKNOWN || to->bytes - begin == known;
+            err = holds ? ERR_OK : ERR_INVALID;
+            begin = to->bytes;
+            known = announced(&in);
         }
     }
     ZSTD_freeDCtx(context);

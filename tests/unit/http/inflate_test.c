@@ -93,6 +93,19 @@ Test(inflate, both_codings) {
     pool_destroy(pool);
 }
 
+/* A frame that says 72 bytes and holds none: libzstd takes it where there is little room. */
+Test(inflate, frame_that_lies) {
+    static const char frame[] = "\x28\xb5\x2f\xfd\x24\x48\x01\x00\x00\x99\xe9\xd8\x51";
+    struct pool *pool;
+    cr_assert_eq(pool_create(4 * MIB, &pool), ERR_OK);
+    static const usize limits[] = {0, 64, 72, 4096};
+    for (usize at = 0; at < ARRAY_COUNT(limits); at++) {
+        cr_assert_eq(expand(CODING_ZSTD, frame, sizeof frame - 1, limits[at], pool, "", 0),
+                     ERR_INVALID);
+    }
+    pool_destroy(pool);
+}
+
 Test(inflate, bomb) {
     struct pool *pool;
     cr_assert_eq(pool_create(4 * MIB, &pool), ERR_OK);
