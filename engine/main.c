@@ -17,7 +17,7 @@
 #include "net/edge.h"
 #include "net/protocols.h"
 #include "pipeline.h"
-#include "query/revenue.h"
+#include "query/allocation.h"
 #include "recover.h"
 #include "reload.h"
 
@@ -68,6 +68,7 @@ struct server {
     struct directory *directory;
     struct rosters *rosters;
     struct revenues *revenues;
+    struct allocations *allocations;
     struct docs docs;
     struct door door;
     struct pipeline *pipeline;
@@ -305,6 +306,9 @@ static enum err open_pipeline(struct server *server) {
         return say(server, err, "cannot read the accounts' customers");
     }
     err = revenues_create(server->directory, &server->revenues);
+    if (err == ERR_OK) {
+        err = allocations_create(server->revenues, &server->allocations);
+    }
     if (err != ERR_OK) {
         return say(server, err, "cannot keep the customers' revenue");
     }
@@ -389,6 +393,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .directory = server->directory,
         .rosters = server->rosters,
         .revenues = server->revenues,
+        .allocations = server->allocations,
         .docs = &server->docs,
         .door = &server->door,
         .signup = config->signup != 0,
@@ -555,6 +560,7 @@ static void close_all(struct server *server) {
     accounts_close(server->accounts);
     control_close(server->control);
     rosters_destroy(server->rosters);
+    allocations_destroy(server->allocations);
     revenues_destroy(server->revenues);
     directory_close(server->directory);
     ledger_close(server->ledger);

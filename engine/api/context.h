@@ -28,6 +28,7 @@ struct limit_slot {
     i64 month_ms;
 };
 
+struct allocations;
 struct revenues;
 
 struct context {
@@ -44,6 +45,7 @@ struct context {
     struct directory *directory; /* of customers */
     struct rosters *rosters;
     struct revenues *revenues; /* and what they earn, subscriptions included */
+    struct allocations *allocations;
     const struct docs *docs;
     const struct door *door;
     const _Atomic bool *ready; /* recovery is done */

@@ -11,10 +11,68 @@
 #include "api/slow.h"
 #include "customer/directory.h"
 #include "query/activity.h"
+#include "query/allocation.h"
+#include "json/time.h"
 
 #include <stdlib.h>
 
 #define TARGET_MARGIN 60 /* percent; the price is cost / (1 - 0.6) */
+
+#define ALLOCATED_DAYS 30 /* where the call's window has no bounds */
+
+/* What features earn with their parts of subscriptions, and what they cost in the same window. */
+struct allocated {
+    struct allocation parts;
+    struct query_result figures; /* by feature, in no order */
+};
+
+/* False: the reply says why not. */
+static bool allocated_read(struct http_call *call, const struct query *asked,
+                           struct allocated *allocated) {
+    struct context *context = call->context;
+    struct query query = *asked;
+    struct revenue_window window = reading_window(call, asked);
+    if (asked->from == INT64_MIN && asked->to == INT64_MAX) {
+        window.length_ms = (i64)ALLOCATED_DAYS * TIME_MS_PER_DAY;
+        query.from = window.from = query_window_start(call->now_ms, window.length_ms);
+    }
+    query.group[0] = DIM_FEATURE;
+    query.group_count = 1;
+    query.unordered = true;
+    query.without_last = true;
+    enum err err = allocation_read(context->allocations, context->agg, context->store, &window,
+                                   &allocated->parts);
+    if (err != ERR_OK) {
+        error_of(call, err);
+        return false;
+    }
+    if (!reading_run(call, &query, &allocated->figures)) {
+        allocation_free(&allocated->parts);
+        return false;
+    }
+    return true;
+}
+
+static void allocated_free(struct allocated *allocated) {
+    allocation_free(&allocated->parts);
+    query_result_free(&allocated->figures);
+}
+
+static void write_allocated(struct json_writer *json, struct agg *agg, u32 account, u32 feature,
+                            const struct allocated *allocated) {
+    i128 revenue = allocation_of(&allocated->parts, agg, account, feature);
+    i128 cost = 0;
+    for (u32 i = 0; i < allocated->figures.row_count; i++) {
+        const struct query_row *row = &allocated->figures.rows[i];
+        if (row->value[0] == feature) {
+            cost = row->figures.cost;
+            revenue += row->figures.revenue;
+            break;
+        }
+    }
+    reading_put_money(json, "allocated_revenue", revenue);
+    reading_put_margin(json, "allocated_margin_pct", cost, revenue);
+}
 
 static void write_feature(struct json_writer *json, const struct agg *agg,
                           const struct query_row *row, u32 customers) {
@@ -57,16 +115,19 @@ static void list_features(struct http_call *call, u32 account) {
     if (!reading_run(call, &query, &result)) {
         return;
     }
+    struct allocated allocated;
     u32 *counts = count_customers(call, &query, &result);
-    if (counts != NULL) {
+    if (counts != NULL && allocated_read(call, &query, &allocated)) {
         struct json_writer json = json_writer(&call->reply);
         json_array_begin(&json);
         for (u32 i = 0; i < result.row_count; i++) {
             json_object_begin(&json);
             write_feature(&json, context->agg, &result.rows[i], counts[i]);
+            write_allocated(&json, context->agg, account, result.rows[i].value[0], &allocated);
             json_object_end(&json);
         }
         json_array_end(&json);
+        allocated_free(&allocated);
     }
     free(counts);
     query_result_free(&result);
@@ -136,13 +197,18 @@ static void one_feature(struct http_call *call, u32 account) {
     if (!reading_run(call, &figures, &result)) {
         return;
     }
+    struct allocated allocated;
     u32 *counts = result.row_count > 0 ? count_customers(call, &figures, &result) : NULL;
+    struct query whole = query;
+    whole.filter_mask = 0;
     if (result.row_count == 0) {
         error_not_found(call, "no event of this feature");
-    } else if (counts != NULL) {
+    } else if (counts != NULL && allocated_read(call, &whole, &allocated)) {
         struct json_writer json = json_writer(&call->reply);
         json_object_begin(&json);
         write_feature(&json, context->agg, &result.rows[0], counts[0]);
+        write_allocated(&json, context->agg, account, result.rows[0].value[0], &allocated);
+        allocated_free(&allocated);
         if (reading_write_recent(call, &query, DIM_FEATURE, &json) &&
             write_customers(call, query, &json) && reading_write_models(call, query, &json) &&
             write_timeseries(call, query, &json)) {

@@ -219,12 +219,17 @@ static enum err read_ranked(struct agg *agg, const struct query *query, struct r
     return ERR_OK;
 }
 
-/* Columns without an event. */
-static enum err columns_make(struct agg *agg, u32 account, struct revenue *revenue) {
+static u32 count_customers(struct agg *agg, u32 account) {
     agg_read_lock(agg);
     const struct account *known = account_at(agg, account);
-    revenue->known = known == NULL ? 0 : known->entities[KIND_CUSTOMER].count;
+    u32 count = known == NULL ? 0 : known->entities[KIND_CUSTOMER].count;
     agg_read_unlock(agg);
+    return count;
+}
+
+/* Columns without an event. */
+static enum err columns_make(struct agg *agg, u32 account, struct revenue *revenue) {
+    revenue->known = count_customers(agg, account);
     revenue->cost = malloc(2 * (revenue->known + (usize)1) * sizeof *revenue->cost);
     revenue->events = calloc(revenue->known + (usize)1, sizeof *revenue->events);
     if (revenue->cost == NULL || revenue->events == NULL) {
@@ -311,7 +316,7 @@ static enum err add_shares(struct revenues *revenues, struct agg *agg,
 /* Those that no events know have none in their columns either. */
 static enum err widen(struct revenue *revenue) {
     u32 known = revenue->known;
-    if (revenue->count == known) {
+    if (revenue->count == known || revenue->cost == NULL) {
         return ERR_OK;
     }
     i128 *both = malloc(2 * (usize)revenue->count * sizeof *both);
@@ -348,7 +353,8 @@ enum err revenue_read(struct revenues *revenues, struct agg *agg, struct store *
         err = read_ranked(agg, &query, out);
     }
     if (columns == REVENUE_SHARES) {
-        err = columns_make(agg, window->account, out);
+        out->known = count_customers(agg, window->account);
+        err = ERR_OK;
     } else if (err == ERR_BUSY || err == ERR_NOT_FOUND) {
         err = read_whole(agg, store, &query, out);
     }

@@ -41,7 +41,7 @@ struct revenue {
 };
 
 enum revenue_columns { /* what is asked for; each takes longer than the one before */
-                       REVENUE_SHARES, /* no figures of events: as if there were none */
+                       REVENUE_SHARES, /* none of events: cost and earned stay NULL */
                        REVENUE_MONEY,
                        REVENUE_EVENTS /* with the column of events */
 };
