@@ -99,9 +99,38 @@ def feature_row(key, events):
                 **tail(events))
 
 
-def compare_features(client, book, bounds, query):
+def allocate(events, mrr, length):
+    """By feature: revenue of its events and its parts of what subscriptions earn beyond events."""
+    allocated = defaultdict(int)
+    for customer, part in grouped(events, lambda e: e.customer).items():
+        _, cost, earned, _ = totals(part)
+        features = sorted(grouped(part, lambda e: e.feature).items(), key=lambda i: i[0].encode())
+        weights = [totals(own)[1] if cost else len(own) for _, own in features]
+        extra = max(revenue_of(earned, mrr.get(customer, 0), length) - earned, 0)
+        running = given = 0
+        for (feature, own), weight in zip(features, weights):
+            running += weight
+            sign = 1 if sum(weights) > 0 else -1
+            due = ceil_free(extra * running * sign, sum(weights) * sign)
+            allocated[feature] += totals(own)[2] + due - given
+            given = due
+    rows = pnl_rows(events, mrr, length)
+    equal(sum(allocated.values()), sum(row[2] for row in rows.values() if row[3]), "allocation")
+    return allocated
+
+
+def allocated_row(feature, events, allocated):
+    cost = totals([e for e in events if e.feature == feature])[1]
+    return {"allocated_revenue": oracle.money(allocated[feature]),
+            "allocated_margin_pct": oracle.margin(cost, allocated[feature])}
+
+
+def compare_features(client, book, bounds, query, mrr, length):
     events = book.select(*bounds, revenue=True)
-    rows = [feature_row(k, part) for k, part in by_cost(grouped(events, lambda e: e.feature))]
+    recent = events if bounds else book.select(figures.window(30), None, revenue=True)
+    allocated = allocate(recent, mrr, length)
+    rows = [dict(feature_row(k, part), **allocated_row(k, recent, allocated))
+            for k, part in by_cost(grouped(events, lambda e: e.feature))]
     figures.same(client, "/api/features" + query, rows)
     figures.same(client, "/features%s%slimit=2&offset=1" % (query, "&" if query else "?"),
                  rows[1:3])
@@ -416,20 +445,23 @@ def compare_revenue(client, book, mrr, kinds):
     compare_pnl(client, book.select(revenue=True), mrr, 30 * DAY, "?days=all")
 
 
-def compare_all(client, book):
+def compare_all(client, book, mrr=None):
     now = int(time.time() * 1000)
+    mrr = mrr or {}
     kinds = set()
-    compare_revenue(client, book, {}, kinds)
+    compare_revenue(client, book, mrr, kinds)
     equal(kinds, {"negative_margin_customer", "unprofitable_feature", "model_cost_spike"}
-          if book.events else set(), "kinds of alerts")
-    compare_features(client, book, (), "")
-    compare_features(client, book, (figures.window(30),), "?days=30")
+          | ({"high_cost_ratio"} if mrr else set()) if book.events else set(), "kinds of alerts")
+    compare_features(client, book, (), "", mrr, 30 * DAY)
+    compare_features(client, book, (figures.window(30),), "?days=30", mrr, 30 * DAY)
+    compare_features(client, book, (figures.window(7),), "?days=7", mrr, 7 * DAY)
     compare_models(client, book, (), "", now)
     compare_models(client, book, (figures.window(90),), "?days=90", now)
     first = oracle.parse_ms(oracle.iso(now - 50 * DAY)[:10] + "T00:00:00Z")
     bounds = (first + 1234567, first + 20 * DAY + 7654321)
     compare_features(client, book, bounds, "?date_from=%s&date_to=%s"
-                     % (oracle.iso(bounds[0]), oracle.iso(bounds[1] - 1)))
+                     % (oracle.iso(bounds[0]), oracle.iso(bounds[1] - 1)), mrr,
+                     bounds[1] - bounds[0])
     for number in (30, 7, 1, 90):
         query = "" if number == 30 else "?days=%d" % number
         compare_days(client, book, figures.window(number), query, now)
