@@ -3,9 +3,10 @@
 
 #include <string.h>
 
+#include "json/time.h"
+
 #define PRICE_DECIMALS 6 /* USD per million tokens to picodollars per token */
 #define FEE_DECIMALS 12  /* USD to picodollars */
-#define DAY_MS ((i64)86400000)
 
 /* Every helper reads exactly one value, or fails the reader. */
 static bool refuse(struct json_reader *reader, const char *text) {
@@ -223,15 +224,6 @@ static bool read_hours(struct json_reader *reader, struct line_period *period) {
     return good(reader);
 }
 
-/* Days since 1970-01-01 of a Gregorian date: years are counted from March, so that the leap day is
- * the last day of a year. */
-static i64 days_of(u32 year, u32 month, u32 day) {
-    i64 y = (i64)year - (month <= 2);
-    i64 month_from_march = (month + 9) % 12;
-    return y * 365 + y / 4 - y / 100 + y / 400 + (month_from_march * 153 + 2) / 5 + day - 1 -
-           719468;
-}
-
 static bool read_from_date(struct json_reader *reader, i64 *from_ms) {
     struct slice text;
     if (json_read_null(reader)) {
@@ -241,17 +233,7 @@ static bool read_from_date(struct json_reader *reader, i64 *from_ms) {
     if (!json_read_string(reader, &text)) {
         return false;
     }
-    if (!has_form(text, "0000-00-00")) {
-        return refuse(reader, "a date is not YYYY-MM-DD");
-    }
-    u32 year = two_digits(text.data) * 100 + two_digits(text.data + 2);
-    u32 month = two_digits(text.data + 5);
-    u32 day = two_digits(text.data + 8);
-    if (month < 1 || month > 12 || day < 1 || day > 31) {
-        return refuse(reader, "a date is not YYYY-MM-DD");
-    }
-    *from_ms = days_of(year, month, day) * DAY_MS;
-    return true;
+    return time_parse_date(text, from_ms) || refuse(reader, "a date is not YYYY-MM-DD");
 }
 
 static void clear_period(struct line_period *period) {

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "json/time.h"
+
 static bool group_is(const struct query *query, u32 dim) {
     for (u32 i = 0; i < query->group_count; i++) {
         if (query->group[i] == dim) {
@@ -128,15 +130,12 @@ bool plan_matches(const struct plan *plan, const u32 *dims) {
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-/* Proleptic Gregorian calendar from a day number: Howard Hinnant, "chrono-Compatible Low-Level Date
- * Algorithms", civil_from_days. Gives the day of the month. */
-static u32 day_of_month(i64 day) {
-    i64 shifted = day + 719468;
-    u32 of_era = (u32)(shifted - shifted / 146097 * 146097);
-    u32 year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    u32 of_year = of_era - (365 * year + year / 4 - year / 100);
-    u32 month = (5 * of_year + 2) / 153;
-    return of_year - (153 * month + 2) / 5 + 1;
+static i64 month_start(i64 time) {
+    u32 year;
+    u32 month;
+    u32 day;
+    time_civil(time / DAY_MS, &year, &month, &day);
+    return time_days(year, month, 1) * DAY_MS;
 }
 
 i64 plan_bucket_start(const struct plan *plan, i64 time) {
@@ -148,7 +147,7 @@ i64 plan_bucket_start(const struct plan *plan, i64 time) {
     case BUCKET_DAY:
         return time - time % DAY_MS;
     case BUCKET_MONTH:
-        return (time / DAY_MS - (day_of_month(time / DAY_MS) - 1)) * DAY_MS;
+        return month_start(time);
     case BUCKET_NONE:
         break;
     }

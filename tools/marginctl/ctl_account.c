@@ -60,6 +60,14 @@ static int set_plan(struct accounts *accounts, const struct ctl_options *options
         return ctl_fail("the plan could not be set: %s", err_text(err));
     }
     fprintf(stderr, "account %u is on the plan %s\n", account, plan);
+    struct plans shipped;
+    plans_init(&shipped);
+    if (plans_find(&shipped, plan) == NULL) { /* the server's settings are not known here */
+        fprintf(stderr,
+                "no plan %s is shipped: without [plan %s] in the server's settings the account has "
+                "the plan of new accounts\n",
+                plan, plan);
+    }
     return 0;
 }
 

@@ -643,6 +643,8 @@ Test(price, refuses_bad_files) {
         "[{\"provider\":\"p\",\"model\":\"m\",\"input_per_mtok\":\"1\",\"periods\":["
         "{\"from\":null}]}]",
         "[{\"provider\":\"p\",\"model\":\"m\",\"input_per_mtok\":\"1\",\"periods\":["
+        "{\"from\":\"2026-02-29\",\"input_per_mtok\":\"1\"}]}]",
+        "[{\"provider\":\"p\",\"model\":\"m\",\"input_per_mtok\":\"1\",\"periods\":["
         "{\"from\":\"2026-13-01\",\"input_per_mtok\":\"1\"}]}]",
     };
     struct price_table *other = NULL;
