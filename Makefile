@@ -167,7 +167,9 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 	  grep -h "^Done" $(BUILD)/corpus/$$t.log || true; done; [ -z "$$bad" ] || { echo "found something:$$bad"; exit 1; }
 
 .PHONY: test-programs
-test-programs: $(BUILD)/unit $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS))
+# Benchmarks, too, so that they do not rot; all but simdjson's half of one.
+test-programs: $(BUILD)/unit $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
+    $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))) $(BUILD)/bench/decode.o
 
 system: deps-test all  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)
