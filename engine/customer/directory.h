@@ -44,7 +44,7 @@ struct directory_set {
 };
 /* ERR_INVALID: an id is empty, too long, or there twice; an amount is negative or too large; an
  * interval is 0. ERR_LIMIT: CUSTOMERS_MAX, PRODUCTS_MAX or SUBSCRIPTIONS_MAX of the account. `agg`
- * tells of first events. */
+ * tells of first events; NULL: there are none. Likewise below. */
 enum err directory_replace(struct directory *directory, struct agg *agg, u32 account,
                            const struct directory_set *set, i64 now_ms);
 

@@ -279,23 +279,19 @@ static void forget(struct roster *roster, u64 stamp) {
     roster->count = 0;
 }
 
+/* Customers to look at. Under the figures' lock. */
 static u64 missing(const struct catching *catching) {
     const struct roster *roster = catching->roster;
-    agg_read_lock(catching->agg);
     const struct list *list = list_of(catching);
     u64 places = list == NULL ? 0 : list->count;
-    agg_read_unlock(catching->agg);
     u64 all = places + book_count(catching->book);
     return roster->stamp != catching->book->stamp
-               ? all
+               ? all + 1 /* also if nobody is left */
                : all - roster->places - roster->book_count + roster->waiting_count;
 }
 
-static enum err catch_up(struct catching *catching, bool at_once) {
+static enum err catch_up(struct catching *catching) {
     struct roster *roster = catching->roster;
-    if (at_once && missing(catching) > AT_ONCE_MAX) {
-        return ERR_BUSY;
-    }
     if (roster->stamp != catching->book->stamp) {
         forget(roster, catching->book->stamp);
     }
@@ -333,18 +329,34 @@ static struct roster_row row_of(const struct catching *catching, const struct en
     return row;
 }
 
+/* Under the figures' lock. */
 static void fill(const struct catching *catching, struct roster_page *page) {
     const struct roster *roster = catching->roster;
     page->total = roster->count;
     page->count = 0;
-    if (page->limit == 0 || page->offset >= roster->count) {
-        return;
-    }
-    agg_read_lock(catching->agg);
     for (u64 at = page->offset; at < roster->count && page->count < page->limit; at++) {
         page->rows[page->count++] = row_of(catching, &roster->entries[roster->count - 1 - at]);
     }
+}
+
+/* Mostly nobody is new, and taking the figures' lock once is all the waiting there is. */
+static enum err read_page(struct catching *catching, bool at_once, struct roster_page *page) {
+    agg_read_lock(catching->agg);
+    u64 count = missing(catching);
+    if (count == 0) {
+        fill(catching, page);
+    }
     agg_read_unlock(catching->agg);
+    if (count == 0) {
+        return ERR_OK;
+    }
+    enum err err = at_once && count > AT_ONCE_MAX ? ERR_BUSY : catch_up(catching);
+    if (err == ERR_OK) {
+        agg_read_lock(catching->agg);
+        fill(catching, page);
+        agg_read_unlock(catching->agg);
+    }
+    return err;
 }
 
 enum err roster_read(struct rosters *rosters, struct agg *agg, u32 account, bool at_once,
@@ -361,10 +373,7 @@ enum err roster_read(struct rosters *rosters, struct agg *agg, u32 account, bool
     page->book = directory_acquire(rosters->directory, account);
     struct catching catching = {
         .roster = roster, .agg = agg, .account = account, .book = page->book};
-    enum err err = catch_up(&catching, at_once);
-    if (err == ERR_OK) {
-        fill(&catching, page);
-    }
+    enum err err = read_page(&catching, at_once, page);
     pthread_mutex_unlock(&roster->lock);
     if (err != ERR_OK) {
         directory_release(rosters->directory, page->book);
