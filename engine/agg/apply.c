@@ -58,8 +58,10 @@ void apply_begin(struct agg *agg, u32 index, const struct series *series, i64 cr
     const struct owner *owner = array_at(&agg->owners, series->cell[KIND_CUSTOMER]);
     *(i64 *)array_edit(&agg->begun, index) = MAX(created, (i64)1);
     check(pairs_note(agg, index)); /* memory is reserved */
-    u32 id = list_at(&account_at(agg, owner->account)->entities[KIND_CUSTOMER], owner->place);
+    struct account *account = account_at(agg, owner->account);
+    u32 id = list_at(&account->entities[KIND_CUSTOMER], owner->place);
     if (entity_at(agg, id)->created == 0) {
+        account->customers_born++;
         ((struct entity *)array_edit(&agg->entities, id))->created = MAX(created, (i64)1);
     }
 }

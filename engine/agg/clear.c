@@ -182,6 +182,7 @@ static void change_entities(struct clearing *clearing) {
     }
     for (u32 i = 0; i < clearing->customer_count; i++) {
         const struct customer_change *change = &clearing->customers[i];
+        account_at(agg, clearing->what.account)->customers_reborn++;
         ((struct entity *)array_edit(&agg->entities, change->entity))->created = change->created;
         breathe(clearing, i);
     }

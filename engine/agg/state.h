@@ -190,6 +190,8 @@ struct account {
     u32 series_made;   /* pending ones too, as the next */
     u32 values_made[VALUE_DIMS];
     u32 traces_promised;
+    u32 customers_born;   /* goes up when a customer has its first event */
+    u32 customers_reborn; /* and when that is another one, or none, because events were cleared */
 };
 #define TRACE_CHUNK 64
 

@@ -28,6 +28,8 @@ struct entry {
 struct roster {
     pthread_mutex_t lock;
     u64 stamp;      /* of the book; what follows is of it */
+    u32 reborn;     /* customers_reborn of the figures; what follows is of them, too */
+    u32 born;       /* customers_born when the list caught up last */
     u32 book_count; /* so many of its customers are in the list */
     u32 places;     /* so many with events are looked at */
     u32 *waiting;   /* places whose first event is on its way */
@@ -122,6 +124,8 @@ struct catching {
     struct agg *agg;
     u32 account;
     const struct book *book;
+    u32 born; /* of the account, before anything of it was looked at; likewise the next */
+    u32 reborn;
     u32 sorted; /* entries that are in order; the others are new */
     enum err err;
 };
@@ -187,13 +191,17 @@ static void add_places(struct catching *catching) {
     roster->waiting_count = 0;
     for (u32 i = 0; i < waiting && catching->err == ERR_OK; i++) {
         add_place(catching, roster->waiting[i]); /* what waits on is put back at or before i */
+        if (i % STEP_CUSTOMERS == STEP_CUSTOMERS - 1) { /* lets the writer in */
+            agg_read_unlock(catching->agg);
+            agg_read_lock(catching->agg);
+        }
     }
     for (u32 step = 0; catching->err == ERR_OK; step++) {
         const struct list *list = list_of(catching);
         if (list == NULL || roster->places >= list->count) {
             break;
         }
-        if (step == STEP_CUSTOMERS) { /* lets the writer in */
+        if (step == STEP_CUSTOMERS) {
             step = 0;
             agg_read_unlock(catching->agg);
             agg_read_lock(catching->agg);
@@ -271,8 +279,9 @@ static void merge(struct catching *catching) {
     free(copy);
 }
 
-static void forget(struct roster *roster, u64 stamp) {
+static void forget(struct roster *roster, u64 stamp, u32 reborn) {
     roster->stamp = stamp;
+    roster->reborn = reborn;
     roster->book_count = 0;
     roster->places = 0;
     roster->waiting_count = 0;
@@ -285,16 +294,19 @@ static u64 missing(const struct catching *catching) {
     const struct list *list = list_of(catching);
     u64 places = list == NULL ? 0 : list->count;
     u64 all = places + book_count(catching->book);
-    return roster->stamp != catching->book->stamp
-               ? all + 1 /* also if nobody is left */
-               : all - roster->places - roster->book_count + roster->waiting_count;
+    if (roster->stamp != catching->book->stamp || roster->reborn != catching->reborn) {
+        return all + 1; /* also if nobody is left */
+    }
+    u64 waiting = roster->born != catching->born ? roster->waiting_count : 0;
+    return all - roster->places - roster->book_count + waiting;
 }
 
 static enum err catch_up(struct catching *catching) {
     struct roster *roster = catching->roster;
-    if (roster->stamp != catching->book->stamp) {
-        forget(roster, catching->book->stamp);
+    if (roster->stamp != catching->book->stamp || roster->reborn != catching->reborn) {
+        forget(roster, catching->book->stamp, catching->reborn);
     }
+    roster->born = catching->born;
     catching->sorted = roster->count;
     u32 count = book_count(catching->book);
     if (count > roster->book_count) {
@@ -309,7 +321,7 @@ static enum err catch_up(struct catching *catching) {
         merge(catching);
     }
     if (catching->err != ERR_OK) { /* what is missing is not known */
-        forget(roster, 0);
+        forget(roster, 0, 0);
     }
     return catching->err;
 }
@@ -342,6 +354,9 @@ static void fill(const struct catching *catching, struct roster_page *page) {
 /* Mostly nobody is new, and taking the figures' lock once is all the waiting there is. */
 static enum err read_page(struct catching *catching, bool at_once, struct roster_page *page) {
     agg_read_lock(catching->agg);
+    const struct account *account = account_at(catching->agg, catching->account);
+    catching->born = account == NULL ? 0 : account->customers_born;
+    catching->reborn = account == NULL ? 0 : account->customers_reborn;
     u64 count = missing(catching);
     if (count == 0) {
         fill(catching, page);

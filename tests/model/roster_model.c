@@ -3,6 +3,7 @@
  * customers, a source describes others, some are touched by hand, and the figures are saved and
  * loaded. Usage: roster_model [SEED]
  */
+#include "agg/clear.h"
 #include "customer/roster.h"
 
 #include <ftw.h>
@@ -16,10 +17,15 @@
 #define NOW ((i64)1780000000000)
 #define PAGE_MAX 64
 
+#define SOURCES 2
+#define FEATURES 2
+static const u32 sources[SOURCES] = {SOURCE_SDK, SOURCE_CSV};
+
 struct known { /* what the list must say of a customer */
     char id[16];
-    i64 event_ms;     /* of its first event; 0: none */
-    i64 described_ms; /* in the book since; 0: it is not */
+    i64 event_ms;                      /* of its first event; 0: none */
+    i64 series_ms[SOURCES * FEATURES]; /* likewise of each source and feature */
+    i64 described_ms;                  /* in the book since; 0: it is not */
 };
 
 static struct known known[CUSTOMERS];
@@ -52,8 +58,11 @@ static void put_text(enum event_text column, u32 row, struct slice value) {
     batch.text_bytes += (u32)value.bytes;
 }
 
-static void put_event(struct known *customer, i64 created_ms) {
+static u32 put_event(struct known *customer, i64 created_ms) {
+    u32 source = (u32)draw(SOURCES);
+    u32 feature = (u32)draw(FEATURES);
     u32 row = batch.count++;
+    batch.source[row] = (u8)sources[source];
     batch.present[row] = NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE);
     batch.number[NUM_TIME][row] = NOW - (i64)draw(1000000);
     batch.number[NUM_COST][row] = 1;
@@ -61,10 +70,11 @@ static void put_event(struct known *customer, i64 created_ms) {
     batch.series[row] = SERIES_UNRESOLVED;
     batch.created[row] = created_ms;
     put_text(TEXT_EVENT_NAME, row, SLICE("e"));
-    put_text(TEXT_FEATURE, row, draw(2) == 0 ? SLICE("f") : SLICE("g"));
+    put_text(TEXT_FEATURE, row, feature == 0 ? SLICE("f") : SLICE("g"));
     if (customer != NULL) {
         put_text(TEXT_CUSTOMER, row, text(customer->id));
     }
+    return source * FEATURES + feature;
 }
 
 static void compare_pages(void);
@@ -72,6 +82,7 @@ static void compare_pages(void);
 static void send_events(void) {
     u32 rows[EVENT_BATCH_MAX];
     struct known *named[EVENT_BATCH_MAX];
+    u32 series[EVENT_BATCH_MAX];
     batch.count = batch.text_bytes = 0;
     batch.text = batch_text;
     batch.account = ACCOUNT;
@@ -80,7 +91,7 @@ static void send_events(void) {
     for (u32 i = 0; i < count; i++) {
         rows[i] = i;
         named[i] = draw(10) == 0 ? NULL : &known[draw(CUSTOMERS)];
-        put_event(named[i], clock_ms);
+        series[i] = put_event(named[i], clock_ms);
     }
     check(agg_resolve(agg, &batch, rows, count) == ERR_OK);
     agg_settle(agg);
@@ -91,6 +102,38 @@ static void send_events(void) {
     for (u32 i = 0; i < count; i++) {
         if (named[i] != NULL && named[i]->event_ms == 0) {
             named[i]->event_ms = clock_ms;
+        }
+        if (named[i] != NULL && named[i]->series_ms[series[i]] == 0) {
+            named[i]->series_ms[series[i]] = clock_ms;
+        }
+    }
+}
+
+/* All events, or those of a source: a customer's first event is another one then, or none. */
+static void clear_events(void) {
+    u32 source = (u32)draw(SOURCES + 1);
+    bool all = source == SOURCES;
+    const struct agg_clear clear = {.account = ACCOUNT, .source = all ? DIM_NONE : sources[source]};
+    struct clearing *clearing;
+    check(agg_clear_plan(agg, &clear, &clearing) == ERR_OK);
+    agg_clear(clearing, NULL, 0);
+    clearing_free(clearing);
+    for (u32 at = 0; at < CUSTOMERS; at++) {
+        struct known *customer = &known[at];
+        bool touched = false;
+        for (u32 i = 0; i < SOURCES * FEATURES; i++) {
+            bool cleared = all || i / FEATURES == source;
+            touched |= cleared && customer->series_ms[i] != 0;
+            customer->series_ms[i] = cleared ? 0 : customer->series_ms[i];
+        }
+        if (touched) {
+            customer->event_ms = 0;
+        }
+        for (u32 i = 0; i < SOURCES * FEATURES && touched; i++) {
+            i64 series_ms = customer->series_ms[i];
+            if (series_ms != 0 && (customer->event_ms == 0 || series_ms < customer->event_ms)) {
+                customer->event_ms = series_ms;
+            }
         }
     }
 }
@@ -231,6 +274,8 @@ static void round_of(void) {
     case 3:
         if (draw(8) == 0) {
             save_and_load();
+        } else if (draw(4) == 0) {
+            clear_events();
         }
         break;
     default:
