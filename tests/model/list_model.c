@@ -31,6 +31,7 @@ struct model {
     struct agg *agg;
     struct store *store;
     struct prices *prices;
+    struct book *book; /* of nobody: customers are called by their ids */
     struct event_batch *batch;
     struct fact fact[EVENTS_MAX];
     u32 fact_count;
@@ -289,7 +290,7 @@ static bool check_list(const struct event_list *list) {
     struct buf text;
     buf_init(&text, 16 * MIB);
     struct json_writer json = json_writer(&text);
-    struct event_object object = {.agg = model.agg, .prices = model.prices};
+    struct event_object object = {model.agg, model.prices, model.book, false};
     good =
         good && event_list_write(model.store, &object, &list->filter, ids, count, &json) == ERR_OK;
     good = good && (count == 0 || count_objects(&text, ids, count) == count);
@@ -321,6 +322,7 @@ int main(int argc, char **argv) {
     struct price_table *table;
     check(price_table_load_embedded(&table, why, sizeof why) == ERR_OK);
     check(prices_create(table, &model.prices) == ERR_OK);
+    check(book_make(NULL, 0, NULL, 0, NULL, 0, &model.book) == ERR_OK);
     model.batch = calloc(1, sizeof *model.batch);
     check(model.batch != NULL);
     model.batch->text_bytes_max = 1 << 16;
@@ -340,6 +342,7 @@ int main(int argc, char **argv) {
     store_close(model.store);
     agg_destroy(model.agg);
     prices_destroy(model.prices);
+    book_free(model.book);
     free(model.batch->text);
     free(model.batch);
     char command[128];
