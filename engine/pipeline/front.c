@@ -371,8 +371,9 @@ enum err front_ingest_client(struct front *front, struct ingest *ingest, struct 
         return ERR_NO_MEMORY;
     }
     usize room = body.bytes + key.bytes + EVENT_TEXT_PADDING;
-    struct slot *slot =
-        room + TEXT_SLACK < SHARED_TEXT_BYTES ? open_slot(front, ingest->account, room, 1) : NULL;
+    bool shared = room + TEXT_SLACK < SHARED_TEXT_BYTES;
+    struct slot *slot = shared ? open_slot(front, ingest->account, room, 1)
+                               : slot_take_with_text(front, ingest->account, room + TEXT_SLACK);
     if (slot == NULL) {
         return busy(front);
     }
@@ -388,7 +389,11 @@ enum err front_ingest_client(struct front *front, struct ingest *ingest, struct 
         buf_clear(&front->result.messages);
         err = enter(front, slot, ingest, NULL);
     }
-    if (err != ERR_OK) {
+    if (!shared && err == ERR_OK) {
+        hand_over(front, slot);
+    } else if (!shared) {
+        slot_recycle(slot);
+    } else if (err != ERR_OK) {
         retract(slot, count, text_bytes);
     }
     return err;

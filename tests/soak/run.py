@@ -208,6 +208,7 @@ class Soak:
                        values["margind_connections"])
                 self.rows.append(row)
                 record.write("%.1f,%d,%d,%d,%d\n" % row)
+                record.flush()
                 time.sleep(1)
 
     def run(self):

@@ -274,6 +274,25 @@ static bool password_is(const char *email, struct slice password) {
     return err == ERR_OK && strcmp(user.email, email) == 0;
 }
 
+Test(account, lengths_of_passwords) {
+    static char text[PASSWORD_BYTES_MAX + 2];
+    static const usize good[] = {PASSWORD_BYTES_MIN, PASSWORD_BYTES_MAX};
+    static const usize bad[] = {0, PASSWORD_BYTES_MIN - 1, PASSWORD_BYTES_MAX + 1};
+    memset(text, 'p', sizeof text);
+    join("me@x", ACCOUNT_DEFAULT, ROLE_OWNER, SLICE("long enough"));
+    for (usize i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct slice password = {text, bad[i]};
+        cr_expect_eq(users_set_password(accounts, "me@x", password), ERR_INVALID, "%zu", bad[i]);
+    }
+    cr_expect(password_is("me@x", SLICE("long enough")));
+    for (usize i = 0; i < ARRAY_COUNT(good); i++) {
+        struct slice password = {text, good[i]};
+        cr_expect_eq(users_set_password(accounts, "me@x", password), ERR_OK, "%zu", good[i]);
+        cr_expect(password_is("me@x", password));
+    }
+    cr_expect_not(password_is("me@x", (struct slice){text, PASSWORD_BYTES_MAX + 1}));
+}
+
 Test(account, passwords) {
     join("me@x", ACCOUNT_DEFAULT, ROLE_OWNER, SLICE("long enough"));
     join("silent@x", ACCOUNT_DEFAULT, ROLE_VIEWER, (struct slice){NULL, 0});

@@ -35,8 +35,7 @@ static void open_all(u32 scopes) {
     cr_assert_eq(accounts_open(control, &accounts), ERR_OK);
     struct key_info info;
     const struct key_request request = {.name = "test", .scopes = scopes};
-    cr_assert_eq(keys_create(accounts, 1, &request, clock_wall_ms(), key, &info),
-                 ERR_OK);
+    cr_assert_eq(keys_create(accounts, 1, &request, clock_wall_ms(), key, &info), ERR_OK);
     context = (struct context){.pipeline = engine.pipeline,
                                .front = pipeline_front(engine.pipeline, 0),
                                .store = engine.store,
@@ -280,6 +279,46 @@ Test(wire_service, scans_page_by_page) {
         }
         cr_expect_eq(count, 5);
     }
+    close_all();
+}
+
+static u16 ask_scan(u32 limit, u32 filter_count) {
+    static const u8 dimensions[WIRE_FILTERS_MAX] = {
+        WIRE_DIM_EVENT_NAME, WIRE_DIM_CUSTOMER,  WIRE_DIM_FEATURE, WIRE_DIM_MODEL,
+        WIRE_DIM_PROVIDER,   WIRE_DIM_COST_TYPE, WIRE_DIM_AGENT,   WIRE_DIM_TRACE};
+    static char bytes[64 * KIB];
+    struct margin_scan scan = margin_scan_all();
+    scan.limit = limit;
+    for (u32 i = 0; i < MIN(filter_count, (u32)WIRE_FILTERS_MAX); i++) {
+        scan.filter[scan.filter_count++] = (struct margin_filter){dimensions[i], SLICE("acme")};
+    }
+    usize used = (usize)(codec_write_scan(bytes, &scan) - bytes);
+    if (filter_count > WIRE_FILTERS_MAX) { /* one more than libmargin can write */
+        bytes[WIRE_SCAN_BYTES - 3] = (char)filter_count;
+    }
+    struct slice payload;
+    u8 type = ask(WIRE_SCAN, (struct slice){bytes, used}, &payload);
+    struct wire_reader reader = wire_reader(payload);
+    return type == WIRE_ERROR ? wire_read_u16(&reader) : 0;
+}
+
+Test(wire_service, bounds) {
+    static char bytes[WIRE_PING_BYTES_MAX + 1];
+    struct slice payload;
+    open_all(SCOPE_ALL);
+    cr_expect_eq(ask(WIRE_PING, (struct slice){bytes, WIRE_PING_BYTES_MAX}, &payload),
+                 WIRE_PING | WIRE_REPLY);
+    cr_expect_eq(payload.bytes, WIRE_PING_BYTES_MAX);
+    cr_expect_eq(ask_scan(WIRE_SCAN_EVENTS_MAX, WIRE_FILTERS_MAX), 0);
+    cr_expect_eq(ask_scan(WIRE_SCAN_EVENTS_MAX + 1, 0), WIRE_INVALID);
+    cr_expect_eq(ask_scan(0, 0), WIRE_INVALID);
+    cr_expect_eq(ask_scan(1, WIRE_FILTERS_MAX + 1), WIRE_INVALID);
+    struct margin_cell cell = {WIRE_DIM_CUSTOMER, SLICE("acme"), 0, 0};
+    char *end = codec_write_cell(wire_write_u32(bytes, 1), &cell);
+    ask(WIRE_SUBSCRIBE, (struct slice){bytes, (usize)(end - bytes)}, &payload);
+    cr_expect_geq(peer.deadline_ns, wire_peer_now_ns + WIRE_INTERVAL_MS_MIN * (u64)1000000);
+    u16 code = ask_error(WIRE_PING, (struct slice){bytes, WIRE_PING_BYTES_MAX + 1});
+    cr_expect_eq(code, WIRE_LIMIT, "%u", code);
     close_all();
 }
 
