@@ -96,6 +96,7 @@ static void end_session(struct wire_session *session, u32 request, enum wire_err
     wire_reply_error(session, request, code, text);
     send_out(session);
     session->state = WIRE_ENDED;
+    session->timer_ns = 0;
     session->server->io->close_after_send(session->conn);
 }
 
@@ -124,6 +125,30 @@ static void note_partial(struct wire_session *session, bool partial) {
     set_deadline(session);
 }
 
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static bool key_is_valid(struct wire_session *session, i64 now_ms) {
+    struct wire_server *server = session->server;
+    session->checked_ms = now_ms;
+    return server->service->authenticate(server->context,
+                                         (struct slice){session->key, session->key_bytes}, now_ms,
+                                         &session->account, &session->scopes);
+}
+
+/* Looks again now and then; a clock that was set back is no excuse. False: the session has ended.
+ */
+static bool may_go_on(struct wire_session *session, u32 request, i64 now_ms) {
+    i64 age_ms = now_ms - session->checked_ms;
+    if (likely(age_ms >= 0 && age_ms < KEY_CHECK_MS) || key_is_valid(session, now_ms)) {
+        return true;
+    }
+    end_session(session, request, WIRE_UNAUTHORIZED, "the key was revoked or expired");
+    return false;
+}
+
+/* --- time --------------------------------------------------------------------------------------
+ */
+
 void wire_session_expired(struct wire_session *session) {
     u64 now_ns = session->server->io->monotonic_ns();
     if (session->frame_deadline_ns != 0 && now_ns >= session->frame_deadline_ns) {
@@ -133,6 +158,9 @@ void wire_session_expired(struct wire_session *session) {
     }
     if (session->timer_ns != 0 && now_ns >= session->timer_ns) {
         session->timer_ns = 0;
+        if (!may_go_on(session, 0, session->server->io->wall_ms())) {
+            return; /* what is subscribed to would be sent for ever */
+        }
         session->server->service->timer(session, now_ns);
     }
     set_deadline(session);
@@ -168,14 +196,6 @@ static void call_hello(struct wire_session *session, const struct wire_call *cal
     memcpy(to, version.data, version.bytes);
     wire_reply_end(session, WIRE_HELLO | WIRE_REPLY, call->request, to + version.bytes);
     session->state = WIRE_AWAIT_AUTH;
-}
-
-static bool key_is_valid(struct wire_session *session, i64 now_ms) {
-    struct wire_server *server = session->server;
-    session->checked_ms = now_ms;
-    return server->service->authenticate(server->context,
-                                         (struct slice){session->key, session->key_bytes}, now_ms,
-                                         &session->account, &session->scopes);
 }
 
 static void call_auth(struct wire_session *session, const struct wire_call *call) {
@@ -222,12 +242,9 @@ static void call_open(struct wire_session *session, struct wire_call *call) {
         end_session(session, call->request, WIRE_BAD_FRAME, "unknown type of request");
         return;
     }
-    if (unlikely(call->now_ms - session->checked_ms >= KEY_CHECK_MS) &&
-        !key_is_valid(session, call->now_ms)) {
-        end_session(session, call->request, WIRE_UNAUTHORIZED, "the key was revoked or expired");
-        return;
+    if (may_go_on(session, call->request, call->now_ms)) {
+        service->handler[call->type](call);
     }
-    service->handler[call->type](call);
 }
 
 /* The frame of session->header is whole. */

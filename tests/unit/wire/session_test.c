@@ -243,6 +243,39 @@ Test(session, a_revoked_key_ends_the_session_within_a_second) {
     buf_free(&bytes);
 }
 
+Test(session, a_revoked_key_gets_nothing_pushed) {
+    usize at;
+    open_and_greet(&at);
+    struct buf bytes;
+    buf_init(&bytes, MIB);
+    wire_peer_frame(&bytes, WIRE_SUBSCRIBE, 3, "", 0);
+    wire_peer_now_ns += 998 * 1000000ull;
+    wire_peer_receive(&peer, bytes.data, bytes.bytes);
+    expect_frame(&at, WIRE_SUBSCRIBE | WIRE_REPLY, 3, 0);
+    peer.revoked = true;
+    wire_peer_now_ns += 5000000;
+    wire_session_expired(&peer.session);
+    cr_expect_eq(expect_error(&at, 0), WIRE_UNAUTHORIZED);
+    cr_expect(peer.closing);
+    wire_peer_close(&peer);
+    buf_free(&bytes);
+}
+
+Test(session, a_clock_that_is_set_back_does_not_keep_a_key) {
+    usize at;
+    open_and_greet(&at);
+    struct buf bytes;
+    buf_init(&bytes, MIB);
+    wire_peer_frame(&bytes, WIRE_POINT, 3, "x", 1);
+    peer.revoked = true;
+    wire_peer_now_ns -= 2000 * 1000000ull;
+    wire_peer_receive(&peer, bytes.data, bytes.bytes);
+    cr_expect_eq(expect_error(&at, 3), WIRE_UNAUTHORIZED);
+    wire_peer_now_ns += 2000 * 1000000ull;
+    wire_peer_close(&peer);
+    buf_free(&bytes);
+}
+
 Test(session, stops_reading_while_output_waits) {
     usize at;
     open_and_greet(&at);
