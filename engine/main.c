@@ -195,32 +195,55 @@ static const u32 *series_dims(void *context, u32 series) {
     return agg_series_dims(atomic_load(&server->agg), series);
 }
 
+static void key_file_path(const struct server *server, char *path, usize path_bytes) {
+    snprintf(path, path_bytes, "%s/api-key", server->config.data_dir);
+}
+
+/* A file that is whole or absent, whatever happens meanwhile. */
+static bool write_whole(const char *dir, const char *path, const char *text, usize bytes) {
+    char fresh[CONFIG_PATH_BYTES_MAX + 32];
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool good = file >= 0 && write(file, text, bytes) == (ssize_t)bytes && fsync(file) == 0;
+    if (file >= 0) {
+        close(file);
+    }
+    int directory = good && rename(fresh, path) == 0 ? open(dir, O_RDONLY | O_CLOEXEC) : -1;
+    good = directory >= 0 && fsync(directory) == 0;
+    if (directory >= 0) {
+        close(directory);
+    }
+    return good;
+}
+
 /* The first start leaves the first key where the owner of the directory finds it. */
 static enum err write_first_key(struct server *server) {
     char key[KEY_TEXT_BYTES + 2];
     struct key_info info;
-    const struct key_request request = {.name = "default", .scopes = SCOPE_ALL};
+    /* `default`, or `default-2` beside a key that nobody ever saw: a first start was cut off. */
+    const struct key_request request = {.scopes = SCOPE_ALL};
     enum err err =
         keys_create(server->accounts, ACCOUNT_DEFAULT, &request, clock_wall_ms(), key, &info);
     if (err != ERR_OK) {
         return err;
     }
     char path[CONFIG_PATH_BYTES_MAX + 16];
-    snprintf(path, sizeof path, "%s/api-key", server->config.data_dir);
-    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0) {
-        snprintf(server->why, sizeof server->why, "cannot write %s: %s", path, strerror(errno));
-        return ERR_SYSTEM;
-    }
+    key_file_path(server, path, sizeof path);
     key[KEY_TEXT_BYTES] = '\n';
-    bool written = write(file, key, KEY_TEXT_BYTES + 1) == KEY_TEXT_BYTES + 1 && fsync(file) == 0;
-    close(file);
-    if (!written) {
+    if (!write_whole(server->config.data_dir, path, key, KEY_TEXT_BYTES + 1)) {
         snprintf(server->why, sizeof server->why, "cannot write %s: %s", path, strerror(errno));
         return ERR_IO;
     }
     log_info("first_start", "account=default key_file=\"%s\"", path);
     return ERR_OK;
+}
+
+/* Also where an earlier first start was cut off before it came to that. */
+static bool wants_first_key(struct server *server) {
+    char path[CONFIG_PATH_BYTES_MAX + 16];
+    key_file_path(server, path, sizeof path);
+    return accounts_created(server->accounts) ||
+           (store_next_id(server->store) == 1 && access(path, F_OK) != 0);
 }
 
 static enum err open_storage(struct server *server) {
@@ -246,7 +269,7 @@ static enum err open_storage(struct server *server) {
     if (err == ERR_OK) {
         accounts_set_plans(server->accounts, &server->config.plans, server->config.account_plan);
     }
-    if (err == ERR_OK && accounts_created(server->accounts)) {
+    if (err == ERR_OK && wants_first_key(server)) {
         err = write_first_key(server);
     }
     return err;
