@@ -589,8 +589,7 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
     if (strlen(dir) + sizeof "/FORMAT.0123456789" >= sizeof path) {
         return explain(why, why_bytes, ERR_SYSTEM, "cannot use", dir, ENAMETOOLONG);
     }
-    bool made = create && mkdir(dir, 0700) == 0;
-    if (create && !made && errno != EEXIST) {
+    if (create && mkdir(dir, 0700) != 0 && errno != EEXIST) {
         return explain(why, why_bytes, ERR_SYSTEM, "cannot make directory", dir, errno);
     }
     if (access(dir, create ? R_OK | W_OK | X_OK : R_OK | X_OK) != 0) {
@@ -599,7 +598,7 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
                        "cannot use directory", dir, code);
     }
     snprintf(path, sizeof path, "%s/..", dir);
-    if (made && db_dir_sync(path) != ERR_OK) {
+    if (create && db_dir_sync(path) != ERR_OK) { /* the one that made it may have got no further */
         return explain(why, why_bytes, ERR_IO, "cannot sync", path, errno);
     }
     if (is_network_file_system(dir)) {
