@@ -38,6 +38,7 @@ TOOLS       := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 MODELS      := $(patsubst tests/model/%.c,%,$(wildcard tests/model/*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 RACES       := $(patsubst tests/race/%.c,%,$(wildcard tests/race/*.c))
+SIM_SRC     := $(wildcard tests/sim/*.c)
 BENCHES     := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 
 ENGINE  := $(BUILD)/libengine.a
@@ -45,7 +46,7 @@ STORAGE := $(BUILD)/libstorage.a
 CLIENT  := $(BUILD)/libmargin.a
 SUPPORT := $(BUILD)/libsupport.a
 
-.PHONY: all help run test test-unit test-model test-fuzz-replay clang asan race fuzz crash system soak bench tidy install clean deps deps-test
+.PHONY: all help run test test-unit test-model test-fuzz-replay clang asan race fuzz crash sim test-sim test-sim-bugs sim-long system soak bench tidy install clean deps deps-test
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -106,6 +107,33 @@ $(addprefix $(BUILD)/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT
 	$(LINK) -fsanitize=fuzzer
 $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))): $(BUILD)/bench-%: $(BUILD)/bench/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lm
+# The simulation: the server's main() as a function, every call to the system answered by tests/sim. LMDB is
+# linked in, so that its calls are, too, and blocks are merged sooner than in a product.
+SIM_WRAPS := $(shell cat tests/sim/wraps.txt)
+comma     := ,
+SIM_OBJ   := $(call objects,$(SIM_SRC)) $(BUILD)/tests/sim/margind_main.o $(BUILD)/tests/sim/small_log.o
+SIM_LIBS  := $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
+LINK_SIM   = @echo "LD $@" && $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+             $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS)) $(subst -llmdb,-l:liblmdb.a,$(LIBS)) -o $@
+$(BUILD)/tests/sim/margind_main.o: engine/main.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) -Dmain=margind_main -c $< -o $@
+$(BUILD)/tests/sim/small_log.c: storage/log.c tests/sim/small_log.sed
+	@mkdir -p $(@D)
+	@sed -f tests/sim/small_log.sed $< > $@
+$(BUILD)/tests/sim/small_log.o: $(BUILD)/tests/sim/small_log.c
+	@$(CC) $(CFLAGS) -Istorage -c $< -o $@
+$(BUILD)/sim: $(SIM_OBJ) $(SIM_LIBS) tests/sim/wraps.txt
+	$(LINK_SIM)
+# The same with a bug on purpose: tests/sim/bugs/NAME.patch changes one file of the product.
+SIM_BUGS := $(patsubst tests/sim/bugs/%.patch,%,$(wildcard tests/sim/bugs/*.patch))
+$(BUILD)/sim-bug-%: tests/sim/bugs/%.patch $(BUILD)/sim
+	@echo "LD $@" && mkdir -p $(BUILD)/tests/sim/bugs/$*
+	@patch -s -o $(BUILD)/tests/sim/bugs/$*/bug.c "$$(sed -n 's,^--- a/,,p' $<)" $<
+	@main=$$(grep -q '^--- a/engine/main.c' $< && echo -Dmain=margind_main); \
+	  $(CC) $(CFLAGS) -I$$(dirname "$$(sed -n 's,^--- a/,,p' $<)") $$main -c $(BUILD)/tests/sim/bugs/$*/bug.c -o $(BUILD)/tests/sim/bugs/$*/bug.o
+	@$(CC) $(LDFLAGS) $(BUILD)/tests/sim/bugs/$*/bug.o $(filter-out $(if $(findstring engine/main.c,$(shell cat $<)),%/margind_main.o),$(SIM_OBJ)) \
+	  -Wl,--start-group $(SIM_LIBS) -Wl,--end-group $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS)) $(subst -llmdb,-l:liblmdb.a,$(LIBS)) -o $@
 # The one C++ file: simdjson, the parser to beat.
 $(BUILD)/bench/simdjson_peer.o: bench/simdjson_peer.cc
 	@mkdir -p $(@D)
@@ -127,7 +155,7 @@ deps-test: deps
 
 test: deps-test tidy  ## build and run every test
 	$(MAKE) all
-	$(MAKE) test-unit test-model test-fuzz-replay
+	$(MAKE) test-unit test-model test-fuzz-replay test-sim
 	$(MAKE) clang
 	$(MAKE) asan
 	$(MAKE) race
@@ -143,6 +171,21 @@ test-model: deps-test $(addprefix $(BUILD)/,$(MODELS))  ## random operations aga
 
 test-fuzz-replay: deps-test $(addprefix $(BUILD)/replay-,$(FUZZERS))  ## every input the fuzzers ever kept
 	@set -e; for t in $(FUZZERS); do timeout 600 $(BUILD)/replay-$$t tests/fuzz/corpus/$$t; done
+
+SIM_SEEDS ?= 300
+sim: deps-test $(BUILD)/sim  ## one run of the simulation, told at length: make sim SEED=7
+	$(BUILD)/sim --seed $(or $(SEED),1) --verbose
+
+test-sim: deps-test $(BUILD)/sim  ## the whole server on a simulated machine that fails, SIM_SEEDS times
+	$(BUILD)/sim --seeds $(SIM_SEEDS)
+	$(BUILD)/sim --seeds 5 --twice
+	@$(MAKE) --no-print-directory test-sim-bugs
+
+test-sim-bugs: $(addprefix $(BUILD)/sim-bug-,$(SIM_BUGS))  ## bugs on purpose: the simulation must find each
+	@set -e; for bug in $(SIM_BUGS); do echo "bug $$bug"; $(BUILD)/sim-bug-$$bug --seeds 100 --expect-failure; done
+
+sim-long: deps-test $(BUILD)/sim  ## as many seeds as fit in ten minutes, from FIRST on
+	$(BUILD)/sim --first $(or $(FIRST),100000) --seconds 600
 
 clang: deps-test  ## build everything with the other compiler: its warnings are errors, too
 	$(MAKE) CC=clang BUILD=$(BUILD)/clang all test-programs
@@ -168,7 +211,7 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 
 .PHONY: test-programs
 # Benchmarks, too, so that they do not rot; all but simdjson's half of one.
-test-programs: $(BUILD)/unit $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
+test-programs: $(BUILD)/unit $(BUILD)/sim $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
     $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))) $(BUILD)/bench/decode.o
 
 system: deps-test all  ## tests that start the real server

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev
     zlib1g-dev libssl-dev libinih-dev"
-test="libcriterion-dev libjansson-dev zstd python3 clang libclang-rt-14-dev clang-format curl"
+test="libcriterion-dev libjansson-dev zstd python3 patch clang libclang-rt-14-dev clang-format curl"
 bench="g++ libsimdjson-dev nginx-light"
 
 case "${1:-build}" in

@@ -1,0 +1,28 @@
+/* http.h: an HTTP client of the simulation: bodies plain, chunked and compressed, requests one
+ * after the other without waiting, and an eye for what is in an answer. */
+#ifndef MARGIN_TEST_SIM_HTTP_H
+#define MARGIN_TEST_SIM_HTTP_H
+
+#include "base.h"
+
+struct http;
+
+struct http *http_make(void);
+void http_free(struct http *http);
+bool http_open(struct http *http, u16 port, u32 timeout_ms);
+bool http_is_open(const struct http *http);
+void http_close(struct http *http);
+/* Queues a request; http_send() sends what is queued. */
+void http_put_get(struct http *http, const char *path);
+void http_put_post(struct http *http, const char *path, const char *body, usize bytes);
+bool http_send(struct http *http);
+/* False: no whole answer came in time. The body lasts until the next call. */
+bool http_receive(struct http *http, u32 *status, struct slice *body);
+
+/* The number behind "name":; false: there is none. */
+bool http_number(struct slice body, const char *name, u32 *out);
+/* The sum of all of them. */
+u64 http_sum(struct slice body, const char *name);
+usize http_put_time(char *out, usize room, const char *name, i64 time_ms);
+
+#endif

@@ -1,0 +1,3 @@
+# A run of the simulation has thousands of events, not millions: merge after a few blocks.
+s/SEGMENT_ROWS_MIN/600/g
+s/MERGE_BLOCKS_MIN/5/g
