@@ -126,10 +126,13 @@
 #define CONTROL_NAME_MAX 400 /* name of an object in the control tables, bytes */
 #define CONTROL_VALUE_MAX (64 * KIB)
 #define SNAPSHOTS_KEPT 2
-#define AMEND_NAMES_MAX 16            /* event names that one clear names */
-#define AMEND_KEPT_MAX ((u32)1 << 20) /* events of a source that stay when some of it are cleared  \
-                                       */
-#define AMEND_BYTES_MAX (512 * MIB)   /* record of an amendment */
+#define AMEND_NAMES_MAX 16 /* event names that one clear names */
+#define AMEND_KEPT_MAX                                                                             \
+    ((u32)1 << 20)                   /* events of a source that stay when some of it are cleared   \
+                                      */
+#define BACKFILL_EVENTS_MAX 50000    /* events one backfill looks at */
+#define BACKFILL_TEXT_MAX (64 * MIB) /* their traces and agents */
+#define AMEND_BYTES_MAX (512 * MIB)  /* record of an amendment */
 
 /* --- derived state -------------------------------------------------------------------------- */
 

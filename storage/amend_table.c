@@ -105,6 +105,34 @@ enum err amend_table_load(struct db *db, u32 table, struct amends *amends, u64 n
     return err;
 }
 
+struct walk {
+    bool (*visit)(void *context, const struct amend_header *header);
+    void *context;
+};
+
+static bool walk_record(void *context, struct slice key, struct slice record) {
+    const struct walk *walk = context;
+    struct amend_header header;
+    const char *what;
+    if ((key_read(key) & SECOND_COPY) != 0) {
+        return false;
+    }
+    return amend_check(record, &header, &what) != ERR_OK || walk->visit(walk->context, &header);
+}
+
+enum err amend_table_each(struct db *db, u32 table,
+                          bool (*visit)(void *context, const struct amend_header *header),
+                          void *context) {
+    struct db_txn txn;
+    struct walk walk = {visit, context};
+    enum err err = db_begin(db, false, &txn);
+    if (err == ERR_OK) {
+        err = db_each(&txn, table, (struct slice){NULL, 0}, walk_record, &walk);
+        db_abort(&txn);
+    }
+    return err;
+}
+
 struct verify {
     u64 next_id;
     void (*report)(void *context, u64 from, u64 to, const char *what);

@@ -17,6 +17,11 @@ void amend_table_put(struct db_txn *txn, u32 table, u64 sequence, struct slice r
 enum err amend_table_load(struct db *db, u32 table, struct amends *amends, u64 next_id, bool alone,
                           char *why, usize why_bytes);
 
+/* The headers of all records whose first copy holds, until `visit` returns false. */
+enum err amend_table_each(struct db *db, u32 table,
+                          bool (*visit)(void *context, const struct amend_header *header),
+                          void *context);
+
 /* Looks at both copies of all records. Calls `report` for each fault with the ids of the events
  * that the amendment may be about: [from, to). */
 enum err amend_table_verify(struct db *db, u32 table, u64 next_id,

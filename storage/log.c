@@ -416,6 +416,12 @@ enum err log_verify_amendments(struct log *log,
     return amend_table_verify(log->db, TABLE_AMENDMENTS, log_next_id(log), report, context);
 }
 
+enum err log_each_amendment(struct log *log,
+                            bool (*visit)(void *context, const struct amend_header *header),
+                            void *context) {
+    return amend_table_each(log->db, TABLE_AMENDMENTS, visit, context);
+}
+
 enum err log_read_begin(struct log *log, u64 id, struct log_read *read) {
     u8 key[KEY_BYTES];
     struct slice found;

@@ -74,6 +74,11 @@ enum err log_verify_amendments(struct log *log,
                                void (*report)(void *context, u64 from, u64 to, const char *what),
                                void *context);
 
+/* All amendments whose first copy holds, in order, until `visit` returns false. */
+enum err log_each_amendment(struct log *log,
+                            bool (*visit)(void *context, const struct amend_header *header),
+                            void *context);
+
 #define RUN_BLOCKS_MAX 65536
 struct log_run {
     u64 first_id;

@@ -56,6 +56,7 @@ static int usage(FILE *to, int code) {
           "  block ID    the block that holds event ID: header, columns, codings, sizes\n"
           "  verify      read everything: checksums, chain, ids, and that all of it decodes\n"
           "  snapshots   the snapshots and their sections\n"
+          "  amendments  what was removed or changed since it was written\n"
           "\n"
           "Reads only; a server may run on the same directory.\n"
           "Exit codes: 0 good, 1 damage or failure, 2 bad usage.\n",
@@ -191,6 +192,26 @@ static int verify(struct log *log) {
     return damages > 0 ? 1 : 0;
 }
 
+/* --- amendments ------------------------------------------------------------------------------- */
+
+static bool print_amendment(void *context, const struct amend_header *header) {
+    bool clear = header->kind == STORE_CLEAR;
+    (void)context;
+    printf("%6" PRIu64 " before id %" PRIu64 " account %u %s %u %s", header->sequence,
+           header->position, header->account, clear ? "clears" : "changes revenue of",
+           header->count, clear ? "series" : "events");
+    if (clear && header->source < EVENT_SOURCES) {
+        printf(" of source %s", event_source_text((enum event_source)header->source));
+    }
+    printf(" at %" PRId64 " ms\n", header->made_ms);
+    return true;
+}
+
+static int print_amendments(struct log *log) {
+    enum err err = log_each_amendment(log, print_amendment, NULL);
+    return err == ERR_OK ? 0 : failed("amendments", err);
+}
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 static int print_snapshots(const char *dir) {
@@ -216,9 +237,9 @@ static int print_snapshots(const char *dir) {
             total += bytes;
             sections++;
         }
-        printf("snapshot %u: next_id %" PRIu64 ", log hash %016" PRIx64 ", %u sections, %" PRIu64
-               " bytes\n",
-               skip, position.next_id, position.log_hash, sections, total);
+        printf("snapshot %u: next_id %" PRIu64 ", amendments %" PRIu64 ", log hash %016" PRIx64
+               ", %u sections, %" PRIu64 " bytes\n",
+               skip, position.next_id, position.amendments, position.log_hash, sections, total);
         snapshot_close(reader);
     }
     return code;
@@ -239,8 +260,9 @@ int main(int argc, char **argv) {
     u64 id = 0;
     const char *command = argc >= 3 ? argv[2] : "";
     bool one = argc == 4 && strcmp(command, "block") == 0 && read_id(argv[3], &id);
-    bool others = argc == 3 && (strcmp(command, "blocks") == 0 || strcmp(command, "verify") == 0 ||
-                                strcmp(command, "snapshots") == 0);
+    bool others =
+        argc == 3 && (strcmp(command, "blocks") == 0 || strcmp(command, "verify") == 0 ||
+                      strcmp(command, "snapshots") == 0 || strcmp(command, "amendments") == 0);
     if (!one && !others) {
         return usage(stderr, 2);
     }
@@ -257,9 +279,10 @@ int main(int argc, char **argv) {
         fprintf(stderr, "inspect: %s\n", why);
         return 1;
     }
-    int code = one                              ? print_block(log, id)
-               : strcmp(command, "blocks") == 0 ? print_blocks(log)
-                                                : verify(log);
+    int code = one                                  ? print_block(log, id)
+               : strcmp(command, "blocks") == 0     ? print_blocks(log)
+               : strcmp(command, "amendments") == 0 ? print_amendments(log)
+                                                    : verify(log);
     log_close(log);
     return code;
 }

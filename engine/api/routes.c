@@ -150,6 +150,10 @@ const struct route routes_table[] = {
      .tag = "Prices", .summary = "Features that have events or a price, ascending",
      .response = "feature_keys"},
 
+    {HTTP_POST, "/api/backfill/revenue", backfill_handle_revenue, SCOPE_USAGE_WRITE,
+     .tag = "Prices", .summary = "Attribute the newest events without revenue by today's prices",
+     .response = "backfill_result", .limit = LIMIT_EXPENSIVE},
+
     /* --- definitions --- */
     {HTTP_GET, "/api/feature-definitions", definitions_handle_list, SCOPE_USAGE_READ,
      .tag = "Definitions", .summary = "What features are, with their figures of all time",

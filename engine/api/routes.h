@@ -87,6 +87,7 @@ enum call_outcome feature_pricing_handle_list(struct http_call *call);
 enum call_outcome feature_pricing_handle_set(struct http_call *call);
 enum call_outcome feature_pricing_handle_delete(struct http_call *call);
 enum call_outcome feature_pricing_handle_features(struct http_call *call);
+enum call_outcome backfill_handle_revenue(struct http_call *call);
 enum call_outcome definitions_handle_list(struct http_call *call);
 enum call_outcome definitions_handle_create(struct http_call *call);
 enum call_outcome definitions_handle_change(struct http_call *call);

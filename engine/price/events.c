@@ -409,12 +409,12 @@ struct revenue {
 };
 
 /* Step 3: the account's price of the feature, once an event. False: the feature has none. */
-static inline bool feature_revenue(const struct price_book *book, const struct event_batch *batch,
-                                   u32 index, struct revenue *revenue) {
+static inline bool feature_revenue(const struct price_book *book, struct slice name,
+                                   struct revenue *revenue) {
     if (likely(book == NULL) || book->feature_count == 0) {
         return false;
     }
-    u32 feature = price_book_feature(book, event_text_of(batch, index, TEXT_FEATURE));
+    u32 feature = price_book_feature(book, name);
     if (feature == PRICE_NONE) {
         return false;
     }
@@ -445,11 +445,22 @@ static inline void attribute_revenue(const struct price_book *book, struct event
     if (!internal && batch->revenue_source[index] == REVENUE_EXPLICIT) {
         return;
     }
-    if (!internal && !feature_revenue(book, batch, index, &revenue)) {
+    if (!internal && !feature_revenue(book, event_text_of(batch, index, TEXT_FEATURE), &revenue)) {
         subscription_revenue(book, batch, index, &revenue);
     }
     batch->number[NUM_REVENUE][index] = revenue.amount;
     batch->revenue_source[index] = (u8)revenue.source;
+}
+
+enum revenue_source price_attribute(const struct price_book *book, struct slice customer,
+                                    struct slice feature, i64 *amount) {
+    struct revenue revenue = {0, REVENUE_NONE};
+    usize bytes = sizeof INTERNAL_PREFIX - 1;
+    if (customer.bytes < bytes || memcmp(customer.data, INTERNAL_PREFIX, bytes) != 0) {
+        feature_revenue(book, feature, &revenue);
+    }
+    *amount = revenue.amount;
+    return revenue.source;
 }
 
 void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,

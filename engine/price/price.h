@@ -76,4 +76,10 @@ void price_cache_destroy(struct price_cache *cache);
 void price_events(struct price_cache *cache, struct event_batch *batch, u32 first, u32 count,
                   u32 *overflow, u32 *overflow_count);
 
+/* What an event earns that came without revenueAmount (Observe 2.4, from step 3 on), by a book of
+ * prices.h (NULL: none). REVENUE_NONE: 0. */
+struct price_book;
+enum revenue_source price_attribute(const struct price_book *book, struct slice customer,
+                                    struct slice feature, i64 *amount);
+
 #endif
