@@ -22,7 +22,7 @@
 enum tag { TAG_HEAD = 1, TAG_DIRECTORY, TAG_ARRAY, TAG_UNDO };
 
 struct head {
-    u32 format;
+    u32 format; /* this and the next come first in every version */
     u32 arrays;
     u64 seed_check;
     i64 edge[EDGES];
@@ -248,7 +248,14 @@ enum err agg_snapshot_copy(struct agg *agg, void *out, usize out_bytes, u32 *tag
 /* --- loading ---------------------------------------------------------------------------------- */
 
 static enum err load_head(struct agg *agg, const void *data, usize bytes) {
-    if (agg->snapshot != NULL || agg->dims.count > 0 || bytes != sizeof(struct head)) {
+    const u32 wanted[] = {FORMAT, ARRAYS}; /* another version's head has another size, too */
+    if (agg->snapshot != NULL || agg->dims.count > 0 || bytes < sizeof wanted) {
+        return ERR_CORRUPT;
+    }
+    if (memcmp(data, wanted, sizeof wanted) != 0) {
+        return ERR_VERSION;
+    }
+    if (bytes != sizeof(struct head)) {
         return ERR_CORRUPT;
     }
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
@@ -259,8 +266,7 @@ static enum err load_head(struct agg *agg, const void *data, usize bytes) {
     snapshot->loading = true;
     struct head *head = &snapshot->head;
     memcpy(head, data, sizeof *head);
-    if (head->format != FORMAT || head->arrays != ARRAYS ||
-        head->seed_check != hash_mix(agg->seed) || head->directory_words > UINT32_MAX * (u64)2) {
+    if (head->seed_check != hash_mix(agg->seed) || head->directory_words > UINT32_MAX * (u64)2) {
         return ERR_VERSION;
     }
     for (u32 id = 0; id < ARRAYS; id++) {
