@@ -16,6 +16,7 @@
 #include "json/time.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SUMMARY_DAYS 30
 #define SUMMARY_DAYS_MAX 90
@@ -222,45 +223,64 @@ enum call_outcome analytics_handle_confidence(struct http_call *call) {
 
 /* --- tokens ----------------------------------------------------------------------------------- */
 
-/* Today's prices of the models in a result, each looked up once. */
-struct quotes {
-    const struct context *context;
-    u32 account;
-    u32 mask;
-    struct quote_slot {
-        u32 value[2];
-        bool used;
-        struct price_quote quote;
-    } * slots;
+#define QUOTES 256 /* models whose prices are at hand; another one in the same place displaces it  \
+                    */
+
+struct token_day {
+    i128 input;
+    i128 output;
 };
 
-static bool quotes_make(struct quotes *quotes, u32 count) {
-    u32 places = 16;
-    while (places < 2 * count) {
-        places *= 2;
-    }
-    quotes->mask = places - 1;
-    quotes->slots = calloc(places, sizeof *quotes->slots);
-    return quotes->slots != NULL;
-}
+/* Days from the first that an event can have; pieces come model by model, mostly. */
+struct tokens {
+    const struct context *context;
+    u32 account;
+    struct token_day *days;
+    i64 first; /* number of days[0] */
+    i64 count;
+    i64 first_seen; /* ms */
+    i64 last_seen;
+    struct quote_slot {
+        bool used;
+        u32 value[2];
+        struct price_quote quote;
+    } quotes[QUOTES];
+};
 
-static const struct price_quote *quote_of(struct quotes *quotes, const u32 *value) {
-    u32 place = (u32)hash_mix((u64)value[0] << 32 | value[1]) & quotes->mask;
-    struct quote_slot *slot = &quotes->slots[place];
-    while (slot->used && (slot->value[0] != value[0] || slot->value[1] != value[1])) {
-        place = (place + 1) & quotes->mask;
-        slot = &quotes->slots[place];
-    }
-    if (!slot->used) {
-        const struct agg *agg = quotes->context->agg;
-        *slot = (struct quote_slot){.value = {value[0], value[1]}, .used = true};
-        if (!prices_quote(quotes->context->prices, quotes->account,
+static const struct price_quote *quote_of(struct tokens *tokens, const u32 *value) {
+    u32 place = (u32)hash_mix((u64)value[0] << 32 | value[1]) % QUOTES;
+    struct quote_slot *slot = &tokens->quotes[place];
+    if (!slot->used || slot->value[0] != value[0] || slot->value[1] != value[1]) {
+        const struct agg *agg = tokens->context->agg;
+        *slot = (struct quote_slot){.used = true, .value = {value[0], value[1]}};
+        if (!prices_quote(tokens->context->prices, tokens->account,
                           agg_value_text(agg, DIM_PROVIDER, value[1]),
                           agg_value_text(agg, DIM_MODEL, value[0]), &slot->quote)) {
             slot->quote = (struct price_quote){.input = 0, .output = 0};
         }
     }
     return &slot->quote;
+}
+
+static void tokens_begin(void *context) {
+    struct tokens *tokens = context;
+    memset(tokens->days, 0, (usize)tokens->count * sizeof *tokens->days);
+    tokens->first_seen = INT64_MAX;
+    tokens->last_seen = INT64_MIN;
+}
+
+static void tokens_piece(void *context, const u32 *value, i64 bucket_start,
+                         const struct figures *piece) {
+    struct tokens *tokens = context;
+    i64 day = bucket_start / TIME_MS_PER_DAY - tokens->first;
+    const struct price_quote *quote = quote_of(tokens, value);
+    if (day < 0 || day >= tokens->count) {
+        return;
+    }
+    tokens->days[day].input += (i128)piece->input * MAX(quote->input, 0);
+    tokens->days[day].output += (i128)piece->output * MAX(quote->output, 0);
+    tokens->first_seen = MIN(tokens->first_seen, bucket_start);
+    tokens->last_seen = MAX(tokens->last_seen, bucket_start);
 }
 
 /* tokens * price: picodollars a million tokens, so 1e-18 dollars; to four decimals. */
@@ -270,29 +290,22 @@ static void put_cost(struct json_writer *json, const char *key, i128 cost) {
 }
 
 static void write_token_days(struct http_call *call, const struct query *query,
-                             const struct query_result *result, struct quotes *quotes) {
+                             const struct tokens *tokens) {
+    static const struct token_day none;
     i64 first;
     i64 last;
-    u32 count = result->row_count;
-    reading_days(call, query, result, &first, &last);
+    reading_days(call, query, tokens->first_seen, tokens->last_seen, &first, &last);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "series");
     json_array_begin(&json);
-    u32 at = 0;
     for (i64 day = first; day <= last; day++) {
-        i128 input = 0;
-        i128 output = 0;
-        for (; at < count && result->rows[at].bucket_start == day * TIME_MS_PER_DAY; at++) {
-            const struct figures *figures = &result->rows[at].figures;
-            const struct price_quote *quote = quote_of(quotes, result->rows[at].value);
-            input += (i128)figures->input * MAX(quote->input, 0);
-            output += (i128)figures->output * MAX(quote->output, 0);
-        }
+        i64 at = day - tokens->first;
+        const struct token_day *sums = at >= 0 && at < tokens->count ? &tokens->days[at] : &none;
         json_object_begin(&json);
         reading_write_day(&json, "date", day * TIME_MS_PER_DAY);
-        put_cost(&json, "input_cost", input);
-        put_cost(&json, "output_cost", output);
+        put_cost(&json, "input_cost", sums->input);
+        put_cost(&json, "output_cost", sums->output);
         json_object_end(&json);
     }
     json_array_end(&json);
@@ -300,8 +313,9 @@ static void write_token_days(struct http_call *call, const struct query *query,
 }
 
 static void token_costs(struct http_call *call, u32 account) {
+    struct context *context = call->context;
     struct query query;
-    struct query_result result;
+    const char *why = NULL;
     if (!daily_query(call, account, TOKEN_DAYS_MAX, &query)) {
         return;
     }
@@ -310,19 +324,24 @@ static void token_costs(struct http_call *call, u32 account) {
     query.group_count = 2;
     query.present_only = true;
     query.both_tokens = true;
-    if (!reading_run(call, &query, &result)) {
-        return;
-    }
-    struct quotes quotes = {.context = call->context, .account = account};
-    if (result.row_total > result.row_count) {
-        error_of(call, ERR_LIMIT);
-    } else if (!quotes_make(&quotes, result.row_count)) {
-        error_of(call, ERR_NO_MEMORY);
+    struct tokens tokens = {.context = context, .account = account};
+    tokens.first = MAX(query.from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
+    tokens.count =
+        MAX(MIN(query.to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY - tokens.first + 2,
+            (i64)1);
+    tokens.days = malloc((usize)tokens.count * sizeof *tokens.days);
+    const struct query_each each = {tokens_begin, tokens_piece, &tokens};
+    enum err err = tokens.days == NULL
+                       ? ERR_NO_MEMORY
+                       : query_run_each(context->agg, context->store, &query, &each, &why);
+    if (err == ERR_OK) {
+        write_token_days(call, &query, &tokens);
+    } else if (err == ERR_INVALID) {
+        error_invalid(call, why);
     } else {
-        write_token_days(call, &query, &result, &quotes);
+        error_of(call, err);
     }
-    free(quotes.slots);
-    query_result_free(&result);
+    free(tokens.days);
 }
 
 enum call_outcome analytics_handle_tokens(struct http_call *call) {

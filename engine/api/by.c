@@ -112,6 +112,7 @@ static const char *make_query(const struct http_call *call, u32 account, const s
                               struct query *query) {
     struct window window;
     const char *why = params_window(call, by->days, &window);
+    const struct page page = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX);
     *query = (struct query){.account = account,
                             .group_count = by->group_count,
                             .present_only = by->present_only,
@@ -120,7 +121,8 @@ static const char *make_query(const struct http_call *call, u32 account, const s
                             .from = window.from,
                             .to = window.to,
                             .order = ORDER_COST,
-                            .limit = QUERY_ROWS_MAX};
+                            .offset = (u32)MIN(page.offset, (u64)UINT32_MAX / 2),
+                            .limit = page.limit};
     for (u32 i = 0; i < by->group_count; i++) {
         query->group[i] = by->group[i];
     }
@@ -197,7 +199,9 @@ static void answer_agents(struct http_call *call, void *request) {
         put_bounds(call, query->from, query->to);
         struct json_writer json = json_writer(&call->reply);
         json_array_begin(&json);
-        for (u32 i = 0; i < agents.count; i++) {
+        u32 first = MIN(query->offset, agents.count);
+        u32 end = first + MIN(query->limit, agents.count - first);
+        for (u32 i = first; i < end; i++) {
             json_object_begin(&json);
             json_key(&json, "agent_id");
             json_string(&json, agent_figures_text(&agents, &agents.rows[i]));

@@ -24,6 +24,7 @@
 struct allocated {
     struct allocation parts;
     struct query_result figures; /* by feature, in no order */
+    bool of_recent;              /* not of the window that was asked for, which has no bounds */
 };
 
 /* False: the reply says why not. */
@@ -32,7 +33,8 @@ static bool allocated_read(struct http_call *call, const struct query *asked,
     struct context *context = call->context;
     struct query query = *asked;
     struct revenue_window window = reading_window(call, asked);
-    if (asked->from == INT64_MIN && asked->to == INT64_MAX) {
+    allocated->of_recent = asked->from == INT64_MIN && asked->to == INT64_MAX;
+    if (allocated->of_recent) {
         window.length_ms = (i64)ALLOCATED_DAYS * TIME_MS_PER_DAY;
         query.from = window.from = query_window_start(call->now_ms, window.length_ms);
     }
@@ -60,7 +62,8 @@ static void allocated_free(struct allocated *allocated) {
 
 static void write_allocated(struct json_writer *json, struct agg *agg, u32 account, u32 feature,
                             const struct allocated *allocated) {
-    i128 revenue = allocation_of(&allocated->parts, agg, account, feature);
+    u32 customers;
+    i128 revenue = allocation_of(&allocated->parts, agg, account, feature, &customers);
     i128 cost = 0;
     for (u32 i = 0; i < allocated->figures.row_count; i++) {
         const struct query_row *row = &allocated->figures.rows[i];
@@ -90,12 +93,17 @@ static void write_feature(struct json_writer *json, const struct agg *agg,
 
 /* The customers of each row; NULL: the reply says why not. */
 static u32 *count_customers(struct http_call *call, const struct query *query,
-                            const struct query_result *result) {
+                            const struct query_result *result, const struct allocated *allocated) {
     struct context *context = call->context;
-    u32 *counts = calloc(result->row_count + 1, sizeof *counts);
-    enum err err = counts == NULL ? ERR_NO_MEMORY
-                                  : query_distinct(context->agg, context->store, query, result,
-                                                   DIM_CUSTOMER, counts);
+    u32 *counts = calloc(result->row_count + (usize)1, sizeof *counts);
+    enum err err = counts == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (err == ERR_OK && allocated->of_recent) { /* those of all time are kept */
+        err = query_distinct(context->agg, context->store, query, result, DIM_CUSTOMER, counts);
+    }
+    for (u32 i = 0; err == ERR_OK && !allocated->of_recent && i < result->row_count; i++) {
+        allocation_of(&allocated->parts, context->agg, query->account, result->rows[i].value[0],
+                      &counts[i]);
+    }
     if (err != ERR_OK) {
         error_of(call, err);
         free(counts);
@@ -116,8 +124,12 @@ static void list_features(struct http_call *call, u32 account) {
         return;
     }
     struct allocated allocated;
-    u32 *counts = count_customers(call, &query, &result);
-    if (counts != NULL && allocated_read(call, &query, &allocated)) {
+    if (!allocated_read(call, &query, &allocated)) {
+        query_result_free(&result);
+        return;
+    }
+    u32 *counts = count_customers(call, &query, &result, &allocated);
+    if (counts != NULL) {
         struct json_writer json = json_writer(&call->reply);
         json_array_begin(&json);
         for (u32 i = 0; i < result.row_count; i++) {
@@ -127,8 +139,8 @@ static void list_features(struct http_call *call, u32 account) {
             json_object_end(&json);
         }
         json_array_end(&json);
-        allocated_free(&allocated);
     }
+    allocated_free(&allocated);
     free(counts);
     query_result_free(&result);
 }
@@ -198,23 +210,28 @@ static void one_feature(struct http_call *call, u32 account) {
         return;
     }
     struct allocated allocated;
-    u32 *counts = result.row_count > 0 ? count_customers(call, &figures, &result) : NULL;
     struct query whole = query;
     whole.filter_mask = 0;
     if (result.row_count == 0) {
         error_not_found(call, "no event of this feature");
-    } else if (counts != NULL && allocated_read(call, &whole, &allocated)) {
+    }
+    if (result.row_count == 0 || !allocated_read(call, &whole, &allocated)) {
+        query_result_free(&result);
+        return;
+    }
+    u32 *counts = count_customers(call, &figures, &result, &allocated);
+    if (counts != NULL) {
         struct json_writer json = json_writer(&call->reply);
         json_object_begin(&json);
         write_feature(&json, context->agg, &result.rows[0], counts[0]);
         write_allocated(&json, context->agg, account, result.rows[0].value[0], &allocated);
-        allocated_free(&allocated);
         if (reading_write_recent(call, &query, DIM_FEATURE, &json) &&
             write_customers(call, query, &json) && reading_write_models(call, query, &json) &&
             write_timeseries(call, query, &json)) {
             json_object_end(&json);
         }
     }
+    allocated_free(&allocated);
     free(counts);
     query_result_free(&result);
 }

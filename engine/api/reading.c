@@ -261,11 +261,8 @@ bool reading_write_features(struct http_call *call, struct query query, struct j
     return true;
 }
 
-void reading_days(const struct http_call *call, const struct query *query,
-                  const struct query_result *result, i64 *first, i64 *last) {
-    u32 count = result->row_count;
-    i64 first_seen = count > 0 ? result->rows[0].bucket_start : INT64_MAX;
-    i64 last_seen = count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN;
+void reading_days(const struct http_call *call, const struct query *query, i64 first_seen,
+                  i64 last_seen, i64 *first, i64 *last) {
     bool open = query->to == INT64_MAX;
     i64 from = query->from == INT64_MIN ? first_seen : query->from;
     i64 to = open ? MAX(call->now_ms, last_seen) : query->to - 1;
@@ -279,7 +276,9 @@ void reading_write_days(struct json_writer *json, const struct http_call *call,
     i64 first;
     i64 last;
     u32 at = 0;
-    reading_days(call, query, result, &first, &last);
+    u32 count = result->row_count;
+    reading_days(call, query, count > 0 ? result->rows[0].bucket_start : INT64_MAX,
+                 count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN, &first, &last);
     json_array_begin(json);
     for (i64 day = first; day <= last; day++) {
         i64 start = day * TIME_MS_PER_DAY;

@@ -61,8 +61,8 @@ void reading_write_name(struct json_writer *json, const struct agg *agg, const s
 void reading_write_months(struct json_writer *json, const struct query_result *result);
 /* The days of a query by days: all of the window, as far as it has bounds, and else from the first
  * day with events to the last or to today. None: first > last. */
-void reading_days(const struct http_call *call, const struct query *query,
-                  const struct query_result *result, i64 *first, i64 *last);
+void reading_days(const struct http_call *call, const struct query *query, i64 first_seen,
+                  i64 last_seen, i64 *first, i64 *last);
 /* [{day, cost, revenue, event_count}], each of those days. */
 void reading_write_days(struct json_writer *json, const struct http_call *call,
                         const struct query *query, const struct query_result *result);

@@ -31,6 +31,7 @@ struct kept {
     struct piece **pieces; /* by customer */
     u32 *piece_count;
     i128 *amount; /* sums by feature */
+    u32 *customers;
     u32 feature_count;
 };
 
@@ -78,6 +79,7 @@ static void kept_clear(struct kept *kept) {
     free(kept->pieces);
     free(kept->piece_count);
     free(kept->amount);
+    free(kept->customers);
     *kept = (struct kept){0};
 }
 
@@ -103,6 +105,7 @@ void allocations_destroy(struct allocations *allocations) {
 
 void allocation_free(struct allocation *allocation) {
     free(allocation->amount);
+    free(allocation->customers);
 }
 
 /* --- splitting -------------------------------------------------------------------------------- */
@@ -196,17 +199,18 @@ static int compare_keys(const void *left, const void *right, void *context) {
     return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
-/* From the customer's sums by feature to parts, in the order of `seen`. False: it gets none. Caller
- * holds the read lock. */
-static bool scratch_split(struct scratch *scratch, const struct agg *agg, u32 account, i128 share) {
+/* From the customer's sums by feature to parts, in the order of `seen`. Caller holds the read lock.
+ */
+static void scratch_split(struct scratch *scratch, const struct agg *agg, u32 account, i128 share) {
     i128 cost = 0;
     i128 revenue = 0;
     for (u32 i = 0; i < scratch->seen_count; i++) {
         cost += scratch->sums[scratch->seen[i]].cost;
         revenue += scratch->sums[scratch->seen[i]].revenue;
     }
+    memset(scratch->parts, 0, scratch->seen_count * sizeof *scratch->parts);
     if (scratch->seen_count == 0 || share <= revenue) {
-        return false;
+        return;
     }
     const struct by_key by_key = {agg, account};
     if (scratch->seen_count > 1) {
@@ -218,7 +222,6 @@ static bool scratch_split(struct scratch *scratch, const struct agg *agg, u32 ac
         scratch->weights[i] = cost != 0 ? sum->cost : (i128)sum->events;
     }
     allocation_split(share - revenue, scratch->weights, scratch->seen_count, scratch->parts);
-    return true;
 }
 
 static void scratch_clear(struct scratch *scratch) {
@@ -259,7 +262,8 @@ static u32 count_features(struct agg *agg, u32 account) {
 static bool allocation_make(struct allocation *allocation, u32 features) {
     allocation->count = features;
     allocation->amount = calloc(features + (usize)1, sizeof *allocation->amount);
-    return allocation->amount != NULL;
+    allocation->customers = calloc(features + (usize)1, sizeof *allocation->customers);
+    return allocation->amount != NULL && allocation->customers != NULL;
 }
 
 /* All (customer, feature) pairs, one customer after the other. */
@@ -274,10 +278,10 @@ static void split_pairs(struct scratch *scratch, struct agg *agg, u32 account,
             scratch_add(scratch, feature_place(agg, account, row->value[1]), row->figures.cost,
                         row->figures.revenue, row->figures.events);
         }
-        if (scratch_split(scratch, agg, account, revenue->share[place])) {
-            for (u32 part = 0; part < scratch->seen_count; part++) {
-                out->amount[scratch->seen[part]] += scratch->parts[part];
-            }
+        scratch_split(scratch, agg, account, revenue->share[place]);
+        for (u32 part = 0; part < scratch->seen_count; part++) {
+            out->amount[scratch->seen[part]] += scratch->parts[part];
+            out->customers[scratch->seen[part]]++;
         }
         scratch_clear(scratch);
         agg_read_unlock(agg);
@@ -347,11 +351,16 @@ struct look {
     u32 steps_left;
 };
 
+static bool same_window(const struct revenue_window *a, const struct revenue_window *b) {
+    return a->account == b->account && a->from == b->from && a->to == b->to &&
+           a->length_ms == b->length_ms;
+}
+
 static struct kept *kept_of(struct allocations *allocations, const struct revenue_window *window) {
     struct kept *oldest = &allocations->kept[0];
     for (u32 i = 0; i < KEPT; i++) {
         struct kept *kept = &allocations->kept[i];
-        if (kept->stamp != 0 && memcmp(&kept->window, window, sizeof *window) == 0) {
+        if (kept->stamp != 0 && same_window(&kept->window, window)) {
             return kept;
         }
         oldest = kept->used < oldest->used ? kept : oldest;
@@ -385,14 +394,21 @@ static bool kept_features(struct kept *kept, u32 features) {
         return false;
     }
     kept->amount = amount;
+    u32 *customers = realloc(kept->customers, features * sizeof *customers);
+    if (customers == NULL) {
+        return false;
+    }
+    kept->customers = customers;
     for (; kept->feature_count < features; kept->feature_count++) {
         amount[kept->feature_count] = 0;
+        customers[kept->feature_count] = 0;
     }
     return true;
 }
 
-/* The customer's parts become those of the scratch, of which there are `count`. */
-static bool kept_replace(struct kept *kept, u32 place, const struct scratch *scratch, u32 count) {
+/* The customer's parts become those of the scratch. */
+static bool kept_replace(struct kept *kept, u32 place, const struct scratch *scratch) {
+    u32 count = scratch->seen_count;
     struct piece *pieces = NULL;
     if (count > 0) {
         pieces = malloc(count * sizeof *pieces);
@@ -403,10 +419,12 @@ static bool kept_replace(struct kept *kept, u32 place, const struct scratch *scr
     for (u32 i = 0; i < kept->piece_count[place]; i++) {
         const struct piece *piece = &kept->pieces[place][i];
         kept->amount[piece->feature] -= piece->amount;
+        kept->customers[piece->feature]--;
     }
     for (u32 i = 0; i < count; i++) {
         pieces[i] = (struct piece){scratch->seen[i], scratch->parts[i]};
         kept->amount[pieces[i].feature] += pieces[i].amount;
+        kept->customers[pieces[i].feature]++;
     }
     free(kept->pieces[place]);
     kept->pieces[place] = pieces;
@@ -444,17 +462,14 @@ static bool look_at_customer(struct look *look, u32 place) {
     u32 account = look->query.account;
     u32 features = account_at(agg, account)->entities[KIND_FEATURE].count;
     u32 value = look->revenue.value[place];
-    i128 share = look->revenue.share[place];
-    u32 count = 0;
     if (!scratch_make(scratch, features) || !kept_features(look->kept, features)) {
         return false;
     }
-    if (value != DIM_NONE && look->column[1][place] != RANKING_NONE &&
-        look->column[1][place] < share) {
+    if (value != DIM_NONE && look->column[0][place] != RANKING_NONE) {
         add_series(look, value);
-        count = scratch_split(scratch, agg, account, share) ? scratch->seen_count : 0;
+        scratch_split(scratch, agg, account, look->revenue.share[place]);
     }
-    bool good = kept_replace(look->kept, place, scratch, count);
+    bool good = kept_replace(look->kept, place, scratch);
     scratch_clear(scratch);
     return good;
 }
@@ -567,6 +582,7 @@ static enum err read_kept(struct allocations *allocations, struct agg *agg,
     }
     if (err == ERR_OK && out->count > 0) {
         memcpy(out->amount, look.kept->amount, out->count * sizeof *out->amount);
+        memcpy(out->customers, look.kept->customers, out->count * sizeof *out->customers);
     }
     free(look.column[0]);
     revenue_free(allocations->revenues, &look.revenue);
@@ -591,9 +607,12 @@ enum err allocation_read(struct allocations *allocations, struct agg *agg, struc
     return err;
 }
 
-i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value) {
+i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,
+                   u32 *customers) {
     agg_read_lock(agg);
     u32 place = account_at(agg, account) == NULL ? UINT32_MAX : feature_place(agg, account, value);
     agg_read_unlock(agg);
-    return place < allocation->count ? allocation->amount[place] : 0;
+    bool known = place < allocation->count;
+    *customers = known ? allocation->customers[place] : 0;
+    return known ? allocation->amount[place] : 0;
 }

@@ -19,6 +19,7 @@ void allocations_destroy(struct allocations *allocations);
 
 struct allocation { /* of a window */
     i128 *amount;   /* by place in the account's list of features */
+    u32 *customers; /* likewise: how many it has in the window */
     u32 count;
 };
 
@@ -26,8 +27,10 @@ struct allocation { /* of a window */
 enum err allocation_read(struct allocations *allocations, struct agg *agg, struct store *store,
                          const struct revenue_window *window, struct allocation *out);
 void allocation_free(struct allocation *allocation);
-/* What a feature gets; `value` may be DIM_NONE. Takes the read lock. */
-i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value);
+/* What a feature gets, and how many customers it has; `value` may be DIM_NONE. Takes the read lock.
+ */
+i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,
+                   u32 *customers);
 
 /* Splits `amount` in proportion to the weights, to picodollars: parts add up to it exactly. The
  * weights' sum is not 0; single ones may be negative. */

@@ -224,9 +224,32 @@ static enum err slots_grow(struct groups *groups) {
     return ERR_OK;
 }
 
+void groups_hand_over(struct groups *groups) {
+    if (groups->piece.figures.events != 0) {
+        groups->each->piece(groups->each->context, groups->piece.value, groups->piece.bucket_start,
+                            &groups->piece.figures);
+    }
+    figures_clear(&groups->piece.figures);
+}
+
+static enum err piece_at(struct groups *groups, const u32 *dims, i64 bucket_start,
+                         struct figures **out) {
+    const struct query *query = groups->plan->query;
+    groups_hand_over(groups);
+    for (u32 i = 0; i < query->group_count; i++) {
+        groups->piece.value[i] = dims[query->group[i]];
+    }
+    groups->piece.bucket_start = bucket_start;
+    *out = &groups->piece.figures;
+    return ERR_OK;
+}
+
 enum err groups_at(struct groups *groups, const u32 *dims, i64 bucket_start, struct figures **out) {
     if (unlikely(groups->distinct != NULL)) {
         return distinct_at(groups, dims, out);
+    }
+    if (groups->each != NULL) {
+        return piece_at(groups, dims, bucket_start, out);
     }
     const struct query *query = groups->plan->query;
     struct query_row row = {.bucket_start = bucket_start};

@@ -68,7 +68,9 @@ i64 plan_bucket_start(const struct plan *plan, i64 time);
 struct distinct;
 struct groups {
     const struct plan *plan;
-    struct distinct *distinct; /* rows are not summed up, but counted: distinct.c */
+    struct distinct *distinct;     /* rows are not summed up, but counted: distinct.c */
+    const struct query_each *each; /* nor made at all: handed over in pieces */
+    struct query_row piece;        /* the one that is being made */
     struct query_row *rows;
     u32 count;
     u32 capacity;
@@ -87,6 +89,8 @@ void groups_free(struct groups *groups);
 enum err groups_at(struct groups *groups, const u32 *dims, i64 bucket_start, struct figures **out);
 /* Streaming: offers a complete row. */
 enum err groups_offer(struct groups *groups, const struct query_row *row);
+/* Of `each`: the last piece. */
+void groups_hand_over(struct groups *groups);
 /* Orders, pages, sums. The result owns the rows. */
 enum err groups_finish(struct groups *groups, struct query_result *result);
 

@@ -104,6 +104,44 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
     return err;
 }
 
+static enum err each_once(struct agg *agg, struct store *store, const struct query *query,
+                          const struct query_each *each, const char **why, bool quick) {
+    struct plan plan;
+    struct groups groups = {.plan = &plan, .each = each};
+    figures_clear(&groups.piece.figures);
+    each->begin(each->context);
+    agg_read_lock(agg);
+    if (quick) {
+        plan_make(&plan, agg, query);
+    } else {
+        plan_make_firm(&plan, agg, query);
+    }
+    enum err err = ERR_OK;
+    if (plan.log_count > 0 && store == NULL) {
+        *why = "these bounds need the log";
+        err = ERR_INVALID;
+    }
+    if (err == ERR_OK) {
+        err = walk_memory(&plan, &groups, false);
+    }
+    agg_read_unlock(agg);
+    if (err == ERR_OK) {
+        err = walk_log(&plan, &groups, store);
+    }
+    groups_hand_over(&groups);
+    return err;
+}
+
+enum err query_run_each(struct agg *agg, struct store *store, const struct query *query,
+                        const struct query_each *each, const char **why) {
+    *why = plan_check(query);
+    enum err err = *why != NULL ? ERR_INVALID : ERR_BUSY;
+    for (u32 try = 1; try <= TRIES && err == ERR_BUSY; try++) {
+        err = each_once(agg, store, query, each, why, try <= QUICK_TRIES);
+    }
+    return err;
+}
+
 struct slice query_value_text(const struct agg *agg, u32 dim, u32 value) {
     if (dim != QUERY_REVENUE_SOURCE || value == DIM_NONE) {
         return agg_value_text(agg, (enum store_dim)dim, value);

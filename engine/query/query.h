@@ -99,6 +99,16 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
                    struct query_result *result, const char **why);
 void query_result_free(struct query_result *result);
 
+/* Instead of making rows: hands over pieces of them, in no order and any number to a row; so there
+ * may be any number of rows. `value` has the query's groups. */
+struct query_each {
+    void (*begin)(void *context); /* what came before does not count: it begins again */
+    void (*piece)(void *context, const u32 *value, i64 bucket_start, const struct figures *piece);
+    void *context;
+};
+enum err query_run_each(struct agg *agg, struct store *store, const struct query *query,
+                        const struct query_each *each, const char **why);
+
 /* The figures of some customers, by their value ids; DIM_NONE has none. The query has a window and
  * a population, no groups and no filters. `at_once`: for front threads; ERR_BUSY if it takes more
  * than a look at each. Else any thread; errors as query_run(). */

@@ -6,6 +6,7 @@
 #include "query/plan.h"
 
 #define STEP_ROWS 8192 /* between two times of letting the writer in */
+#define CELL_RECORDS 4 /* what looking for a cell's tallies takes, in rows */
 
 #define DIMS (1u << DIM_MODEL | 1u << DIM_PROVIDER | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE)
 
@@ -187,6 +188,7 @@ static enum err take_tally(struct walk *walk, u32 tally) {
 static enum err take_cell(struct walk *walk, u32 cell) {
     const struct plan *plan = walk->plan;
     enum err err = ERR_OK;
+    walk->count += CELL_RECORDS;
     for (u32 part = 0; part < TALLY_PARTS && err == ERR_OK; part++) {
         u32 tally = tally_find(plan->agg, cell, part);
         walk->dims[DIM_SOURCE] = part / 2 / REVENUE_SOURCES;
