@@ -14,6 +14,7 @@
 #include <malloc.h>
 
 #define FREE_SHARE 8        /* one part in so many is left free */
+#define BACK_SHARE 32       /* it must fall by so much before events are taken again */
 #define MEASURE_NS 10000000 /* how long what the system says holds */
 #define TRIM_NS 1000000000u
 
@@ -50,8 +51,10 @@ void memory_watch(struct pipeline *pipeline) {
     }
     u64 measured = atomic_load_explicit(&pipeline->measured, memory_order_relaxed);
     u64 bytes = MAX(pipeline_memory_bytes(pipeline), measured);
-    bool full = bytes > threshold(pipeline);
-    if (full != atomic_load_explicit(&pipeline->memory_full, memory_order_relaxed)) {
+    bool was_full = atomic_load_explicit(&pipeline->memory_full, memory_order_relaxed);
+    u64 most = threshold(pipeline);
+    bool full = bytes > (was_full ? most - most / BACK_SHARE : most);
+    if (full != was_full) {
         atomic_store_explicit(&pipeline->memory_full, full, memory_order_relaxed);
         log_warn(full ? "memory_full" : "memory_free", "bytes=%llu memory_max=%llu action=\"%s\"",
                  (unsigned long long)bytes, (unsigned long long)pipeline->options.memory_max,

@@ -2,6 +2,7 @@
  * agg_test.c: what the model does not reach: bounds on traces and agents, texts of values that are
  * taken back, and how the tables of many rows grow.
  */
+#include "agg/admit.h"
 #include "agg/agg.h"
 
 #include "agg/state.h"
@@ -398,5 +399,68 @@ Test(agg, a_list_of_many_traces_is_that_of_a_sort) {
         }
     }
     free(order);
+    close_all();
+}
+
+static void put_traced(u32 customer, u32 trace) {
+    put_event(customer);
+    put_text(TEXT_TRACE, "trace %u", trace);
+}
+
+/* What is taken back counts no more, neither values nor promised traces. */
+Test(agg, caps_follow_what_is_taken_back) {
+    open_with(&(struct agg_options){.seed = 5, .caps = {{4, 2, 0, 0, 2}}});
+    put_traced(1, 1);
+    put_traced(2, 2);
+    put_event(3);
+    put_traced(1, 3);
+    put_traced(1, 2);
+    cr_assert_not(agg_has_room(agg, batch));
+    for (u32 round = 0; round < 3; round++) {
+        for (u32 row = 0; row < 5; row++) {
+            batch->series[row] = SERIES_UNRESOLVED;
+        }
+        for (u32 row = 0; row < 2; row++) {
+            cr_assert_eq(agg_admit(agg, batch, row), AGG_CAPS, "%u in round %u", row, round);
+            cr_assert_eq(agg_resolve(agg, batch, &row, 1), ERR_OK);
+            cr_assert(agg_promise_trace(agg, batch, row));
+        }
+        cr_assert_eq(agg_admit(agg, batch, 2), AGG_CAP_CUSTOMERS);
+        cr_assert_eq(agg_admit(agg, batch, 3), AGG_CAP_TRACES);
+        cr_assert_eq(agg_admit(agg, batch, 4), AGG_CAPS, "a promised trace is known");
+        if (round < 2) {
+            agg_undo(agg);
+        }
+    }
+    agg_settle(agg);
+    agg_apply(agg, batch, rows, 2);
+    cr_assert_eq(agg_admit(agg, batch, 2), AGG_CAP_CUSTOMERS);
+    cr_assert_eq(agg_admit(agg, batch, 3), AGG_CAP_TRACES);
+    cr_assert_eq(agg_admit(agg, batch, 4), AGG_CAPS);
+    close_all();
+}
+
+/* A promise that was kept counts once: the second trace fits beside the first. */
+Test(agg, kept_promises_count_once) {
+    open_with(&(struct agg_options){.seed = 5, .caps = {{0, 0, 0, 0, 3000}}});
+    u32 taken = 0;
+    for (u32 round = 0; round < 4; round++) {
+        clear();
+        for (u32 i = 0; i < 1000; i++) {
+            put_traced(1, round * 1000 + i);
+        }
+        u32 count = 0;
+        for (u32 row = 0; row < 1000; row++) {
+            if (agg_admit(agg, batch, row) == AGG_CAPS) {
+                cr_assert_eq(agg_resolve(agg, batch, &row, 1), ERR_OK);
+                cr_assert(agg_promise_trace(agg, batch, row));
+                rows[count++] = row;
+            }
+        }
+        agg_settle(agg);
+        agg_apply(agg, batch, rows, count);
+        taken += count;
+    }
+    cr_assert_eq(taken, 3000);
     close_all();
 }
