@@ -134,7 +134,7 @@
 #define BACKFILL_TEXT_MAX (64 * MIB) /* their traces and agents */
 #define AMEND_BYTES_MAX (512 * MIB)  /* record of an amendment */
 
-/* --- derived state -------------------------------------------------------------------------- */
+/* --- derived state, over all accounts; the settings allow one account fewer ------------------- */
 
 #define SERIES_MAX ((u32)1 << 28)
 #define DIM_VALUES_MAX ((u32)1 << 26) /* values of one dimension, over all accounts; and agents */
