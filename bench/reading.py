@@ -6,7 +6,7 @@ usage: bench/reading.py BUILD [WORD...]     only paths with one of the words in 
 Makes 100,000 customers with subscriptions, 500 features, 200 models and BENCH_READING_EVENTS events
 (10 million) over the last month and some over a year, unless BENCH_READING_DATA names a data
 directory that has them; then asks each endpoint in turn, while margin-load sends
-BENCH_READING_RATE events a second (20000). Prints p50 and p99 of each against 20 ms: read by people.
+BENCH_READING_RATE events a second (20000). Prints p50 and p99 of each against 20 ms.
 
 BENCH_DIR      where the data directory goes: a real disk, not tmpfs (/var/tmp)
 """
