@@ -1,6 +1,9 @@
 """POST /api/backfill/revenue: events without revenue earn what the prices of now say."""
 
+import http.client
+import random
 import threading
+import time
 from decimal import Decimal
 
 from harness import ensure, equal
@@ -101,6 +104,42 @@ def test_backfill_of_many(context):
         server.restart(True)
         equal(by_feature(server.client()), {"f0": 17000, "f1": 0, "f2": 0}, "after a kill")
         server.verify()
+
+
+def test_backfill_and_kills(context):
+    """kill -9 in the middle of a backfill leaves all of it or nothing, and the answer is kept."""
+    chance = random.Random(7)
+    with context.server() as server:
+        client = server.client()
+        seen = set()
+        for number in range(8):
+            feature = "f%d" % number
+            for _ in range(10):
+                client.ingest([event(feature, "c%d" % n) for n in range(1000)])
+            price(client, feature, 1)
+            answers = []
+
+            def ask(target):
+                try:
+                    answers.append(backfill(target))
+                except (OSError, EOFError, ValueError, http.client.HTTPException):
+                    pass
+
+            thread = threading.Thread(target=ask, args=(server.client(),))
+            thread.start()
+            time.sleep(chance.choice((0, 0.01, 0.02, 0.03, 0.05, 0.1)))
+            server.kill()
+            thread.join()
+            server.start()
+            client = server.client()
+            earned = by_feature(client)[feature]
+            ensure(earned in (0, 10000), "all or nothing, not %s" % earned)
+            ensure(not answers or earned == 10000, "it was answered")
+            seen.add(earned)
+            if earned == 0:
+                equal(backfill(client)["events_updated"], 10000, "again")
+            server.verify()
+        print("    what kills left: %s" % sorted(seen))
 
 
 def test_backfill_is_for_those_who_may(context):
