@@ -47,6 +47,26 @@ Test(margin_percent, is_exact_at_any_magnitude) {
     }
 }
 
+/* Where long division takes over, both ways of computing it agree with the definition. */
+Test(margin_percent, is_the_same_on_both_sides_of_long_division) {
+    const i128 edge = (i128)1 << 53;
+    for (i64 off = -3; off <= 3; off++) {
+        for (i64 more = -201; more <= 201; more++) {
+            const i128 revenues[] = {edge + off, edge / 200 + off, 1 + off};
+            for (u32 i = 0; i < ARRAY_COUNT(revenues); i++) {
+                i128 revenue = revenues[i];
+                i128 costs[] = {edge + more, -edge + more, revenue + more, more};
+                for (u32 j = 0; j < ARRAY_COUNT(costs) && revenue > 0; j++) {
+                    i128 dividend = 200 * (revenue - costs[j]) + revenue;
+                    i128 floor = dividend / (2 * revenue) - (dividend % (2 * revenue) < 0);
+                    i128 out;
+                    cr_assert(margin_percent(costs[j], revenue, &out) && out == floor);
+                }
+            }
+        }
+    }
+}
+
 Test(query, windows_start_on_minutes_and_hours) {
     i64 hour = 3600000;
     i64 now = 1790000123456;
