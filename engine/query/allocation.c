@@ -129,9 +129,8 @@ static i128 scale(i128 a, i128 b, i128 c) {
     return a * whole + quotient - (dividend % (2 * c) < 0);
 }
 
-/* Splits `amount` in proportion to the weights, to picodollars. The weights' sum is not 0; single
- * ones may be negative. Rounded where the running sum is, so that the parts add up exactly. */
-static void split(i128 amount, const i128 *weights, u32 count, i128 *parts) {
+/* Rounded where the running sum is, so that roundings cancel out. */
+void allocation_split(i128 amount, const i128 *weights, u32 count, i128 *parts) {
     i128 sum = 0;
     for (u32 i = 0; i < count; i++) {
         sum += weights[i];
@@ -222,7 +221,7 @@ static void scratch_split(struct scratch *scratch, const struct agg *agg, u32 ac
         const struct feature_sum *sum = &scratch->sums[scratch->seen[i]];
         scratch->weights[i] = cost != 0 ? sum->cost : (i128)sum->events;
     }
-    split(share - revenue, scratch->weights, scratch->seen_count, scratch->parts);
+    allocation_split(share - revenue, scratch->weights, scratch->seen_count, scratch->parts);
 }
 
 static void scratch_clear(struct scratch *scratch) {

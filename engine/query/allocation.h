@@ -32,4 +32,8 @@ void allocation_free(struct allocation *allocation);
 i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,
                    u32 *customers);
 
+/* Splits `amount` in proportion to the weights, to picodollars: parts add up to it exactly. The
+ * weights' sum is not 0; single ones may be negative. */
+void allocation_split(i128 amount, const i128 *weights, u32 count, i128 *parts);
+
 #endif
