@@ -4,16 +4,18 @@
 # Nothing here passes or fails: a benchmark is read by people.
 #
 # usage: bench/run.sh BUILD [ROW...]     rows: decode http wire single point query disk dedup age
+#                                        reading
 #
 # BENCH_RUNS     runs a figure (3)
 # BENCH_SECONDS  seconds a run (5)
 # BENCH_AGE      events between the first and the last of `age` (20000000)
+# BENCH_READING_EVENTS, BENCH_READING_RATE: see reading.py
 # BENCH_DIR      where the data directories go: a real disk, not tmpfs (/var/tmp)
 set -euo pipefail
 
 build=$(realpath "${1:-build}")
 shift || true
-rows=" ${*:-decode http wire single point query disk dedup age} "
+rows=" ${*:-decode http wire single point query disk dedup age reading} "
 runs=${BENCH_RUNS:-3}
 seconds=${BENCH_SECONDS:-5}
 age=${BENCH_AGE:-20000000}
@@ -260,4 +262,7 @@ if wants age; then
     old=$(load http --events 2M | field events_per_second)
     row "rate after $(human "$age") events, against the first" 0.7x 0.95x \
         "$(divide "$old" "$young")x" "$(human "$old") events/s against $(human "$young")"
+fi
+if wants reading; then
+    python3 "$(dirname "$0")/reading.py" "$build"
 fi

@@ -12,6 +12,7 @@
 #include "customer/directory.h"
 #include "query/activity.h"
 #include "query/allocation.h"
+#include "json/reader.h"
 #include "json/time.h"
 
 #include <stdlib.h>
@@ -260,12 +261,43 @@ static void write_suggestion(struct json_writer *json, const struct agg *agg,
     json_object_end(json);
 }
 
+/* The body is optional: {"feature_key"} asks about one feature only. False: the reply says why not.
+ */
+static bool read_wish(struct http_call *call, struct slice *feature) {
+    struct json_reader reader = json_reader((char *)call->body.data, call->body.bytes);
+    struct slice name;
+    *feature = (struct slice){NULL, 0};
+    if (call->body.bytes == 0) {
+        return true;
+    }
+    if (json_read_object(&reader)) {
+        while (json_read_member(&reader, &name)) {
+            if (!slice_is(name, "feature_key")) {
+                json_read_skip(&reader);
+            } else if (!json_read_null(&reader) && json_read_string(&reader, feature) &&
+                       feature->bytes == 0) {
+                json_read_refuse(&reader, ERR_INVALID, "feature_key is empty");
+            }
+        }
+    }
+    if (!json_read_finish(&reader)) {
+        error_invalid_at(call, reader.error.text, reader.error.position);
+        return false;
+    }
+    return true;
+}
+
 static void suggest(struct http_call *call, u32 account) {
     struct context *context = call->context;
     struct query query;
     struct query_result result;
-    if (!reading_query(call, account, WINDOW_ALL, &query)) {
+    struct slice feature;
+    if (!read_wish(call, &feature) || !reading_query(call, account, WINDOW_ALL, &query)) {
         return;
+    }
+    if (feature.bytes > 0) {
+        query.filter_mask = 1u << DIM_FEATURE;
+        query.filter[DIM_FEATURE] = feature;
     }
     query.group[query.group_count++] = DIM_FEATURE;
     query.present_only = true;

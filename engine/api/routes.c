@@ -122,7 +122,8 @@ const struct route routes_table[] = {
      .query = WINDOW, .response = "overview"},
     {HTTP_POST, "/api/analytics/suggest-pricing", features_handle_suggest, SCOPE_USAGE_WRITE,
      .tag = "Analytics", .summary = "A price for each feature that leaves 60 percent of it",
-     .query = "limit_rows offset " WINDOW, .response = "price_suggestions"},
+     .query = "limit_rows offset " WINDOW, .request = "price_suggestion_request",
+     .response = "price_suggestions"},
 
     /* --- prices --- */
     {HTTP_GET, "/api/pricing/models", pricing_handle_models, ROUTE_PUBLIC,

@@ -9,7 +9,7 @@ import figures
 import oracle
 import scenario
 from figures import DAY
-from harness import equal
+from harness import equal, once
 
 MODELS = [("gpt-4o-mini", "openai"), ("gpt-4o", "openai"), ("claude-sonnet-4-5", "anthropic"),
           ("no-such-model", "acme-ai"), (None, None)]
@@ -147,6 +147,13 @@ def compare_features(client, book, bounds, query, mrr, length):
         suggestion["rationale"] = None
     equal(oracle.difference(suggestions, got), None, "suggest-pricing" + query)
     equal(reply.status, 200 if rows else 400, "suggest-pricing")
+    for row, suggestion in list(zip(rows, suggestions))[:1]:
+        one = client.send("POST", "/api/analytics/suggest-pricing" + query,
+                          {"feature_key": row["feature_key"]}).json["suggestions"]
+        equal([dict(found, rationale=None) for found in one], [suggestion], "of one feature")
+    for body in ({"feature_key": "nothing"}, {"feature_key": 5}, {"feature_key": ""}, []):
+        equal(client.send("POST", "/api/analytics/suggest-pricing", body, odd=True).status, 400,
+              "body %r" % body)
     for row in rows[:2]:
         compare_feature(client, row, [e for e in events if e.feature == row["feature_key"]], query)
 
@@ -495,3 +502,20 @@ def test_reading(context):
         scenario.send(server.client(), book, make(2, 300, int(time.time() * 1000)))
         server.restart(hard=True)
         compare_all(server.client(), book)
+
+
+@once
+def test_two_accounts(context):
+    """Customers, features and models of the same names are each account's own."""
+    with context.server() as server:
+        context.tool("marginctl", "--data-dir", server.dir, "account", "create", "globex")
+        made = context.tool("marginctl", "--data-dir", server.dir, "key", "create", "--name", "g",
+                            "--account", "globex")
+        first, second = server.client(), server.client(made.stdout.split()[0])
+        books = oracle.Book(), oracle.Book()
+        now = int(time.time() * 1000)
+        for turn in range(2):
+            for client, book, seed in ((first, books[0], 11), (second, books[1], 12)):
+                scenario.send(client, book, make(seed + 10 * turn, 300, now))
+            compare_all(first, books[0])
+            compare_all(second, books[1])
