@@ -469,13 +469,16 @@ void price_events(struct price_cache *cache, struct event_batch *batch, u32 firs
     prepare(cache, batch->account);
     continue_batch(cache->table, &cache->added, batch, first, count);
     recent_begin(cache, count);
+    /* Rows of an upload stand for many events, or for none: they earn what they say. */
+    bool uploaded = count > 0 && batch->source[first] == SOURCE_CSV;
+    const struct price_book *book = uploaded ? NULL : cache->book;
     u32 refused = 0;
     for (u32 index = first; index < first + count; index++) {
         u32 present = batch->present[index];
         if (unlikely(!price_event(cache, batch, index, &present))) {
             overflow[refused++] = index;
         }
-        attribute_revenue(cache->book, batch, index);
+        attribute_revenue(book, batch, index);
         batch->present[index] = present | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE);
     }
     *overflow_count = refused;

@@ -55,6 +55,7 @@ enum err upload_add_row(struct upload *upload, struct upload_row **out) {
     }
     *out = &upload->rows[upload->count++];
     memset(*out, 0, sizeof **out);
+    (*out)->record = upload->record_count;
     const char *name = upload_event_name(upload->kind);
     upload_set_text(*out, TEXT_EVENT_NAME, (struct slice){name, strlen(name)});
     return ERR_OK;
@@ -138,5 +139,6 @@ void upload_fill(const struct upload *upload, u32 first, u32 count, struct event
         batch->source[row] = SOURCE_CSV;
         batch->granularity[row] = (u8)granularity_of(upload->kind);
         batch->flags[row] = 0;
+        batch->digest[row] = 0;
     }
 }

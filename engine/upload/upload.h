@@ -30,6 +30,7 @@ struct upload_row {
     u32 present; /* TEXT_BIT | NUM_BIT */
     i64 number[NUM_COUNT];
     struct slice text[TEXT_COUNT];
+    u32 record;         /* its position in the upload */
     struct slice limit; /* of usage: a number, which goes into the properties; or empty */
 };
 
@@ -89,7 +90,7 @@ static inline void upload_set_text(struct upload_row *row, enum event_text text,
 usize upload_text_bytes(const struct upload *upload, u32 first, u32 count);
 
 /* Appends rows [first, first + count) to the batch, which has room for them and their text. Filled
- * as by decoding (event/decode.h); the digests are the caller's to compute. */
+ * as by decoding (event/decode.h); their digests are 0, for they have no keys to compare by. */
 void upload_fill(const struct upload *upload, u32 first, u32 count, struct event_batch *batch);
 
 #endif

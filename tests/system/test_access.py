@@ -34,7 +34,11 @@ TABLE = [
     (r"(POST|PUT|PATCH|DELETE) /api/(simulations|feature-pricing|feature-definitions)\b.*",
      "usage.write"),
     (r"(GET) /api/(customers|subscriptions|plans|cohorts)\b.*", "customers.read"),
+    (r"(DELETE) /api/data/clear.*", "session"),
+    (r"(GET) /api/data/status", "customers.read"),
     (r"(POST|PUT|PATCH|DELETE) /api/(customers|cohorts|data)\b.*", "customers.write"),
+    (r"(GET) /api/settings", "any"),
+    (r"(PATCH) /api/settings", "admin"),
 ]
 
 
