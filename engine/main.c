@@ -338,6 +338,8 @@ static enum err open_pipeline(struct server *server) {
     const struct pipeline_options options = {
         .store = server->store,
         .prices = server->prices,
+        .directory = server->directory,
+        .control = server->control,
         .dedup_seed = accounts_seed(server->accounts, "dedup"),
         .series_seed = accounts_seed(server->accounts, "series"),
         .digest_seed = accounts_seed(server->accounts, "digest"),

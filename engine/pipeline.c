@@ -44,6 +44,9 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
     pthread_condattr_destroy(&monotonic);
     pipeline->fronts = calloc(options->front_count, sizeof *pipeline->fronts);
     enum err err = pipeline->fronts == NULL ? ERR_NO_MEMORY : ERR_OK;
+    if (err == ERR_OK && options->directory != NULL) {
+        err = links_create(options->directory, options->control, options->store, &pipeline->links);
+    }
     for (u32 i = 0; err == ERR_OK && i < options->front_count; i++) {
         err = front_open(&pipeline->fronts[i], pipeline, i);
     }
@@ -122,6 +125,7 @@ void pipeline_destroy(struct pipeline *pipeline) {
         front_close(&pipeline->fronts[i]);
     }
     free(pipeline->fronts);
+    links_destroy(pipeline->links);
     pthread_cond_destroy(&pipeline->pause);
     pthread_mutex_destroy(&pipeline->pause_lock);
     pthread_cond_destroy(&pipeline->job_work);

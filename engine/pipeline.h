@@ -17,6 +17,7 @@
 #include "price/prices.h"
 #include "store.h"
 
+struct directory;
 struct pipeline; /* one a process */
 struct front;    /* the pipeline's side of one front thread; only that thread uses it */
 
@@ -132,7 +133,9 @@ enum err pipeline_amend(struct pipeline *pipeline, struct amend_request *request
 
 struct pipeline_options {
     struct store *store;
-    struct prices *prices; /* not owned */
+    struct prices *prices;       /* not owned */
+    struct directory *directory; /* of customers, not owned; NULL (tests): no links are made */
+    struct control *control;     /* likewise */
     u64 dedup_seed;
     u64 series_seed;
     u64 digest_seed;

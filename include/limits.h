@@ -162,6 +162,7 @@
 #define PAGE_DEPTH_MAX 1000000  /* offset + limit of an event list */
 #define TRACE_SPANS_MAX 10000   /* spans one trace answer may hold */
 #define DIRECT_RECORDS_MAX 4096 /* more to look at: queries leave the front thread */
+#define LINKS_WAITING_MAX 4096 /* links with Stripe customers that wait to be made */
 #define KEY_CACHE_SLOTS 64      /* identities a front thread remembers */
 
 _Static_assert(INGEST_EVENTS_MAX <= EVENT_BATCH_MAX, "a request fits a batch");

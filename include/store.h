@@ -284,6 +284,7 @@ enum control_kind {
     CONTROL_CUSTOMER = 30,     /* account: what is known of a customer beside its events */
     CONTROL_PRODUCT = 31,      /* account: a product plan, by its source */
     CONTROL_SUBSCRIPTION = 32, /* account: likewise */
+    CONTROL_LINK_CURSOR = 33,  /* installation: see pipeline/links.h */
 };
 
 struct control_object {

@@ -174,17 +174,31 @@ static bool meta_next(struct meta_walk *walk) {
     return true;
 }
 
+static bool walk_to_link(struct meta_walk *walk) {
+    while (meta_next(walk)) {
+        if (walk->name.bytes == sizeof META_LINK - 1 &&
+            memcmp(walk->name.data, META_LINK, sizeof META_LINK - 1) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool meta_is_link(struct slice meta) {
-    bool found = false;
     if (likely(memmem(meta.data, meta.bytes, META_LINK, sizeof META_LINK - 1) == NULL)) {
         return false;
     }
     struct meta_walk walk = meta_walk(meta);
-    while (!found && meta_next(&walk)) {
-        found = walk.name.bytes == sizeof META_LINK - 1 &&
-                memcmp(walk.name.data, META_LINK, sizeof META_LINK - 1) == 0;
+    return walk_to_link(&walk);
+}
+
+usize meta_link(struct slice meta, char out[META_LINK_MAX]) {
+    struct meta_walk walk = meta_walk(meta);
+    if (!walk_to_link(&walk) || walk.value.kind != JSON_STRING) {
+        return 0;
     }
-    return found;
+    usize bytes = json_unescape(json_value_slice(&walk.value), out, META_LINK_MAX);
+    return bytes <= META_LINK_MAX ? bytes : 0;
 }
 
 static bool is_bare(u8 kind) {

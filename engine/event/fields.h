@@ -180,6 +180,9 @@ void draft_settle(struct event_batch *batch, u32 row, u32 change);
  * name with escapes in it is another. */
 #define META_LINK "stripe_customer_id"
 bool meta_is_link(struct slice meta);
+/* What it says, if it is a string of 1 to META_LINK_MAX bytes, unescaped into `out`; else 0. */
+#define META_LINK_MAX 255
+usize meta_link(struct slice meta, char out[META_LINK_MAX]);
 
 /* Whether a string value stays empty once it is unescaped. */
 bool value_is_empty(const struct json_value *value);

@@ -233,6 +233,9 @@ void *background_run(void *context) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);
         memory_trim(pipeline);
+        if (pipeline->links != NULL) {
+            links_work(pipeline->links, pipeline->agg);
+        }
     }
     return NULL;
 }

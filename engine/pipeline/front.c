@@ -540,6 +540,10 @@ static void deliver(struct front *front, struct slot *slot) {
     if (slot->err == ERR_OK) {
         series_cache_learn(front->series, &slot->batch);
         count_add(&front->pipeline->counters.unpriced, count_unpriced(slot));
+        if (front->pipeline->links != NULL) {
+            links_note(front->pipeline->links, &front->links, &slot->batch, slot->rows,
+                       slot->row_count);
+        }
     }
     u32 accepted_before = 0;
     for (u32 i = 0; i < slot->request_count; i++) {

@@ -9,6 +9,7 @@
 #include "agg/series_cache.h"
 #include "agg/tally.h"
 #include "pipeline.h"
+#include "pipeline/links.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -77,8 +78,9 @@ struct front {
     struct series_cache *series;
     struct decode_result result; /* scratch of the request being decoded */
     struct dicts dicts;          /* the same, of native batches */
-    struct slot *open;           /* small requests of one turn share it; NULL if none */
-    struct slot *idle;           /* free slots, last used first so that they are warm */
+    struct links_seen links;
+    struct slot *open; /* small requests of one turn share it; NULL if none */
+    struct slot *idle; /* free slots, last used first so that they are warm */
     u32 slot_count;
     _Atomic u64 held_bytes; /* by the pool and the slots; published each turn */
 
@@ -118,6 +120,7 @@ struct pipeline {
     struct dedup *dedup;
     struct usage *usage;
     struct front *fronts;
+    struct links *links; /* NULL: none are made */
     struct counters counters;
     u64 memory_base;          /* what the process had before it took anything */
     u64 measured_ns;          /* when the next was measured; commit thread only */
