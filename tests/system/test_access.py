@@ -37,6 +37,7 @@ TABLE = [
     (r"(DELETE) /api/data/clear.*", "session"),
     (r"(GET) /api/data/status", "customers.read"),
     (r"(POST|PUT|PATCH|DELETE) /api/(customers|cohorts|data)\b.*", "customers.write"),
+    (r"(POST) /api/backfill/revenue", "usage.write"),
     (r"(GET) /api/settings", "any"),
     (r"(PATCH) /api/settings", "admin"),
 ]

@@ -196,7 +196,8 @@ def test_revenue(context):
                                   {"customer_id": "new", "plan_id": "pro", "mrr_override": 10},
                                   {"customer_id": "_internal-x", "plan_id": "pro"}]}
         equal(upload(client, "revenue", body),
-              {"success": True, "counts": {"customers": 2, "plans": 2, "subscriptions": 4}}, "counts")
+              {"success": True,
+               "counts": {"customers": 2, "plans": 2, "subscriptions": 4}}, "counts")
         summary, plans, subscriptions, customers, revenue = revenue_figures(client)
         equal((summary["active_subscriptions"], summary["mrr"], summary["total_customers"]),
               (4, Decimal("49.5") + 100 + 10 + Decimal("49.5"), 4), "summary")
