@@ -8,6 +8,7 @@ from decimal import Decimal
 import oracle
 from figures import DAY, HOUR
 from harness import ensure, equal, once
+from test_accounts import Session, admin
 
 ODD = ["a/b", "ü ñ", "100%", "?x=1&y", "..", "a%2Fb", "\u4f60\u597d", "q\"uote", "back\\slash",
        "+", " ", "_internal", "_internal_x", "x" * 255]
@@ -293,3 +294,33 @@ def test_many(context):
         client.ingest([event("one more")])
         equal(client.good("/api/customers?limit=1")["data"][0]["customer_id"], "one more", "newest")
         equal(client.good("/api/metrics/summary")["total_customers"], 12001, "summary")
+
+
+def test_cleared(context):
+    """Customers whose events are gone are not listed; their next event makes them new ones."""
+    with context.server() as server:
+        client = server.client()
+        admin(context, server, "owner@acme.test")
+        person = Session(server, "owner@acme.test")
+        client.ingest([event("old", costAmount=1), event("held", costAmount=2)])
+        client.send("PATCH", path_of("held", "/internal"), {"is_internal": True})
+        before = {row["customer_id"]: row["created_at"] for row in pages(client, 10)}
+        equal(person.send("DELETE", "/api/data/clear").status, 200, "clear")
+        for turn in range(2):
+            rows = pages(client, 10)
+            equal([(row["customer_id"], row["is_internal"], row["event_count"]) for row in rows],
+                  [("held", True, 0)], "what somebody set stays")
+            equal(rows[0]["created_at"], before["held"], "since when")
+            equal(client.get(path_of("old")).status, 404, "nobody knows it")
+            if turn == 0:
+                server.restart(True)
+                client = server.client()
+        time.sleep(0.005)
+        client.ingest([event("held", costAmount=3), event("old", costAmount=4)])
+        rows = pages(client, 10)
+        equal([(row["customer_id"], row["total_cost"]) for row in rows], [("old", 4), ("held", 3)],
+              "new events")
+        ensure(rows[0]["created_at"] > before["old"], "a new customer")
+        equal(rows[1]["created_at"], before["held"], "the same customer")
+        server.restart()
+        equal(pages(server.client(), 10), rows, "after a restart")
