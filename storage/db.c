@@ -161,6 +161,30 @@ static int env_try(const struct db_options *options, struct db *db, usize map_by
     return 0;
 }
 
+/* LMDB writes the first pages of a new file where it will stay, and does not sync them: a start
+ * that is cut off there would leave a file that no later start can open. So it is made under
+ * another name, synced, and renamed. */
+static int env_make(const struct db *db) {
+    char fresh[PATH_BYTES_MAX + 16];
+    char path[PATH_BYTES_MAX + 16];
+    MDB_env *env;
+    snprintf(fresh, sizeof fresh, "%s/data.new", db->path);
+    snprintf(path, sizeof path, "%s/data.mdb", db->path);
+    if (access(path, F_OK) == 0) {
+        return 0;
+    }
+    if (unlink(fresh) != 0 && errno != ENOENT) {
+        return errno;
+    }
+    int code = mdb_env_create(&env);
+    if (code == 0) {
+        code = mdb_env_open(env, fresh, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+        code = code != 0 ? code : mdb_env_sync(env, 1);
+        mdb_env_close(env);
+    }
+    return code == 0 && rename(fresh, path) != 0 ? errno : code;
+}
+
 /* Address space may be rationed (RLIMIT_AS, valgrind): a smaller log is better than none. */
 static int env_open(const struct db_options *options, struct db *db) {
     usize map_bytes = options->map_bytes;
@@ -246,6 +270,7 @@ enum err db_open(const struct db_options *options, struct db **out, char *why, u
     if (code == 0 && options->create && mkdir(db->path, 0700) != 0 && errno != EEXIST) {
         code = errno;
     }
+    code = code != 0 || !options->create ? code : env_make(db);
     code = code != 0 ? code : env_open(options, db);
     code = code != 0 ? code : env_fill_up(options, db);
     code = code != 0 ? code : tables_open(options, db);
