@@ -118,9 +118,10 @@ LINK_SIM   = @echo "LD $@" && $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-grou
 $(BUILD)/tests/sim/margind_main.o: engine/main.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -Dmain=margind_main -c $< -o $@
-$(BUILD)/tests/sim/small_log.c: storage/log.c tests/sim/small_log.sed
+$(BUILD)/tests/sim/small_log.c: storage/log_write.c tests/sim/small_log.sed
 	@mkdir -p $(@D)
 	@sed -f tests/sim/small_log.sed $< > $@
+	@! cmp -s $< $@ || { echo "tests/sim/small_log.sed finds nothing in $<"; exit 1; }
 $(BUILD)/tests/sim/small_log.o: $(BUILD)/tests/sim/small_log.c
 	@$(CC) $(CFLAGS) -Istorage -c $< -o $@
 $(BUILD)/sim: $(SIM_OBJ) $(SIM_LIBS) tests/sim/wraps.txt
@@ -173,25 +174,30 @@ test-fuzz-replay: deps-test $(addprefix $(BUILD)/replay-,$(FUZZERS))  ## every i
 	@set -e; for t in $(FUZZERS); do timeout 600 $(BUILD)/replay-$$t tests/fuzz/corpus/$$t; done
 
 SIM_SEEDS ?= 300
+SIM_JOBS  ?= $(shell nproc)
 sim: deps-test $(BUILD)/sim  ## one run of the simulation, told at length: make sim SEED=7
 	$(BUILD)/sim --seed $(or $(SEED),1) --verbose
 
 test-sim: deps-test $(BUILD)/sim  ## the whole server on a simulated machine that fails, SIM_SEEDS times
-	$(BUILD)/sim --seeds $(SIM_SEEDS)
+	$(BUILD)/sim --seeds $(SIM_SEEDS) --jobs $(SIM_JOBS)
 	$(BUILD)/sim --seeds 5 --twice
 	@$(MAKE) --no-print-directory test-sim-bugs
 
 test-sim-bugs: $(addprefix $(BUILD)/sim-bug-,$(SIM_BUGS))  ## bugs on purpose: the simulation must find each
 	@set -e; for bug in $(SIM_BUGS); do echo "bug $$bug"; $(BUILD)/sim-bug-$$bug --seeds 100 --expect-failure; done
 
+sim-few: deps-test $(BUILD)/sim
+	$(BUILD)/sim --first 5000 --seeds 20 --jobs $(SIM_JOBS)
+.PHONY: sim-few
+
 sim-long: deps-test $(BUILD)/sim  ## as many seeds as fit in ten minutes, from FIRST on
-	$(BUILD)/sim --first $(or $(FIRST),100000) --seconds 600
+	$(BUILD)/sim --first $(or $(FIRST),100000) --seconds 600 --jobs $(SIM_JOBS)
 
 clang: deps-test  ## build everything with the other compiler: its warnings are errors, too
 	$(MAKE) CC=clang BUILD=$(BUILD)/clang all test-programs
 
 asan:  ## unit tests, models and corpora under AddressSanitizer and UBSan
-	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-unit test-model test-fuzz-replay
+	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-unit test-model test-fuzz-replay sim-few
 
 race: deps-test  ## threaded tests under ThreadSanitizer
 	$(MAKE) BUILD=$(BUILD)/race SAN=thread race-run

@@ -14,6 +14,7 @@
 #define BURST_MAX 3
 #define BODY_BYTES_MAX (128 * KIB)
 #define TIMEOUT_MS 20000
+#define KEY_BYTES 128
 
 static SIM_STATE struct {
     u32 requests; /* of each client that writes */
@@ -22,6 +23,7 @@ static SIM_STATE struct {
     u32 busy;
     bool hold;
     bool hurry;
+    char key[ACCOUNTS_MOST][KEY_BYTES]; /* of the accounts that signed up */
 } clients;
 
 /* --- together --------------------------------------------------------------------------------- */
@@ -64,8 +66,13 @@ static bool client_is_done(u32 sent) {
     return sent >= clients.requests || clients.hurry;
 }
 
-bool client_read_key(char *key, usize bytes) {
+/* The first account's key is in a file, the others' came with the answer to signing up. */
+bool client_read_key(u32 account, char *key, usize bytes) {
     char path[512];
+    if (account > 0) {
+        snprintf(key, bytes, "%s", clients.key[account]);
+        return key[0] != '\0';
+    }
     snprintf(path, sizeof path, "%s/api-key", machine_dir());
     FILE *file = fopen(path, "r");
     bool good = file != NULL && fgets(key, (int)bytes, file) != NULL;
@@ -116,7 +123,33 @@ static usize put_event(char *out, usize room, const struct truth_event *event) {
     return at + (usize)snprintf(out + at, room - at, "}");
 }
 
+static usize put_single(char *out, usize room, const struct truth_event *event) {
+    struct truth_fields fields;
+    truth_fields_of(event, &fields);
+    usize at =
+        (usize)snprintf(out, room,
+                        "{\"eventName\":\"e\",\"customerReferenceId\":\"%s\","
+                        "\"featureKey\":\"%s\",\"flowId\":\"%s\",\"eventIdempotencyKey\":\"%s\"",
+                        fields.customer, fields.feature, fields.trace, fields.key);
+    at += put_money(out + at, room - at, "revenueAmount", fields.revenue);
+    if (fields.priced) {
+        at += (usize)snprintf(out + at, room - at,
+                              ",\"costInput\":{\"model\":\"gpt-4o-mini\",\"inputTokens\":%lld,"
+                              "\"outputTokens\":%lld}",
+                              (long long)fields.input, (long long)fields.output);
+    } else {
+        at += put_money(out + at, room - at, "costAmount", fields.cost);
+    }
+    if (fields.time != 0) {
+        at += http_put_time(out + at, room - at, "occurredAt", fields.time);
+    }
+    return at + (usize)snprintf(out + at, room - at, "}");
+}
+
 static usize put_body(char *out, const struct truth_request *request) {
+    if (request->single) {
+        return put_single(out, BODY_BYTES_MAX, &request->event[0]);
+    }
     usize at = (usize)snprintf(out, BODY_BYTES_MAX, "{\"events\":[");
     for (u32 i = 0; i < request->count; i++) {
         if (i > 0) {
@@ -138,7 +171,15 @@ static bool take_answer(struct http *http, const struct truth_request *request) 
     if (status == 503 || status == 500 || status == 507) {
         return false;
     }
-    struct truth_answer answer;
+    struct truth_answer answer = {0};
+    if (request->single) {
+        promise(status == 201 || status == 409, "status %u: %.*s", status, (int)body.bytes,
+                body.data);
+        answer.accepted = status == 201;
+        answer.rejected = answer.duplicates = status == 409;
+        truth_answered(request, &answer);
+        return true;
+    }
     promise(status == 200, "status %u: %.*s", status, (int)MIN(body.bytes, (usize)300), body.data);
     bool whole = http_number(body, "accepted", &answer.accepted) &&
                  http_number(body, "rejected", &answer.rejected) &&
@@ -149,16 +190,24 @@ static bool take_answer(struct http *http, const struct truth_request *request) 
     return true;
 }
 
+/* Connects if need be. */
+static bool reach(struct http *http, u32 account) {
+    char key[KEY_BYTES];
+    return http_is_open(http) || (client_read_key(account, key, sizeof key) &&
+                                  http_open(http, SIM_HTTP_PORT, key, TIMEOUT_MS));
+}
+
 /* Sends what is not answered, several requests at once; how many of the first were answered. */
 static u32 try_burst(struct http *http, struct truth_request *request, u32 count, char *body) {
-    if (!http_is_open(http) && !http_open(http, SIM_HTTP_PORT, TIMEOUT_MS)) {
+    if (!reach(http, request->account)) {
         fiber_sleep(between(SIM_MS, 200 * SIM_MS));
         return 0;
     }
     for (u32 i = 0; i < count; i++) {
         usize bytes = put_body(body, &request[i]);
         truth_sent(&request[i]);
-        http_put_post(http, "/api/events/ingest", body, bytes);
+        http_put_post(http, request[i].single ? "/api/v1/client/events" : "/api/events/ingest",
+                      body, bytes);
     }
     u32 answered = 0;
     if (http_send(http)) {
@@ -172,8 +221,12 @@ static u32 try_burst(struct http *http, struct truth_request *request, u32 count
     return answered;
 }
 
+static u32 account_of(const void *argument) {
+    return (u32)(uintptr_t)argument;
+}
+
 static void *http_client_run(void *argument) {
-    (void)argument;
+    u32 account = account_of(argument);
     struct http *http = http_make();
     struct truth_request *request = calloc(BURST_MAX, sizeof *request);
     char *body = malloc(BODY_BYTES_MAX);
@@ -182,7 +235,7 @@ static void *http_client_run(void *argument) {
         client_enter();
         u32 count = chance(80) ? 1 : 1 + roll(BURST_MAX);
         for (u32 i = 0; i < count; i++) {
-            truth_make(&request[i]);
+            truth_make(&request[i], account, true);
         }
         for (u32 first = 0; first < count;) {
             u32 answered = try_burst(http, request + first, count - first, body);
@@ -204,11 +257,11 @@ static void *http_client_run(void *argument) {
 
 /* --- binary socket ---------------------------------------------------------------------------- */
 
-struct margin_client *client_connect(u32 timeout_ms) {
-    char key[128];
+struct margin_client *client_connect(u32 account, u32 timeout_ms) {
+    char key[KEY_BYTES];
     char why[256];
     struct margin_client *client = NULL;
-    if (!client_read_key(key, sizeof key)) {
+    if (!client_read_key(account, key, sizeof key)) {
         return NULL;
     }
     const struct margin_options options = {
@@ -273,7 +326,7 @@ static enum margin_status send_once(struct margin_client *client, struct truth_r
 static bool try_wire(struct margin_client **client, struct truth_request *request,
                      struct margin_batch *batch, char *body) {
     struct margin_ingested told;
-    if (*client == NULL && (*client = client_connect(TIMEOUT_MS)) == NULL) {
+    if (*client == NULL && (*client = client_connect(request->account, TIMEOUT_MS)) == NULL) {
         fiber_sleep(between(SIM_MS, 200 * SIM_MS));
         return false;
     }
@@ -294,7 +347,7 @@ static bool try_wire(struct margin_client **client, struct truth_request *reques
 }
 
 static void *wire_client_run(void *argument) {
-    (void)argument;
+    u32 account = account_of(argument);
     struct margin_client *client = NULL;
     struct margin_batch *batch = margin_batch_create();
     struct truth_request *request = calloc(1, sizeof *request);
@@ -302,7 +355,7 @@ static void *wire_client_run(void *argument) {
     promise(batch != NULL && request != NULL && body != NULL, "no memory");
     for (u32 sent = 0; !client_is_done(sent); sent++) {
         client_enter();
-        truth_make(request);
+        truth_make(request, account, false);
         while (!try_wire(&client, request, batch, body)) {
             client_leave();
             client_enter();
@@ -320,8 +373,8 @@ static void *wire_client_run(void *argument) {
 /* --- who asks --------------------------------------------------------------------------------- */
 
 /* A total over the binary socket: of the account, or of all rows of a list. */
-static bool ask_wire(struct margin_client *client) {
-    u64 least = truth_least();
+static bool ask_wire(struct margin_client *client, u32 account) {
+    u64 least = truth_least(account);
     u64 total;
     enum margin_status status;
     if (chance(50)) {
@@ -342,12 +395,12 @@ static bool ask_wire(struct margin_client *client) {
                 status == MARGIN_TIMEOUT,
             "a question is refused: %s", margin_error_text(client));
     if (status == MARGIN_OK) {
-        truth_seen(total, least);
+        truth_seen(account, total, least);
     }
     return status != MARGIN_LOST && status != MARGIN_TIMEOUT;
 }
 
-static bool ask_http(struct http *http) {
+static bool ask_http(struct http *http, u32 account) {
     static const char *const paths[] = {"/api/events/by-customer?days=all",
                                         "/api/events/by-feature?days=all",
                                         "/api/events?limit=20",
@@ -357,8 +410,8 @@ static bool ask_http(struct http *http) {
     u32 which = roll(ARRAY_COUNT(paths));
     u32 status;
     struct slice body;
-    u64 least = truth_least();
-    if (!http_is_open(http) && !http_open(http, SIM_HTTP_PORT, TIMEOUT_MS)) {
+    u64 least = truth_least(account);
+    if (!reach(http, account)) {
         return false;
     }
     http_put_get(http, paths[which]);
@@ -371,21 +424,21 @@ static bool ask_http(struct http *http) {
             "%s: status %u: %.*s", paths[which], status, (int)MIN(body.bytes, (usize)300),
             body.data);
     if (status == 200 && which < 2) {
-        truth_seen(http_sum(body, "event_count"), least);
+        truth_seen(account, http_sum(body, "event_count"), least);
     }
     return true;
 }
 
 static void *asker_run(void *argument) {
-    (void)argument;
+    u32 account = account_of(argument);
     struct margin_client *client = NULL;
     struct http *http = http_make();
     while (clients.writers > 0) {
         client_enter();
         if (chance(50)) {
-            ask_http(http);
-        } else if (client != NULL || (client = client_connect(TIMEOUT_MS)) != NULL) {
-            if (!ask_wire(client)) {
+            ask_http(http, account);
+        } else if (client != NULL || (client = client_connect(account, TIMEOUT_MS)) != NULL) {
+            if (!ask_wire(client, account)) {
                 margin_close(client);
                 client = NULL;
             }
@@ -399,17 +452,65 @@ static void *asker_run(void *argument) {
     return NULL;
 }
 
+/* --- who signs up ----------------------------------------------------------------------------- */
+
+/* Each try with an address of its own: where the answer is lost, so is the key. */
+static bool sign_up(struct http *http, u32 account, u32 number) {
+    char text[256];
+    u32 status;
+    struct slice body;
+    int bytes = snprintf(text, sizeof text,
+                         "{\"email\":\"u%u-%u@sim.example\",\"scopes\":[\"events.write\","
+                         "\"events.read\",\"usage.read\",\"customers.read\",\"billing.read\","
+                         "\"models.read\"]}",
+                         account, number);
+    if (!http_is_open(http) && !http_open(http, SIM_HTTP_PORT, "", TIMEOUT_MS)) {
+        return false;
+    }
+    http_put_post(http, "/api/signup", text, (usize)bytes);
+    if (!http_send(http) || !http_receive(http, &status, &body)) {
+        http_close(http);
+        return false;
+    }
+    promise(status == 201 || status == 503 || (status == 500 && disk_errors() > 0) || status == 507,
+            "signing up: status %u: %.*s", status, (int)body.bytes, body.data);
+    return status == 201 &&
+           http_text(body, "key", clients.key[account], sizeof clients.key[account]);
+}
+
+static void *stranger_run(void *argument) {
+    struct http *http = http_make();
+    u32 account = account_of(argument);
+    for (u32 number = 0; clients.key[account][0] == '\0'; number++) {
+        client_enter();
+        sign_up(http, account, number);
+        client_leave();
+        fiber_sleep(between(0, 20 * SIM_MS));
+    }
+    sim_say("client: account %u has signed up", account);
+    http_free(http);
+    clients.others--;
+    return NULL;
+}
+
+static void *any_account(void) {
+    return (void *)(uintptr_t)roll(truth_accounts());
+}
+
 void clients_start(const struct clients *wanted) {
     clients.requests = wanted->requests;
     clients.writers = wanted->http + wanted->wire;
-    clients.others = wanted->askers;
+    clients.others = wanted->askers + truth_accounts() - 1;
+    for (u32 i = 1; i < truth_accounts(); i++) {
+        fiber_start("stranger", false, stranger_run, (void *)(uintptr_t)i);
+    }
     for (u32 i = 0; i < wanted->http; i++) {
-        fiber_start("http client", false, http_client_run, NULL);
+        fiber_start("http client", false, http_client_run, any_account());
     }
     for (u32 i = 0; i < wanted->wire; i++) {
-        fiber_start("wire client", false, wire_client_run, NULL);
+        fiber_start("wire client", false, wire_client_run, any_account());
     }
     for (u32 i = 0; i < wanted->askers; i++) {
-        fiber_start("asker", false, asker_run, NULL);
+        fiber_start("asker", false, asker_run, any_account());
     }
 }

@@ -46,11 +46,9 @@ void http_free(struct http *http) {
     free(http);
 }
 
-bool http_open(struct http *http, u16 port, u32 timeout_ms) {
+bool http_open(struct http *http, u16 port, const char *key, u32 timeout_ms) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    if (!client_read_key(http->key, sizeof http->key)) {
-        return false;
-    }
+    snprintf(http->key, sizeof http->key, "%s", key);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     http->timeout_ms = timeout_ms;
     http->out_bytes = 0;
@@ -90,9 +88,12 @@ static void put_text(struct http *http, const char *text) {
 
 static void put_head(struct http *http, const char *method, const char *path) {
     char head[512];
-    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer %s\r\n",
-             method, path, http->key);
+    snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: sim\r\n", method, path);
     put_text(http, head);
+    if (http->key[0] != '\0') {
+        snprintf(head, sizeof head, "Authorization: Bearer %s\r\n", http->key);
+        put_text(http, head);
+    }
 }
 
 void http_put_get(struct http *http, const char *path) {
@@ -245,6 +246,17 @@ bool http_number(struct slice body, const char *name, u32 *out) {
         return false;
     }
     *out = (u32)strtoul(at, NULL, 10);
+    return true;
+}
+
+bool http_text(struct slice body, const char *name, char *out, usize room) {
+    const char *at = find(body, body.data, name);
+    usize bytes = at != NULL && *at == '"' ? strcspn(at + 1, "\"") : room;
+    if (bytes >= room) {
+        return false;
+    }
+    memcpy(out, at + 1, bytes);
+    out[bytes] = '\0';
     return true;
 }
 

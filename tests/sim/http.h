@@ -9,7 +9,8 @@ struct http;
 
 struct http *http_make(void);
 void http_free(struct http *http);
-bool http_open(struct http *http, u16 port, u32 timeout_ms);
+/* `key` is sent with every request; empty: none. */
+bool http_open(struct http *http, u16 port, const char *key, u32 timeout_ms);
 bool http_is_open(const struct http *http);
 void http_close(struct http *http);
 /* Queues a request; http_send() sends what is queued. */
@@ -19,6 +20,8 @@ bool http_send(struct http *http);
 /* False: no whole answer came in time. The body lasts until the next call. */
 bool http_receive(struct http *http, u32 *status, struct slice *body);
 
+/* The text behind "name":"; false: there is none. */
+bool http_text(struct slice body, const char *name, char *out, usize room);
 /* The number behind "name":; false: there is none. */
 bool http_number(struct slice body, const char *name, u32 *out);
 /* The sum of all of them. */

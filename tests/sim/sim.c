@@ -4,6 +4,7 @@
  *     sim --seed N [--verbose]         one run
  *     sim --first N --seeds COUNT      many
  *     sim --seconds S                  as many as fit
+ *     sim --jobs N ...                 so many at a time
  *     sim --expect-failure ...         of a server with a bug on purpose: good if a seed finds it
  */
 #include "tests/sim/sim.h"
@@ -16,12 +17,15 @@
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SEED_SECONDS_MAX 20
+#define SEED_SECONDS_MAX 120 /* of processor time: a loop without end is a failure, too */
 #define ROOT_BYTES 128
+#define JOBS_MAX 64
+#define FAILURES_MAX 10 /* then enough is known */
 
 static SIM_STATE struct {
     u64 seed;
@@ -34,6 +38,7 @@ struct options {
     u64 first;
     u64 count;
     u64 seconds;
+    u64 jobs; /* processes at a time */
     bool verbose;
     bool twice; /* run each seed twice, and compare */
     bool expect_failure;
@@ -126,7 +131,7 @@ static _Noreturn void run_seed(u64 seed, bool verbose, int report) {
                                             .snapshot_events =
                                                 snapshot_events[roll(ARRAY_COUNT(snapshot_events))],
                                             .map_bytes = GIB};
-    truth_init();
+    truth_init(chance(50) ? 1 : 1 + roll(ACCOUNTS_MOST));
     disk_init(root);
     machine_init(root, &options);
     fiber_start("story", false, story_run, NULL);
@@ -147,7 +152,8 @@ static bool fork_seed(u64 seed, bool verbose, u64 *fingerprint) {
     promise(child >= 0, "fork");
     if (child == 0) {
         close(pipe_fds[0]);
-        alarm(SEED_SECONDS_MAX);
+        const struct itimerval most = {.it_value = {.tv_sec = SEED_SECONDS_MAX}};
+        setitimer(ITIMER_PROF, &most, NULL);
         run_seed(seed, verbose, pipe_fds[1]);
     }
     close(pipe_fds[1]);
@@ -190,20 +196,63 @@ static bool run_one(const struct options *options, u64 seed) {
     return good;
 }
 
-static int run_many(const struct options *options) {
+struct tally {
+    u64 done;
+    u64 failed;
+};
+
+/* Every `jobs`th seed. */
+static struct tally run_share(const struct options *options, u64 share) {
     u64 from = real_seconds();
-    u64 done = 0;
-    u64 failed = 0;
-    bool last_good = true;
-    while (options->seconds > 0 ? real_seconds() - from < options->seconds
-                                : done < options->count) {
-        last_good = run_one(options, options->first + done);
-        done++;
-        failed += !last_good;
-        if (!last_good && (options->expect_failure || failed >= 10)) {
+    struct tally tally = {0};
+    for (u64 i = share;
+         options->seconds > 0 ? real_seconds() - from < options->seconds : i < options->count;
+         i += options->jobs) {
+        bool good = run_one(options, options->first + i);
+        tally.done++;
+        tally.failed += !good;
+        if (!good && (options->expect_failure || tally.failed >= FAILURES_MAX)) {
             break;
         }
     }
+    return tally;
+}
+
+/* A process for each share but the first; what it did comes through a pipe. */
+static int start_share(const struct options *options, u64 share) {
+    int pipe_fds[2];
+    promise(pipe(pipe_fds) == 0, "pipe");
+    fflush(stdout);
+    pid_t child = fork();
+    promise(child >= 0, "fork");
+    if (child != 0) {
+        close(pipe_fds[1]);
+        return pipe_fds[0];
+    }
+    close(pipe_fds[0]);
+    struct tally tally = run_share(options, share);
+    fflush(stdout);
+    _exit(write(pipe_fds[1], &tally, sizeof tally) == sizeof tally ? 0 : 1);
+}
+
+static int run_many(const struct options *options) {
+    u64 from = real_seconds();
+    int fds[JOBS_MAX];
+    for (u64 share = 1; share < options->jobs; share++) {
+        fds[share] = start_share(options, share);
+    }
+    struct tally sum = run_share(options, 0);
+    for (u64 share = 1; share < options->jobs; share++) {
+        struct tally tally = {.failed = 1};
+        ssize_t ignored = read(fds[share], &tally, sizeof tally);
+        (void)ignored;
+        close(fds[share]);
+        wait(NULL);
+        sum.done += tally.done;
+        sum.failed += tally.failed;
+    }
+    u64 done = sum.done;
+    u64 failed = sum.failed;
     printf("sim: %llu seeds from %llu, %llu failed, %llu s\n", (unsigned long long)done,
            (unsigned long long)options->first, (unsigned long long)failed,
            (unsigned long long)(real_seconds() - from));
@@ -226,17 +275,19 @@ static bool parse(int argc, char **argv, struct options *options) {
             options->first = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(name, "--seeds") == 0) {
             options->count = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(name, "--jobs") == 0) {
+            options->jobs = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(name, "--seconds") == 0) {
             options->seconds = strtoull(argv[++i], NULL, 10);
         } else {
             return false;
         }
     }
-    return true;
+    return options->jobs >= 1 && options->jobs <= JOBS_MAX;
 }
 
 int main(int argc, char **argv) {
-    struct options options = {.first = 1, .count = 1};
+    struct options options = {.first = 1, .count = 1, .jobs = 1};
     /* Where things lie in memory should not differ from run to run. */
     int old = personality(0xffffffff);
     if (old >= 0 && (old & ADDR_NO_RANDOMIZE) == 0 &&
@@ -244,8 +295,9 @@ int main(int argc, char **argv) {
         execv("/proc/self/exe", argv);
     }
     if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: sim [--seed N | --first N] [--seeds COUNT] [--seconds S] "
-                        "[--twice] [--verbose] [--expect-failure]\n");
+        fprintf(stderr,
+                "usage: sim [--seed N | --first N] [--seeds COUNT] [--seconds S] [--jobs N] "
+                "[--twice] [--verbose] [--expect-failure]\n");
         return 2;
     }
     return run_many(&options);

@@ -134,8 +134,11 @@ struct truth_event {
 };
 
 #define REQUEST_EVENTS_MAX 128
+#define ACCOUNTS_MOST 3 /* of a run; the first is the one the server begins with */
 
 struct truth_request {
+    u32 account;
+    bool single; /* for the endpoint of single events */
     u32 count;
     struct truth_event event[REQUEST_EVENTS_MAX];
     u32 tries;
@@ -155,10 +158,11 @@ struct truth_fields {
     i64 time; /* ms; 0: none given */
 };
 
-void truth_init(void);
+void truth_init(u32 accounts);
+u32 truth_accounts(void);
 void truth_fields_of(const struct truth_event *event, struct truth_fields *out);
 /* A request of new and old keys. */
-void truth_make(struct truth_request *request);
+void truth_make(struct truth_request *request, u32 account, bool may_be_single);
 /* It goes out, perhaps again. */
 void truth_sent(struct truth_request *request);
 
@@ -171,16 +175,16 @@ struct truth_answer {
 /* It was answered with success. */
 void truth_answered(const struct truth_request *request, const struct truth_answer *answer);
 /* Bounds of what any total may say that is asked now: call before asking. */
-u64 truth_least(void);
+u64 truth_least(u32 account);
 /* A total was seen: that much may never be lost again. */
-void truth_seen(u64 total, u64 least);
+void truth_seen(u32 account, u64 total, u64 least);
 
 struct margin_client;
 /* Reads everything back and compares. `all_answered`: nothing is in doubt. */
 /* False: it could not be read to its end, or changed meanwhile. */
-bool truth_check(struct margin_client *client, bool all_answered);
+bool truth_check(struct margin_client *client, u32 account, bool all_answered);
 u64 truth_acknowledged(void);
-u64 truth_stored(void); /* at the last check */
+u64 truth_stored(void); /* at the last checks */
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
@@ -196,9 +200,10 @@ void clients_hurry(void); /* nothing new is sent; what is in doubt is sent until
 bool clients_are_done(void);
 void clients_hold(bool hold); /* none begins another request */
 bool clients_are_idle(void);
-bool client_read_key(char *key, usize bytes);
+/* False: nobody has one yet. */
+bool client_read_key(u32 account, char *key, usize bytes);
 /* NULL: could not be reached. */
-struct margin_client *client_connect(u32 timeout_ms);
+struct margin_client *client_connect(u32 account, u32 timeout_ms);
 
 /* --- the story (story.c) ---------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "store.h"
 #include "tests/sim/sim.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ static void start_machine(void) {
 static struct margin_client *wait_until_ready(void) {
     u64 until = clock_now_ns() + READY_NS;
     while (!machine_is_down(NULL)) {
-        struct margin_client *client = client_connect(5000);
+        struct margin_client *client = client_connect(0, 5000);
         if (client != NULL && margin_ping(client) == MARGIN_OK) {
             const struct margin_cell cell = {.dimension = WIRE_DIM_NONE};
             struct margin_point point;
@@ -124,6 +125,23 @@ static bool clients_idle(void *context) {
     return clients_are_idle() || machine_is_down(NULL);
 }
 
+static bool check_account(u32 account, bool all_answered, u32 tries) {
+    char key[128];
+    if (account > 0 && !client_read_key(account, key, sizeof key)) {
+        return true; /* nobody has signed up yet */
+    }
+    while (tries-- > 0 && !machine_is_down(NULL)) {
+        struct margin_client *client = client_connect(account, 60000);
+        bool done = client != NULL && truth_check(client, account, all_answered);
+        margin_close(client);
+        if (done) {
+            return true;
+        }
+        fiber_sleep(100 * SIM_MS);
+    }
+    return false;
+}
+
 /* Compares everything, while the clients stand still, or with them under way. */
 static void check_all(bool all_answered) {
     bool strict = chance(70);
@@ -131,19 +149,9 @@ static void check_all(bool all_answered) {
     if (strict) {
         promise(fiber_wait(clients_idle, NULL, clock_now_ns() + DONE_NS), "requests get no answer");
     }
-    struct margin_client *client = NULL;
-    bool done = false;
-    for (u32 tries = 0; tries < (strict ? CHECK_TRIES : 3) && !machine_is_down(NULL) && !done;
-         tries++) {
-        client = client != NULL ? client : client_connect(60000);
-        if (client != NULL) {
-            done = truth_check(client, all_answered);
-            margin_close(client);
-            client = NULL;
-        }
-        if (!done) {
-            fiber_sleep(100 * SIM_MS);
-        }
+    bool done = true;
+    for (u32 i = 0; i < truth_accounts(); i++) {
+        done = check_account(i, all_answered, strict ? CHECK_TRIES : 3) && done;
     }
     promise(done || !strict || machine_is_down(NULL), "the log never comes to rest");
     sim_say("story: checked %llu events (%s), %llu acknowledged",
@@ -173,6 +181,32 @@ static void cause_trouble(void) {
         break;
     default:
         break;
+    }
+}
+
+/* A snapshot that was damaged costs time, never data. */
+static void damage_snapshot(void) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/snapshots", machine_dir());
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] == '.' || chance(50)) {
+            continue;
+        }
+        snprintf(path, sizeof path, "%s/snapshots/%s", machine_dir(), entry->d_name);
+        FILE *file = fopen(path, "r+");
+        if (file != NULL && fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0) {
+            fseek(file, (long)roll((u32)ftell(file)), SEEK_SET);
+            fputc((int)roll(256), file);
+            sim_say("story: damaged %s", entry->d_name);
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    if (directory != NULL) {
+        closedir(directory);
     }
 }
 
@@ -227,6 +261,10 @@ static void verify(void) {
     promise(err == ERR_OK, "cannot verify: %s", err_text(err));
     promise(store_next_id(store) == truth_stored() + 1, "the log has %llu events, not %llu",
             (unsigned long long)(store_next_id(store) - 1), (unsigned long long)truth_stored());
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    sim_say("story: the log has %llu blocks, %llu of them segments",
+            (unsigned long long)stats.blocks, (unsigned long long)stats.segments);
     store_close(store);
 }
 
@@ -252,6 +290,9 @@ void *story_run(void *argument) {
     clients_start(&clients);
     for (u32 rounds = 1 + roll(5); rounds > 0; rounds--) {
         run_round();
+        if (chance(20)) {
+            damage_snapshot();
+        }
         bring_up(true);
         if (chance(80)) {
             check_all(false);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMBERS_MAX 200000
+#define NUMBERS_MAX 60000 /* of an account */
 #define CUSTOMERS 12
 #define FEATURES 5
 #define AGENTS 3
@@ -32,9 +32,10 @@ struct known { /* of one number */
     u8 variants; /* bit set: sent */
     bool keyed;
     bool invalid;
-    u32 stored; /* at the check under way */
-    u32 due;    /* answers when it began */
-    u64 id;     /* the first, once read */
+    bool single; /* goes to the endpoint of single events, and to no other */
+    u32 stored;  /* at the check under way */
+    u32 due;     /* answers when it began */
+    u64 id;      /* the first, once read */
     u32 variant;
 };
 
@@ -46,29 +47,50 @@ struct stored {
 static SIM_STATE struct {
     u64 salt;
     struct known *known;
-    u32 numbers; /* 1 .. numbers - 1 are in use */
-    u64 acknowledged;
-    u64 possible; /* events that may be there */
-    u64 seen;
+    u32 accounts;
+    struct {
+        u32 first;   /* its numbers are first + 1 .. */
+        u32 numbers; /* .. first + numbers - 1 */
+        u64 acknowledged;
+        u64 possible; /* events that may be there */
+        u64 seen;
+        u64 stored; /* when they were read last */
+    } account[ACCOUNTS_MOST];
     struct stored *stored;
     u32 stored_count;
     u32 stored_capacity;
     u64 last_id;
 } truth;
 
-void truth_init(void) {
+void truth_init(u32 accounts) {
     truth.salt = sim_random();
-    truth.known = calloc(NUMBERS_MAX, sizeof *truth.known);
+    truth.known = calloc((usize)accounts * NUMBERS_MAX, sizeof *truth.known);
     promise(truth.known != NULL, "no memory");
-    truth.numbers = 1;
+    truth.accounts = accounts;
+    for (u32 i = 0; i < accounts; i++) {
+        truth.account[i].first = i * NUMBERS_MAX;
+        truth.account[i].numbers = 1;
+    }
+}
+
+u32 truth_accounts(void) {
+    return truth.accounts;
 }
 
 u64 truth_acknowledged(void) {
-    return truth.acknowledged;
+    u64 sum = 0;
+    for (u32 i = 0; i < truth.accounts; i++) {
+        sum += truth.account[i].acknowledged;
+    }
+    return sum;
 }
 
 u64 truth_stored(void) {
-    return truth.stored_count;
+    u64 sum = 0;
+    for (u32 i = 0; i < truth.accounts; i++) {
+        sum += truth.account[i].stored;
+    }
+    return sum;
 }
 
 /* --- what events say -------------------------------------------------------------------------- */
@@ -87,11 +109,11 @@ void truth_fields_of(const struct truth_event *event, struct truth_fields *out) 
     snprintf(out->customer, sizeof out->customer, "c%u",
              (u32)(facts % CUSTOMERS) + (facts % 7 == 0 ? event->number / 50 : 0));
     snprintf(out->feature, sizeof out->feature, "f%u", (u32)((facts >> 8) % FEATURES));
-    if (event->keyed) {
-        snprintf(out->key, sizeof out->key, "k%u", event->number);
+    if (event->keyed) { /* accounts use the same keys */
+        snprintf(out->key, sizeof out->key, "k%u", event->number % NUMBERS_MAX);
     }
     snprintf(out->trace, sizeof out->trace, "t%u-%u", event->number, event->variant);
-    if ((facts >> 16) % 4 == 0) {
+    if ((facts >> 16) % 4 == 0 && !truth.known[event->number].single) {
         snprintf(out->agent, sizeof out->agent, "a%u", (u32)((facts >> 20) % AGENTS));
     }
     out->priced = (facts >> 24) % 2 == 0;
@@ -103,39 +125,50 @@ void truth_fields_of(const struct truth_event *event, struct truth_fields *out) 
     out->time = (more >> 5) % 3 == 0 ? 0 : BASE_MS - (i64)((more >> 8) % (50 * (u64)HOUR_MS));
 }
 
-void truth_make(struct truth_request *request) {
+/* One of the last numbers, to be sent again; 0: none that may be. */
+static u32 pick_old(u32 account, bool single) {
+    u32 window = MIN(truth.account[account].numbers - 1, 400u);
+    u32 number = 0;
+    if (window > 0) {
+        number = truth.account[account].first + truth.account[account].numbers - 1 - roll(window);
+    }
+    const struct known *known = &truth.known[number];
+    return number != 0 && known->keyed && known->single == single ? number : 0;
+}
+
+static void make_event(struct truth_event *event, u32 account, bool single) {
+    *event = (struct truth_event){.number = chance(20) ? pick_old(account, single) : 0};
+    if (event->number != 0) {
+        event->keyed = true;
+        event->variant = chance(15);
+        return;
+    }
+    promise(truth.account[account].numbers < NUMBERS_MAX, "too many events for this simulation");
+    event->number = truth.account[account].first + truth.account[account].numbers++;
+    event->invalid = !single && chance(2);
+    event->keyed = single || (!event->invalid && chance(90));
+    truth.known[event->number].keyed = event->keyed;
+    truth.known[event->number].invalid = event->invalid;
+    truth.known[event->number].single = single;
+}
+
+void truth_make(struct truth_request *request, u32 account, bool may_be_single) {
     static const u32 sizes[] = {1, 1, 4, 20, REQUEST_EVENTS_MAX};
-    request->count = 1 + roll(sizes[roll(ARRAY_COUNT(sizes))]);
-    request->tries = 0;
+    request->account = account;
+    request->single = may_be_single && chance(25);
+    request->count = request->single ? 1 : 1 + roll(sizes[roll(ARRAY_COUNT(sizes))]);
     for (u32 i = 0; i < request->count; i++) {
-        struct truth_event *event = &request->event[i];
-        u32 window = MIN(truth.numbers - 1, 400u);
-        *event = (struct truth_event){0};
-        if (window > 0 && chance(20)) {
-            event->number = truth.numbers - 1 - roll(window);
-        }
-        if (event->number != 0 && truth.known[event->number].keyed) {
-            event->keyed = true;
-            event->variant = chance(15);
-            continue;
-        }
-        promise(truth.numbers < NUMBERS_MAX, "too many events for this simulation");
-        event->number = truth.numbers++;
-        event->invalid = chance(2);
-        event->keyed = !event->invalid && chance(90);
-        truth.known[event->number].keyed = event->keyed;
-        truth.known[event->number].invalid = event->invalid;
+        make_event(&request->event[i], account, request->single);
     }
 }
 
 void truth_sent(struct truth_request *request) {
-    request->tries++;
     for (u32 i = 0; i < request->count; i++) {
         struct known *known = &truth.known[request->event[i].number];
         if (known->invalid) {
             continue;
         }
-        truth.possible += known->keyed ? known->sends == 0 : 1;
+        truth.account[request->account].possible += known->keyed ? known->sends == 0 : 1;
         known->sends++;
         known->variants |= (u8)(1u << request->event[i].variant);
     }
@@ -194,28 +227,30 @@ void truth_answered(const struct truth_request *request, const struct truth_answ
     for (u32 i = 0; i < request->count; i++) {
         struct known *known = &truth.known[request->event[i].number];
         if (!known->invalid) {
-            truth.acknowledged += known->keyed ? known->answers == 0 : 1;
+            truth.account[request->account].acknowledged += known->keyed ? known->answers == 0 : 1;
             known->answers++;
         }
     }
 }
 
-u64 truth_least(void) {
-    return MAX(truth.acknowledged, truth.seen);
+u64 truth_least(u32 account) {
+    return MAX(truth.account[account].acknowledged, truth.account[account].seen);
 }
 
-void truth_seen(u64 total, u64 least) {
+void truth_seen(u32 account, u64 total, u64 least) {
     promise(total >= least, "a total of %llu events, but %llu were acknowledged or seen before",
             (unsigned long long)total, (unsigned long long)least);
-    promise(total <= truth.possible, "a total of %llu events, but only %llu were ever sent",
-            (unsigned long long)total, (unsigned long long)truth.possible);
-    truth.seen = MAX(truth.seen, total);
+    promise(total <= truth.account[account].possible,
+            "a total of %llu events, but only %llu were ever sent", (unsigned long long)total,
+            (unsigned long long)truth.account[account].possible);
+    truth.account[account].seen = MAX(truth.account[account].seen, total);
 }
 
 /* --- reading everything ----------------------------------------------------------------------- */
 
 static bool text_is(struct slice text, const char *wanted) {
-    return text.bytes == strlen(wanted) && memcmp(text.data, wanted, text.bytes) == 0;
+    return text.bytes == strlen(wanted) &&
+           (text.bytes == 0 || memcmp(text.data, wanted, text.bytes) == 0);
 }
 
 static void compare(const struct margin_event *event, const struct truth_fields *fields) {
@@ -243,17 +278,19 @@ static void keep_stored(const struct truth_fields *fields, i64 time) {
     truth.stored[truth.stored_count++] = (struct stored){*fields, time};
 }
 
-static void read_event(const struct margin_event *event) {
+static void read_event(u32 account, const struct margin_event *event) {
     char trace[32] = "";
     struct truth_event said = {0};
     struct truth_fields fields;
     struct slice text = event->text[WIRE_TEXT_TRACE];
     memcpy(trace, text.data, MIN(text.bytes, sizeof trace - 1));
     promise(sscanf(trace, "t%u-%u", &said.number, &said.variant) == 2 &&
-                said.number < truth.numbers,
-            "event %llu was never sent", (unsigned long long)event->id);
-    promise(event->id == truth.last_id + 1, "event %llu follows %llu",
-            (unsigned long long)event->id, (unsigned long long)truth.last_id);
+                said.number > truth.account[account].first &&
+                said.number < truth.account[account].first + truth.account[account].numbers,
+            "event %llu was never sent to this account", (unsigned long long)event->id);
+    promise(event->id > truth.last_id && (truth.accounts > 1 || event->id == truth.last_id + 1),
+            "event %llu follows %llu", (unsigned long long)event->id,
+            (unsigned long long)truth.last_id);
     truth.last_id = event->id;
     struct known *known = &truth.known[said.number];
     said.keyed = known->keyed;
@@ -271,12 +308,13 @@ static void read_event(const struct margin_event *event) {
     keep_stored(&fields, event->number[WIRE_NUM_TIME]);
 }
 
-static bool read_all(struct margin_client *client) {
+static bool read_all(struct margin_client *client, u32 account) {
+    u32 first = truth.account[account].first;
     struct margin_scan scan = margin_scan_all();
     struct margin_events events = {.more = true};
     truth.stored_count = 0;
     truth.last_id = 0;
-    for (u32 i = 0; i < truth.numbers; i++) {
+    for (u32 i = first + 1; i < first + truth.account[account].numbers; i++) {
         truth.known[i].stored = 0;
         truth.known[i].due = truth.known[i].answers;
     }
@@ -288,15 +326,16 @@ static bool read_all(struct margin_client *client) {
             return false;
         }
         while (margin_events_next(&events, &event)) {
-            read_event(&event);
+            read_event(account, &event);
         }
         margin_scan_continue(&scan, &events);
     }
     return true;
 }
 
-static void check_stored(bool all_answered) {
-    for (u32 i = 1; i < truth.numbers; i++) {
+static void check_stored(u32 account, bool all_answered) {
+    u32 first = truth.account[account].first;
+    for (u32 i = first + 1; i < first + truth.account[account].numbers; i++) {
         const struct known *known = &truth.known[i];
         u32 least = known->keyed ? known->due > 0 : known->due;
         u32 most = known->keyed ? known->sends > 0 : known->sends;
@@ -414,14 +453,14 @@ static void make_query(struct margin_query *query, char *customer, usize custome
     }
 }
 
-static bool total_of(struct margin_client *client, u64 *out) {
+static bool total_of(struct margin_client *client, u32 account, u64 *out) {
     const struct margin_cell cell = {.dimension = WIRE_DIM_NONE};
     struct margin_point point;
-    u64 least = truth_least();
+    u64 least = truth_least(account);
     if (margin_get_point(client, &cell, &point) != MARGIN_OK) {
         return false;
     }
-    truth_seen(point.figures.events, least);
+    truth_seen(account, point.figures.events, least);
     *out = point.figures.events;
     return true;
 }
@@ -456,7 +495,7 @@ static bool rows_agree(struct margin_rows *rows, const struct margin_query *quer
 }
 
 /* False: no answer, or the log is no longer what was read, which had `before` events. */
-static bool check_query(struct margin_client *client, u64 before) {
+static bool check_query(struct margin_client *client, u32 account, u64 before) {
     struct margin_query query;
     struct margin_rows rows;
     char customer[16];
@@ -470,7 +509,7 @@ static bool check_query(struct margin_client *client, u64 before) {
         return false;
     }
     bool agree = rows_agree(&rows, &query, what, sizeof what);
-    if (!total_of(client, &after) || after != before) {
+    if (!total_of(client, account, &after) || after != before) {
         return false;
     }
     promise(agree, "%s", what);
@@ -479,15 +518,16 @@ static bool check_query(struct margin_client *client, u64 before) {
 
 /* Requests whose clients have given up may still be under way: then the log changes while we read,
  * and what was read is not compared with the figures. */
-bool truth_check(struct margin_client *client, bool all_answered) {
+bool truth_check(struct margin_client *client, u32 account, bool all_answered) {
     u64 before;
-    if (!total_of(client, &before) || !read_all(client)) {
+    if (!total_of(client, account, &before) || !read_all(client, account)) {
         return false;
     }
-    check_stored(all_answered);
+    check_stored(account, all_answered);
+    truth.account[account].stored = truth.stored_count;
     if (truth.stored_count != before) {
         u64 after;
-        if (!total_of(client, &after) || after != before) {
+        if (!total_of(client, account, &after) || after != before) {
             return false;
         }
         promise(truth.stored_count > before, "a total of %llu events, but the log has %u",
@@ -495,7 +535,7 @@ bool truth_check(struct margin_client *client, bool all_answered) {
         return false; /* the log came by more after the total was asked for, perhaps */
     }
     for (u32 i = 0; i < QUERIES; i++) {
-        if (!check_query(client, before)) {
+        if (!check_query(client, account, before)) {
             return false;
         }
     }
