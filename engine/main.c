@@ -8,6 +8,7 @@
 #include "api/context.h"
 #include "api/error.h"
 #include "api/metrics.h"
+#include "api/past.h"
 #include "api/routes.h"
 #include "api/wire_service.h"
 #include "base/clock.h"
@@ -69,6 +70,7 @@ struct server {
     struct rosters *rosters;
     struct revenues *revenues;
     struct allocations *allocations;
+    struct pasts *pasts;
     struct docs docs;
     struct door door;
     struct pipeline *pipeline;
@@ -332,6 +334,9 @@ static enum err open_pipeline(struct server *server) {
     if (err == ERR_OK) {
         err = allocations_create(server->revenues, &server->allocations);
     }
+    if (err == ERR_OK) {
+        err = pasts_create(&server->pasts);
+    }
     if (err != ERR_OK) {
         return say(server, err, "cannot keep the customers' revenue");
     }
@@ -419,6 +424,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .rosters = server->rosters,
         .revenues = server->revenues,
         .allocations = server->allocations,
+        .pasts = server->pasts,
         .docs = &server->docs,
         .door = &server->door,
         .signup = config->signup != 0,
@@ -586,6 +592,7 @@ static void close_all(struct server *server) {
     control_close(server->control);
     rosters_destroy(server->rosters);
     allocations_destroy(server->allocations);
+    pasts_destroy(server->pasts);
     revenues_destroy(server->revenues);
     directory_close(server->directory);
     ledger_close(server->ledger);

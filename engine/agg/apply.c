@@ -78,6 +78,7 @@ u32 apply_late(struct agg *agg, u32 index, struct series *series, i64 time,
                const struct delta *delta) {
     const struct addend addend = {*delta};
     u32 hour_row = 0;
+    agg->past_events += time < agg_past(agg);
     if (time >= agg->width[WIDTH_MINUTE].edge) {
         u32 row = add_width(agg, WIDTH_MINUTE, index, series, time, &addend);
         if (!agg_is_folded(agg, WIDTH_MINUTE, time, row)) {

@@ -314,6 +314,7 @@ struct agg {
     u32 settled;      /* series that are not pending */
     u32 series_count; /* published for [any]; atomic */
     u64 version;      /* atomic */
+    u64 past_events;  /* that came for the past: see agg_past(); under the lock */
     u64 amended;      /* changes when events were taken out or changed; under the lock */
     u64 layout;       /* changes when rows move from band to band or edges do; under the lock */
     u64 memory_bytes; /* atomic */
@@ -508,6 +509,12 @@ static inline i64 agg_reached(const struct agg *agg, enum width width) {
     return agg->fold[width - 1].next;
 }
 bool agg_folds_hold(const struct agg *agg); /* after loading */
+/* Where the last whole day ends, all of whose minutes are folded: what is before changes only by
+ * late events, which past_events counts, and by what amended tells of. */
+static inline i64 agg_past(const struct agg *agg) {
+    i64 folded = agg->fold[WIDTH_MINUTE].next;
+    return folded - folded % DAY_MS;
+}
 
 /* --- rebuild.c -------------------------------------------------------------------------------- */
 

@@ -47,7 +47,7 @@ static void daily_summary(struct http_call *call, u32 account) {
     struct query query;
     struct query_result result;
     if (!daily_query(call, account, SUMMARY_DAYS_MAX, &query) ||
-        !reading_run(call, &query, &result)) {
+        !reading_run_past(call, &query, &result)) {
         return;
     }
     struct json_writer json = json_writer(&call->reply);
@@ -107,7 +107,7 @@ static void trends(struct http_call *call, u32 account) {
                           .order = ORDER_KEY,
                           .limit = TREND_MONTHS_MAX};
     struct query_result result;
-    if (!reading_run(call, &query, &result)) {
+    if (!reading_run_past(call, &query, &result)) {
         return;
     }
     struct json_writer json = json_writer(&call->reply);
@@ -223,8 +223,9 @@ enum call_outcome analytics_handle_confidence(struct http_call *call) {
 
 /* --- tokens ----------------------------------------------------------------------------------- */
 
-#define QUOTES 256 /* models whose prices are at hand; another one in the same place displaces it  \
-                    */
+#define QUOTES                                                                                     \
+    256 /* models whose prices are at hand; another one in the same place displaces it             \
+         */
 
 struct token_day {
     i128 input;

@@ -29,6 +29,7 @@ struct limit_slot {
 };
 
 struct allocations;
+struct pasts;
 struct revenues;
 
 struct context {
@@ -46,6 +47,7 @@ struct context {
     struct rosters *rosters;
     struct revenues *revenues; /* and what they earn, subscriptions included */
     struct allocations *allocations;
+    struct pasts *pasts; /* answers about days that are over */
     const struct docs *docs;
     const struct door *door;
     const _Atomic bool *ready; /* recovery is done */

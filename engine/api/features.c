@@ -186,7 +186,7 @@ static bool write_timeseries(struct http_call *call, struct query query, struct 
     query.bucket = BUCKET_MONTH;
     query.offset = 0;
     query.limit = QUERY_ROWS_MAX;
-    if (!reading_run(call, &query, &result)) {
+    if (!reading_run_past(call, &query, &result)) {
         return false;
     }
     json_key(json, "timeseries");

@@ -5,6 +5,7 @@
  */
 #include "api/error.h"
 #include "api/figures.h"
+#include "api/past.h"
 #include "api/reading.h"
 #include "api/routes.h"
 #include "json/time.h"
@@ -159,7 +160,9 @@ static enum err read_groups(struct overview *overview) {
         query.bucket = BUCKET_DAY;
         query.order = ORDER_KEY;
         query.limit = QUERY_ROWS_MAX;
-        err = run(overview, &query, &overview->days);
+        const struct context *context = overview->context;
+        const char *why;
+        err = past_run(context->pasts, context->agg, context->store, &query, &overview->days, &why);
     }
     return err;
 }

@@ -6,6 +6,7 @@
 #include "api/event_list.h"
 #include "api/figures.h"
 #include "api/params.h"
+#include "api/past.h"
 #include "customer/directory.h"
 #include "json/time.h"
 
@@ -38,16 +39,29 @@ bool reading_has_dates(const struct http_call *call) {
            (http_call_param(call, "date_to", &text) && text.bytes > 0);
 }
 
-bool reading_run(struct http_call *call, const struct query *query, struct query_result *result) {
-    struct context *context = call->context;
-    const char *why = NULL;
-    enum err err = query_run(context->agg, context->store, query, result, &why);
+/* False: the reply says why not. */
+static bool is_good(struct http_call *call, enum err err, const char *why) {
     if (err == ERR_INVALID) {
         error_invalid(call, why);
     } else if (err != ERR_OK) {
         error_of(call, err);
     }
     return err == ERR_OK;
+}
+
+bool reading_run(struct http_call *call, const struct query *query, struct query_result *result) {
+    struct context *context = call->context;
+    const char *why = NULL;
+    enum err err = query_run(context->agg, context->store, query, result, &why);
+    return is_good(call, err, why);
+}
+
+bool reading_run_past(struct http_call *call, const struct query *query,
+                      struct query_result *result) {
+    struct context *context = call->context;
+    const char *why = NULL;
+    enum err err = past_run(context->pasts, context->agg, context->store, query, result, &why);
+    return is_good(call, err, why);
 }
 
 struct revenue_window reading_window(const struct http_call *call, const struct query *query) {

@@ -21,6 +21,10 @@ bool reading_has_dates(const struct http_call *call);
 /* Runs it. False: the reply says why not. */
 bool reading_run(struct http_call *call, const struct query *query, struct query_result *result);
 
+/* The same for days or months, or what tallies answer: days that are over are kept (past.h). */
+bool reading_run_past(struct http_call *call, const struct query *query,
+                      struct query_result *result);
+
 /* What writing an account's events needs; to be ended. */
 struct event_object reading_object(struct context *context, u32 account, bool bodies);
 void reading_object_end(struct context *context, const struct event_object *object);

@@ -104,6 +104,50 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
     return err;
 }
 
+struct query_past query_past(struct agg *agg) {
+    agg_read_lock(agg);
+    struct query_past past = {agg_past(agg), agg->past_events, agg->amended};
+    agg_read_unlock(agg);
+    return past;
+}
+
+static enum err merge_rows(struct groups *groups, const struct query_result *result) {
+    const struct query *query = groups->plan->query;
+    enum err err = ERR_OK;
+    for (u32 i = 0; i < result->row_count && err == ERR_OK; i++) {
+        const struct query_row *row = &result->rows[i];
+        u32 dims[QUERY_DIMS] = {0};
+        struct figures *figures;
+        for (u32 group = 0; group < query->group_count; group++) {
+            dims[query->group[group]] = row->value[group];
+        }
+        err = groups_at(groups, dims, row->bucket_start, &figures);
+        if (err == ERR_OK) {
+            figures_add(figures, &row->figures);
+        }
+    }
+    return err;
+}
+
+enum err query_merge(struct agg *agg, const struct query *query, const struct query_result *first,
+                     const struct query_result *second, struct query_result *result) {
+    const struct plan plan = {.agg = agg, .query = query};
+    struct groups groups;
+    *result = (struct query_result){.from = query->from, .to = query->to};
+    enum err err = groups_init(&groups, &plan, false);
+    if (err == ERR_OK) {
+        err = merge_rows(&groups, first);
+    }
+    if (err == ERR_OK) {
+        err = merge_rows(&groups, second);
+    }
+    if (err == ERR_OK) {
+        err = groups_finish(&groups, result);
+    }
+    groups_free(&groups);
+    return err;
+}
+
 static enum err each_once(struct agg *agg, struct store *store, const struct query *query,
                           const struct query_each *each, const char **why, bool quick) {
     struct plan plan;

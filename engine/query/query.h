@@ -99,6 +99,18 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
                    struct query_result *result, const char **why);
 void query_result_free(struct query_result *result);
 
+/* The past, of which the figures seldom change: what is before `until` is the same as long as the
+ * stamp is. Any thread. */
+struct query_past {
+    i64 until; /* ms, a day begins there */
+    u64 late;
+    u64 amended;
+};
+struct query_past query_past(struct agg *agg);
+/* The rows of two results of the query's groups and buckets as one, in its order and page. */
+enum err query_merge(struct agg *agg, const struct query *query, const struct query_result *first,
+                     const struct query_result *second, struct query_result *result);
+
 /* Instead of making rows: hands over pieces of them, in no order and any number to a row; so there
  * may be any number of rows. `value` has the query's groups. */
 struct query_each {
