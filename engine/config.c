@@ -83,8 +83,6 @@ static const struct setting settings[] = {
     {"limit-expensive", "limits", "expensive", KIND_COUNT, AT(limit_expensive), "N", "5", 0,
      LIMIT_COUNT_MAX, NULL,
      "requests a minute that compute for long or ask other services, by account; 0: no limit"},
-    {"limit-gateway", "limits", "gateway", KIND_COUNT, AT(limit_gateway), "N", "600", 0,
-     LIMIT_COUNT_MAX, NULL, "gateway requests a minute, by key; 0: no limit"},
     {"limit-ingest-requests", "limits", "ingest-requests", KIND_COUNT, AT(limit_ingest_requests),
      "N", "0", 0, LIMIT_COUNT_MAX, NULL, "HTTP requests with events a second, by key; 0: no limit"},
     {"limit-ingest-events", "limits", "ingest-events", KIND_COUNT, AT(limit_ingest_events), "N",

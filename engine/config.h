@@ -40,7 +40,6 @@ struct config {
     u64 limit_auth;
     u64 limit_signup;
     u64 limit_expensive;
-    u64 limit_gateway;
     u64 limit_ingest_requests;
     u64 limit_ingest_events;
     unsigned compat_published_limits;

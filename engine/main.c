@@ -387,7 +387,6 @@ static enum err open_door(struct server *server) {
         [LIMIT_AUTH] = {(u32)config->limit_auth, 15 * minute_ms},
         [LIMIT_SIGNUP] = {(u32)config->limit_signup, 60 * minute_ms},
         [LIMIT_EXPENSIVE] = {(u32)config->limit_expensive, minute_ms},
-        [LIMIT_GATEWAY] = {(u32)config->limit_gateway, minute_ms},
         [LIMIT_INGEST] = {(u32)config->limit_ingest_requests, 1000},
         [LIMIT_EVENTS] = {(u32)config->limit_ingest_events, 1000},
     };

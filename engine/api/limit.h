@@ -19,7 +19,6 @@ enum limit_class {
     LIMIT_SIGNUP,    /* by address */
     LIMIT_EXPENSIVE, /* by account: what computes for long, or asks another service */
     LIMIT_INGEST,    /* by key; off unless set */
-    LIMIT_GATEWAY,   /* by key */
     LIMIT_EVENTS,    /* events that a key sends; no route's class */
     LIMIT_CLASSES
 };

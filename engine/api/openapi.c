@@ -26,8 +26,7 @@ static const char *const methods[HTTP_METHODS] = {"GET",   "HEAD",   "POST",   "
                                                   "PATCH", "DELETE", "OPTIONS"};
 static const char *const limits[LIMIT_CLASSES] = {
     [LIMIT_MANAGE] = "management", [LIMIT_NONE] = "none",           [LIMIT_AUTH] = "auth",
-    [LIMIT_SIGNUP] = "signup",     [LIMIT_EXPENSIVE] = "expensive", [LIMIT_INGEST] = "ingest",
-    [LIMIT_GATEWAY] = "gateway"};
+    [LIMIT_SIGNUP] = "signup",     [LIMIT_EXPENSIVE] = "expensive", [LIMIT_INGEST] = "ingest"};
 static const char *const callers[] = {[CALLER_ANY] = "any",
                                       [CALLER_SESSION] = "session",
                                       [CALLER_SESSION_ALL] = "session_all",
