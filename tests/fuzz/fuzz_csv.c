@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "upload/event_csv.h"
+#include "upload/sales.h"
 #include "upload/upload.h"
 #include "json/reader.h"
 
@@ -87,6 +88,24 @@ static void read_upload(enum upload_kind kind, const u8 *data, usize size) {
     free(text);
 }
 
+/* A good one has as many events as subscriptions, each of which knows its customer. */
+static void read_sales(const u8 *data, usize size) {
+    struct sales sales;
+    char *text = copy(data, size);
+    sales_init(&sales, NOW);
+    enum err err = sales_read(&sales, text, size);
+    check(err == ERR_OK || (err == ERR_INVALID && sales.upload.error != NULL));
+    if (err == ERR_OK && sales.upload.problem_count == 0) {
+        check(sales.upload.count == sales.subscription_count);
+        for (u32 i = 0; i < sales.subscription_count; i++) {
+            check(sales.subscriptions[i].customer_id.bytes > 0 &&
+                  sales.subscriptions[i].id.bytes > 0);
+        }
+    }
+    sales_free(&sales);
+    free(text);
+}
+
 static void read_events(const u8 *data, usize size) {
     static struct event_csv csv;
     char *text = copy(data, size);
@@ -106,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     read_upload(UPLOAD_COSTS, data, size);
     read_upload(UPLOAD_USAGE, data, size);
     read_upload(UPLOAD_PROVIDER, data, size);
+    read_sales(data, size);
     read_events(data, size);
     return 0;
 }
