@@ -519,3 +519,38 @@ def test_two_accounts(context):
                 scenario.send(client, book, make(seed + 10 * turn, 300, now))
             compare_all(first, books[0])
             compare_all(second, books[1])
+
+
+@once
+def test_subscriptions(context):
+    """What customers pay by the month is in their revenue, in alerts and in features' parts."""
+    with context.server() as server:
+        client, book = server.client(), oracle.Book()
+        chance = random.Random(21)
+        now = int(time.time() * 1000)
+        scenario.send(client, book, make(21, 1200, now))
+        mrr = {}
+        for number in list(range(0, 30, 2)) + [97, 98]:
+            mrr["customer-%02d" % number] = chance.randrange(1, 6000) * 10 ** 10
+        body = {"subscriptions": [
+            {"customer_id": customer, "mrr_override": float(oracle.money(amount)),
+             "created_at": oracle.iso(now - 3 * DAY)} for customer, amount in mrr.items()]}
+        equal(client.send("POST", "/api/data/upload/revenue", body).status, 200, "upload")
+        stored = client.good("/api/features/subscription")["recent_events"]
+        equal(len(stored), len(mrr), "events of the upload")
+        for event in stored:
+            book.add({"eventName": "revenue", "featureKey": "subscription",
+                      "customerReferenceId": event["customer_id"],
+                      "revenueAmount": event["revenue_amount"],
+                      "timestamp": event["timestamp"], "idempotencyKey": event["customer_id"]})
+        for hard in (None, False, True):
+            if hard is not None:
+                server.restart(hard)
+            client, kinds = server.client(), set()
+            compare_revenue(client, book, mrr, kinds)
+            equal(kinds, {"negative_margin_customer", "unprofitable_feature", "model_cost_spike",
+                          "high_cost_ratio"}, "kinds of alerts")
+            compare_features(client, book, (), "", mrr, 30 * DAY)
+            for number in (7, 90):
+                compare_features(client, book, (figures.window(number),), "?days=%d" % number, mrr,
+                                 number * DAY)
