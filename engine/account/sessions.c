@@ -111,6 +111,15 @@ static enum err sweep_user(struct control_txn *txn, u32 user, struct sweep *swee
     return txn->err;
 }
 
+/* The stranger who signed up with somebody's address holds a key of that account: nobody gets there
+ * unasked as long as an operator put him into another one. Of those, the last one. */
+static bool is_preferred(const struct membership *one, const struct membership *other) {
+    if (one->signed_up != other->signed_up) {
+        return other->signed_up;
+    }
+    return one->joined_ms > other->joined_ms;
+}
+
 static enum err choose_account(struct accounts *accounts, u32 user, struct membership *out) {
     struct membership all[MEMBERSHIPS_MAX];
     u32 count = 0;
@@ -119,7 +128,7 @@ static enum err choose_account(struct accounts *accounts, u32 user, struct membe
         err = ERR_NOT_FOUND;
     }
     for (u32 i = 0; err == ERR_OK && i < count; i++) {
-        if (i == 0 || all[i].joined_ms < out->joined_ms) {
+        if (i == 0 || is_preferred(&all[i], out)) {
             *out = all[i];
         }
     }

@@ -17,9 +17,9 @@ struct session_info {
     i64 expires_ms;
 };
 
-/* Begins a session in the account that the user joined first; `text` gets SESSION_TEXT_BYTES and a
- * NUL. The user's expired sessions go, and past SESSIONS_MAX the oldest. ERR_NOT_FOUND: the user is
- * a member of no account. */
+/* Begins a session in the account that an operator put the user into last, else in that of his
+ * signing up; `text` gets SESSION_TEXT_BYTES and a NUL. The user's expired sessions go, and past
+ * SESSIONS_MAX the oldest. ERR_NOT_FOUND: the user is a member of no account. */
 enum err sessions_begin(struct accounts *accounts, u32 user, i64 now_ms,
                         char text[SESSION_TEXT_BYTES + 1], struct session_info *out);
 /* ERR_NOT_FOUND: there is no such session, or not any more. */

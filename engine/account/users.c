@@ -37,6 +37,7 @@ static const struct record_member membership_members[] = {
     RECORD(1, RECORD_U32, struct membership, account),
     RECORD(2, RECORD_U32, struct membership, role),
     RECORD(3, RECORD_I64, struct membership, joined_ms),
+    RECORD(4, RECORD_BOOL, struct membership, signed_up),
 };
 
 struct email_row { /* where an address leads to */
@@ -254,17 +255,16 @@ static void ensure_user(struct control_txn *txn, const char *email, i64 now_ms,
     state_txn_put(txn, &object, members, ARRAY_COUNT(members), row);
 }
 
-static void add_member(struct control_txn *txn, u32 user, u32 account, enum role role, i64 now_ms) {
-    const struct membership membership = {account, role, now_ms};
-    const struct membership_key key = membership_key(account);
+static void add_member(struct control_txn *txn, u32 user, const struct membership *membership) {
+    const struct membership_key key = membership_key(membership->account);
     const struct control_object of_user = membership_object(user, &key);
     const struct control_object of_account = {
-        .account = account, .kind = CONTROL_MEMBER, .number = user};
+        .account = membership->account, .kind = CONTROL_MEMBER, .number = user};
     struct slice found;
     if (control_txn_get(txn, &of_user, &found) == ERR_OK) {
         txn->err = ERR_EXISTS;
     }
-    state_txn_put(txn, &of_user, membership_members, ARRAY_COUNT(membership_members), &membership);
+    state_txn_put(txn, &of_user, membership_members, ARRAY_COUNT(membership_members), membership);
     control_txn_put(txn, &of_account, SLICE(""));
 }
 
@@ -280,9 +280,10 @@ enum err users_join(struct accounts *accounts, const char *email, u32 account, e
     if (err != ERR_OK) {
         return err;
     }
+    const struct membership membership = {account, role, now_ms, false};
     control_begin(accounts->control, &txn);
     ensure_user(&txn, email, now_ms, &row);
-    add_member(&txn, row.user.id, account, role, now_ms);
+    add_member(&txn, row.user.id, &membership);
     *out = row.user;
     return control_commit(&txn);
 }
@@ -331,7 +332,8 @@ enum err users_sign_up(struct accounts *accounts, const char *email,
     }
     accounts_add(accounts, &txn, email, NULL, now_ms, &account);
     ensure_user(&txn, email, now_ms, &row);
-    add_member(&txn, row.user.id, account.id, ROLE_OWNER, now_ms);
+    const struct membership membership = {account.id, ROLE_OWNER, now_ms, true};
+    add_member(&txn, row.user.id, &membership);
     keys_add(accounts, &txn, account.id, request, now_ms, text, key);
     return control_commit(&txn);
 }

@@ -45,6 +45,7 @@ struct membership {
     u32 account;
     u32 role;
     i64 joined_ms;
+    bool signed_up; /* whoever did that only said that the address is his */
 };
 /* The accounts of a user by their number, at most `max`; sets *count. */
 enum err users_memberships(struct accounts *accounts, u32 user, struct membership *out, u32 max,
@@ -55,8 +56,9 @@ enum err users_each(struct accounts *accounts, u32 account,
                     void *context);
 
 /* A stranger's start (Observe 1.3): an account named like the address, on the plan for new
- * accounts, its owner, and a key named `default`; all of it or nothing. ERR_EXISTS: the address is
- * known. */
+ * accounts, its owner, and a key named `default`; all of it or nothing. Nobody has asked whose the
+ * address is, so the owner has no password, and a login prefers accounts that an operator put him
+ * into. ERR_EXISTS: the address is known. */
 enum err users_sign_up(struct accounts *accounts, const char *email,
                        const struct key_request *request, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
                        struct key_info *key);

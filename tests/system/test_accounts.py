@@ -20,6 +20,7 @@ def admin(context, server, email, *options, password=PASSWORD):
     done = context.tool("marginctl", "admin", "create", email, "--data-dir", server.dir, *options,
                         input=password + "\n")
     equal(done.returncode, 0, "marginctl admin create (%s)" % done.stderr)
+    return done.stderr
 
 
 def account(context, server, name, *options):
@@ -183,12 +184,12 @@ def test_accounts_of_a_user(context):
     with context.server(arguments=OPEN) as server:
         second = account(context, server, "second", "--plan", "free")
         third = account(context, server, "third")
-        admin(context, server, "me@example.com", "--account", "second")
         admin(context, server, "me@example.com", "--role", "viewer")
+        admin(context, server, "me@example.com", "--account", "second")
         admin(context, server, "you@example.com", "--account", str(third))
         session = Session(server, "me@example.com")
         reply = session.get("/api/me/accounts").json
-        equal(reply["current_account_id"], second, "the one that was joined first")
+        equal(reply["current_account_id"], second, "the one that was joined last")
         rows = [(row["id"], row["name"], row["role"], row["status"], row["is_current"])
                 for row in reply["accounts"]]
         equal(rows, [(1, "default", "viewer", "active", False),
@@ -453,6 +454,27 @@ def test_signup(context):
         for number in range(3):
             signup(server, "%d@example.com" % number)
         equal(signup(server, "4@example.com", 429)["code"], "rate_limited", "3 an hour")
+
+
+def test_signup_with_an_address_of_another(context):
+    """A stranger's account is not where the address's owner gets to by logging in."""
+    with context.server(arguments=OPEN) as server:
+        stranger = server.client(signup(server, "me@example.com", scopes=["events.read"])["key"])
+        login(server, "me@example.com", status=401)
+        said = admin(context, server, "me@example.com")
+        remove = "marginctl admin remove me@example.com --account 2"
+        ensure("also belongs to account 2 by sign-up" in said and remove in said, said)
+        session = Session(server, "me@example.com")
+        equal(session.get("/api/me/accounts").json["current_account_id"], 1, "the operator's")
+        reply = session.send("POST", "/api/events/ingest", {"events": [GOOD]})
+        equal((reply.status, stranger.good("/api/events")["total"]), (200, 0), "not his")
+        done = context.tool("marginctl", *remove.split()[1:], "--data-dir", server.dir)
+        equal(done.returncode, 0, done.stderr)
+        rows = session.get("/api/me/accounts").json["accounts"]
+        equal([row["id"] for row in rows], [1], "and he is out of it")
+        account(context, server, "third")
+        said = admin(context, server, "me@example.com", "--account", "third")
+        ensure("sign-up" not in said, said)
 
 
 def plan_server(context, limit):

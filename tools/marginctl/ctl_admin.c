@@ -108,6 +108,22 @@ static int choose_role(const struct ctl_control *control, const struct ctl_optio
     return err == ERR_OK ? 0 : ctl_fail("the users could not be read: %s", err_text(err));
 }
 
+/* Anybody can sign up with any address: whose that account is, only the operator can find out. */
+static int warn_of_signup(const struct ctl_control *control, const struct user *user) {
+    struct membership all[MEMBERSHIPS_MAX];
+    u32 count = 0;
+    enum err err = users_memberships(control->accounts, user->id, all, MEMBERSHIPS_MAX, &count);
+    for (u32 i = 0; err == ERR_OK && i < count; i++) {
+        if (all[i].signed_up && all[i].account != control->account) {
+            fprintf(stderr,
+                    "%s also belongs to account %u by sign-up, which nobody verified; to end that: "
+                    "marginctl admin remove %s --account %u\n",
+                    user->email, all[i].account, user->email, all[i].account);
+        }
+    }
+    return err == ERR_OK ? 0 : ctl_fail("the accounts could not be read: %s", err_text(err));
+}
+
 static int create(const struct ctl_control *control, const struct ctl_options *options,
                   const char *email) {
     char password[PASSWORD_BYTES_MAX + 2];
@@ -137,7 +153,7 @@ static int create(const struct ctl_control *control, const struct ctl_options *o
     if (!known) {
         show_made(options, password);
     }
-    return 0;
+    return warn_of_signup(control, &user);
 }
 
 static int set_password(const struct ctl_control *control, const struct ctl_options *options,

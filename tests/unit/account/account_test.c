@@ -382,17 +382,17 @@ Test(account, one_user_in_two_accounts) {
     cr_assert(count == 2 && all[0].account == ACCOUNT_DEFAULT && all[0].role == ROLE_VIEWER);
     cr_assert(all[1].account == other.id && all[1].role == ROLE_ADMIN);
 
-    /* A session begins in the account that was joined first, and may look at the other. */
+    /* A session begins in the account that was joined last, and may look at the other. */
     char token[SESSION_TEXT_BYTES + 1];
     struct session_info session;
     struct identity identity;
     cr_assert_eq(sessions_begin(accounts, same.id, 1000, token, &session), ERR_OK);
     cr_assert_eq(try_session(token, 1000, &identity), ERR_OK);
+    cr_assert(identity.account == other.id && identity.role == ROLE_ADMIN);
+    cr_assert_eq(accounts_select(accounts, ACCOUNT_DEFAULT, &identity), ERR_OK);
     cr_assert(identity.account == ACCOUNT_DEFAULT && identity.role == ROLE_VIEWER);
-    cr_assert_eq(accounts_select(accounts, other.id, &identity), ERR_OK);
-    cr_assert(identity.account == other.id && identity.role == ROLE_ADMIN);
     cr_assert_eq(accounts_select(accounts, 77, &identity), ERR_NOT_FOUND);
-    cr_assert(identity.account == other.id && identity.role == ROLE_ADMIN);
+    cr_assert(identity.account == ACCOUNT_DEFAULT && identity.role == ROLE_VIEWER);
 }
 
 Test(account, signing_up_is_all_or_nothing) {
@@ -416,6 +416,36 @@ Test(account, signing_up_is_all_or_nothing) {
     cr_assert_eq(role, ROLE_OWNER);
     cr_assert_eq(users_sign_up(accounts, "new@x", &request, 50, key, &unused), ERR_EXISTS);
     cr_assert_eq(accounts_get(accounts, info.account + 1, &account), ERR_NOT_FOUND);
+}
+
+/* The account of a login begun now. */
+static u32 login_account(u32 user) {
+    char token[SESSION_TEXT_BYTES + 1];
+    struct session_info session = {0};
+    cr_assert_eq(sessions_begin(accounts, user, 9000, token, &session), ERR_OK);
+    return session.account;
+}
+
+Test(account, a_login_is_not_led_into_a_strangers_account) {
+    const struct key_request request = {.name = "default", .scopes = SCOPE_BIT(SCOPE_USAGE_READ)};
+    char key[KEY_TEXT_BYTES + 1];
+    struct key_info info;
+    cr_assert_eq(users_sign_up(accounts, "me@x", &request, 5000, key, &info), ERR_OK);
+    struct user user = {0};
+    cr_assert_eq(users_find(accounts, "me@x", &user), ERR_OK);
+    cr_assert_eq(login_account(user.id), info.account, "there is no other");
+    /* The clock was set back in between. */
+    struct user same = join("me@x", ACCOUNT_DEFAULT, ROLE_ADMIN, SLICE("long enough"));
+    cr_assert_eq(same.id, user.id);
+    cr_assert_eq(login_account(user.id), ACCOUNT_DEFAULT);
+    struct account_info later;
+    cr_assert_eq(accounts_create(accounts, "later", NULL, 7, &later), ERR_OK);
+    join("me@x", later.id, ROLE_ADMIN, (struct slice){NULL, 0});
+    cr_assert_eq(login_account(user.id), later.id, "the last one");
+    cr_assert_eq(users_set_role(accounts, "me@x", later.id, ROLE_VIEWER), ERR_OK);
+    cr_assert_eq(users_set_role(accounts, "me@x", info.account, ROLE_VIEWER), ERR_OK);
+    reopen();
+    cr_assert_eq(login_account(user.id), later.id, "other roles change nothing");
 }
 
 /* --- keys, further ---------------------------------------------------------------------------- */
