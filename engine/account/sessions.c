@@ -135,9 +135,10 @@ static enum err choose_account(struct accounts *accounts, u32 user, struct membe
     return err;
 }
 
-enum err sessions_begin(struct accounts *accounts, u32 user, i64 now_ms,
+enum err sessions_begin(struct accounts *accounts, const struct user_proof *proof, i64 now_ms,
                         char text[SESSION_TEXT_BYTES + 1], struct session_info *out) {
     struct membership in = {0};
+    u32 user = proof->user;
     u8 digest[DIGEST_BYTES];
     struct sweep sweep = {.now_ms = now_ms};
     enum err err = choose_account(accounts, user, &in);
@@ -156,6 +157,11 @@ enum err sessions_begin(struct accounts *accounts, u32 user, i64 now_ms,
     const struct control_object object = object_of(user, digest);
     struct control_txn txn;
     control_begin(accounts->control, &txn);
+    err = users_confirm(&txn, proof);
+    if (err != ERR_OK) {
+        control_abort(&txn);
+        return err;
+    }
     sweep_user(&txn, user, &sweep);
     state_txn_put(&txn, &object, members, ARRAY_COUNT(members), &session);
     *out = (struct session_info){user, in.account, (enum role)in.role, session.expires_ms};

@@ -10,6 +10,8 @@
 
 #define SESSION_LIFE_MS ((i64)7 * 24 * 3600000)
 
+struct user_proof;
+
 struct session_info {
     u32 user;
     u32 account;
@@ -19,8 +21,9 @@ struct session_info {
 
 /* Begins a session in the account that an operator put the user into last, else in that of his
  * signing up; `text` gets SESSION_TEXT_BYTES and a NUL. The user's expired sessions go, and past
- * SESSIONS_MAX the oldest. ERR_NOT_FOUND: the user is a member of no account. */
-enum err sessions_begin(struct accounts *accounts, u32 user, i64 now_ms,
+ * SESSIONS_MAX the oldest. ERR_NOT_FOUND: the user is a member of no account. ERR_INVALID: the
+ * password has changed since it was shown. */
+enum err sessions_begin(struct accounts *accounts, const struct user_proof *proof, i64 now_ms,
                         char text[SESSION_TEXT_BYTES + 1], struct session_info *out);
 /* ERR_NOT_FOUND: there is no such session, or not any more. */
 enum err sessions_authenticate(struct accounts *accounts, struct slice text, i64 now_ms,

@@ -56,6 +56,10 @@ enum err keys_add(struct accounts *accounts, struct control_txn *txn, u32 accoun
                   const struct key_request *request, i64 now_ms, char text[KEY_TEXT_BYTES + 1],
                   struct key_info *info);
 
+struct user_proof;
+/* users.c: ERR_INVALID: the password has changed since it was shown. ERR_NOT_FOUND. */
+enum err users_confirm(struct control_txn *txn, const struct user_proof *proof);
+
 /* sessions.c: ends all sessions of a user. */
 enum err sessions_end_all(struct control_txn *txn, u32 user);
 

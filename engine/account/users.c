@@ -171,7 +171,7 @@ static enum err make_password(struct slice password, struct user_row *row) {
 }
 
 enum err users_check_password(struct accounts *accounts, const char *email, struct slice password,
-                              struct user *out) {
+                              struct user *out, struct user_proof *proof) {
     struct user_row row;
     u8 digest[DIGEST_BYTES];
     if (password.bytes > PASSWORD_BYTES_MAX) {
@@ -193,7 +193,20 @@ enum err users_check_password(struct accounts *accounts, const char *email, stru
         return ERR_NOT_FOUND;
     }
     *out = row.user;
+    proof->user = row.user.id;
+    memcpy(proof->digest, row.digest, sizeof proof->digest);
     return ERR_OK;
+}
+
+/* A salt is never used twice, so the same password set again is another one, too. */
+enum err users_confirm(struct control_txn *txn, const struct user_proof *proof) {
+    struct user_row row;
+    const struct control_object object = user_object(proof->user);
+    enum err err = state_txn_get(txn, &object, members, ARRAY_COUNT(members), &row);
+    if (err == ERR_OK && !digest_equal(row.digest, proof->digest)) {
+        err = ERR_INVALID;
+    }
+    return err;
 }
 
 enum err users_set_password(struct accounts *accounts, const char *email, struct slice password) {

@@ -9,6 +9,7 @@
 
 #include "account/account.h"
 #include "account/keys.h"
+#include "base/digest.h"
 
 struct user {
     u32 id;
@@ -34,9 +35,15 @@ enum err users_join(struct accounts *accounts, const char *email, u32 account, e
 enum err users_set_role(struct accounts *accounts, const char *email, u32 account, enum role role);
 /* Sets the password and ends the user's sessions. ERR_NOT_FOUND, ERR_INVALID. */
 enum err users_set_password(struct accounts *accounts, const char *email, struct slice password);
+
+/* Which password somebody has shown, as it is stored: what follows may see whether it still is. */
+struct user_proof {
+    u32 user;
+    u8 digest[DIGEST_BYTES]; /* zero: he has none */
+};
 /* ERR_NOT_FOUND: no such user, or another password: it takes the same time. */
 enum err users_check_password(struct accounts *accounts, const char *email, struct slice password,
-                              struct user *out);
+                              struct user *out, struct user_proof *proof);
 
 /* ERR_NOT_FOUND: no member. */
 enum err users_role(struct accounts *accounts, u32 user, u32 account, enum role *role);

@@ -46,12 +46,21 @@ struct login {
     struct slice password;
 };
 
-static void answer_login(struct http_call *call, const struct user *user) {
+static enum call_outcome refuse_password(struct http_call *call) {
+    return error_reply(call, 401, "unauthorized", "the e-mail address or the password is wrong");
+}
+
+static void answer_login(struct http_call *call, const struct user *user,
+                         const struct user_proof *proof) {
     struct context *api = call->context;
     char token[SESSION_TEXT_BYTES + 1];
     struct session_info session;
     struct account_info account;
-    enum err err = sessions_begin(api->accounts, user->id, call->now_ms, token, &session);
+    enum err err = sessions_begin(api->accounts, proof, call->now_ms, token, &session);
+    if (err == ERR_INVALID) {
+        refuse_password(call); /* it was right, but is not any more */
+        return;
+    }
     if (err == ERR_OK) {
         err = accounts_get(api->accounts, session.account, &account);
         err = err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
@@ -80,16 +89,17 @@ static void work_login(struct http_call *call, void *context) {
     struct context *api = call->context;
     char email[EMAIL_MAX + 1];
     struct user user;
+    struct user_proof proof;
     if (!users_read_email(login->email, email)) {
         email[0] = '\0'; /* nobody's: as slow as anybody's */
     }
-    enum err err = users_check_password(api->accounts, email, login->password, &user);
+    enum err err = users_check_password(api->accounts, email, login->password, &user, &proof);
     if (err == ERR_NOT_FOUND) {
-        error_reply(call, 401, "unauthorized", "the e-mail address or the password is wrong");
+        refuse_password(call);
     } else if (err != ERR_OK) {
         error_of(call, err);
     } else {
-        answer_login(call, &user);
+        answer_login(call, &user, &proof);
     }
 }
 

@@ -269,7 +269,8 @@ static struct user join(const char *email, u32 account, enum role role, struct s
 
 static bool password_is(const char *email, struct slice password) {
     struct user user;
-    enum err err = users_check_password(accounts, email, password, &user);
+    struct user_proof proof;
+    enum err err = users_check_password(accounts, email, password, &user, &proof);
     cr_assert(err == ERR_OK || err == ERR_NOT_FOUND);
     return err == ERR_OK && strcmp(user.email, email) == 0;
 }
@@ -313,18 +314,32 @@ Test(account, passwords) {
     cr_assert_not(password_is("me@x", SLICE("long enough")));
 }
 
+/* Of a user without a password: what a login would have shown. */
+static struct user_proof proof_of(u32 user) {
+    return (struct user_proof){.user = user};
+}
+
+static struct user_proof show(const char *email, struct slice password) {
+    struct user user;
+    struct user_proof proof;
+    cr_assert_eq(users_check_password(accounts, email, password, &user, &proof), ERR_OK);
+    cr_assert_eq(user.id, proof.user);
+    return proof;
+}
+
 static enum err try_session(const char *token, i64 now_ms, struct identity *out) {
     return accounts_authenticate(accounts, (struct slice){token, SESSION_TEXT_BYTES}, now_ms, out);
 }
 
 Test(account, sessions_begin_and_end) {
     struct user user = join("me@x", ACCOUNT_DEFAULT, ROLE_VIEWER, SLICE("long enough"));
+    struct user_proof proof = show("me@x", SLICE("long enough"));
     char token[SESSION_TEXT_BYTES + 1];
     char other[SESSION_TEXT_BYTES + 1];
     struct session_info session;
     struct identity identity;
-    cr_assert_eq(sessions_begin(accounts, user.id, 1000, token, &session), ERR_OK);
-    cr_assert_eq(sessions_begin(accounts, user.id, 1000, other, &session), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, &proof, 1000, token, &session), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, &proof, 1000, other, &session), ERR_OK);
     cr_assert_eq(session.expires_ms, 1000 + SESSION_LIFE_MS);
     cr_assert_eq(try_session(token, 2000, &identity), ERR_OK);
     cr_assert(identity.user == user.id && identity.key == 0 && identity.role == ROLE_VIEWER);
@@ -345,16 +360,37 @@ Test(account, sessions_begin_and_end) {
     cr_assert_eq(try_session(other, 2000, &identity), ERR_NOT_FOUND, "a new password ends all");
 }
 
+Test(account, a_password_that_changes_during_a_login) {
+    struct user user = join("me@x", ACCOUNT_DEFAULT, ROLE_OWNER, (struct slice){NULL, 0});
+    char token[SESSION_TEXT_BYTES + 1];
+    struct session_info session;
+    struct identity identity;
+    struct user_proof none = proof_of(user.id);
+    cr_assert_eq(users_set_password(accounts, "me@x", SLICE("long enough")), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, &none, 1000, token, &session), ERR_INVALID);
+    struct user_proof before = show("me@x", SLICE("long enough"));
+    cr_assert_eq(users_set_password(accounts, "me@x", SLICE("long enough")), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, &before, 1000, token, &session), ERR_INVALID);
+    cr_assert_eq(try_session(token, 1000, &identity), ERR_NOT_FOUND);
+    struct user_proof now = show("me@x", SLICE("long enough"));
+    cr_assert_eq(sessions_begin(accounts, &now, 1000, token, &session), ERR_OK);
+    cr_assert_eq(try_session(token, 1000, &identity), ERR_OK);
+    now.user++;
+    cr_assert_eq(sessions_begin(accounts, &now, 1000, token, &session), ERR_NOT_FOUND);
+}
+
 Test(account, sessions_are_bounded) {
     struct user mine = join("me@x", ACCOUNT_DEFAULT, ROLE_OWNER, (struct slice){NULL, 0});
     struct user next = join("you@x", ACCOUNT_DEFAULT, ROLE_ADMIN, (struct slice){NULL, 0});
     static char token[SESSIONS_MAX + 3][SESSION_TEXT_BYTES + 1];
     char yours[SESSION_TEXT_BYTES + 1];
+    struct user_proof my_proof = proof_of(mine.id);
+    struct user_proof next_proof = proof_of(next.id);
     struct session_info session;
     struct identity identity;
-    cr_assert_eq(sessions_begin(accounts, next.id, 1, yours, &session), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, &next_proof, 1, yours, &session), ERR_OK);
     for (i64 i = 0; i < SESSIONS_MAX + 2; i++) {
-        cr_assert_eq(sessions_begin(accounts, mine.id, 1000 + i, token[i], &session), ERR_OK);
+        cr_assert_eq(sessions_begin(accounts, &my_proof, 1000 + i, token[i], &session), ERR_OK);
     }
     for (i64 i = 0; i < SESSIONS_MAX + 2; i++) {
         cr_assert_eq(try_session(token[i], 5000, &identity), i < 2 ? ERR_NOT_FOUND : ERR_OK);
@@ -386,7 +422,8 @@ Test(account, one_user_in_two_accounts) {
     char token[SESSION_TEXT_BYTES + 1];
     struct session_info session;
     struct identity identity;
-    cr_assert_eq(sessions_begin(accounts, same.id, 1000, token, &session), ERR_OK);
+    struct user_proof proof = proof_of(same.id);
+    cr_assert_eq(sessions_begin(accounts, &proof, 1000, token, &session), ERR_OK);
     cr_assert_eq(try_session(token, 1000, &identity), ERR_OK);
     cr_assert(identity.account == other.id && identity.role == ROLE_ADMIN);
     cr_assert_eq(accounts_select(accounts, ACCOUNT_DEFAULT, &identity), ERR_OK);
@@ -419,10 +456,10 @@ Test(account, signing_up_is_all_or_nothing) {
 }
 
 /* The account of a login begun now. */
-static u32 login_account(u32 user) {
+static u32 login_account(const struct user_proof *proof) {
     char token[SESSION_TEXT_BYTES + 1];
     struct session_info session = {0};
-    cr_assert_eq(sessions_begin(accounts, user, 9000, token, &session), ERR_OK);
+    cr_assert_eq(sessions_begin(accounts, proof, 9000, token, &session), ERR_OK);
     return session.account;
 }
 
@@ -433,19 +470,21 @@ Test(account, a_login_is_not_led_into_a_strangers_account) {
     cr_assert_eq(users_sign_up(accounts, "me@x", &request, 5000, key, &info), ERR_OK);
     struct user user = {0};
     cr_assert_eq(users_find(accounts, "me@x", &user), ERR_OK);
-    cr_assert_eq(login_account(user.id), info.account, "there is no other");
+    struct user_proof proof = proof_of(user.id);
+    cr_assert_eq(login_account(&proof), info.account, "there is no other");
     /* The clock was set back in between. */
     struct user same = join("me@x", ACCOUNT_DEFAULT, ROLE_ADMIN, SLICE("long enough"));
     cr_assert_eq(same.id, user.id);
-    cr_assert_eq(login_account(user.id), ACCOUNT_DEFAULT);
+    proof = show("me@x", SLICE("long enough"));
+    cr_assert_eq(login_account(&proof), ACCOUNT_DEFAULT);
     struct account_info later;
     cr_assert_eq(accounts_create(accounts, "later", NULL, 7, &later), ERR_OK);
     join("me@x", later.id, ROLE_ADMIN, (struct slice){NULL, 0});
-    cr_assert_eq(login_account(user.id), later.id, "the last one");
+    cr_assert_eq(login_account(&proof), later.id, "the last one");
     cr_assert_eq(users_set_role(accounts, "me@x", later.id, ROLE_VIEWER), ERR_OK);
     cr_assert_eq(users_set_role(accounts, "me@x", info.account, ROLE_VIEWER), ERR_OK);
     reopen();
-    cr_assert_eq(login_account(user.id), later.id, "other roles change nothing");
+    cr_assert_eq(login_account(&proof), later.id, "other roles change nothing");
 }
 
 /* --- keys, further ---------------------------------------------------------------------------- */
