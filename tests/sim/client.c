@@ -168,8 +168,7 @@ static bool take_answer(struct http *http, const struct truth_request *request) 
     if (!http_receive(http, &status, &body)) {
         return false;
     }
-    if (status == 503 || status == 500 || status == 507 ||
-        (status == 401 && disk_errors() > 0)) { /* as client_connect() */
+    if (status == 503 || status == 500 || status == 507) {
         return false;
     }
     struct truth_answer answer = {0};
@@ -268,7 +267,8 @@ struct margin_client *client_connect(u32 account, u32 timeout_ms) {
     const struct margin_options options = {
         .host = "127.0.0.1", .port = SIM_WIRE_PORT, .key = key, .timeout_ms = timeout_ms};
     enum margin_status status = margin_connect(&options, &client, why, sizeof why);
-    /* After a failed write to the control tables they cannot be read, and no key is known. */
+    /* After a failed write to the control tables they cannot be read; said as if no key were known.
+     */
     promise(status != MARGIN_DENIED || disk_errors() > 0, "account %u: %s", account, why);
     promise(status != MARGIN_PROTOCOL, "account %u: %s", account, why);
     return status == MARGIN_OK ? client : NULL;
@@ -423,9 +423,9 @@ static bool ask_http(struct http *http, u32 account) {
         return false;
     }
     /* 500: a failed write has made what the disk holds unknown, and the server is about to stop. */
-    promise(
-        status == 200 || status == 503 || ((status == 500 || status == 401) && disk_errors() > 0),
-        "%s: status %u: %.*s", paths[which], status, (int)MIN(body.bytes, (usize)300), body.data);
+    promise(status == 200 || status == 503 || (status == 500 && disk_errors() > 0),
+            "%s: status %u: %.*s", paths[which], status, (int)MIN(body.bytes, (usize)300),
+            body.data);
     if (status == 200 && which < 2) {
         truth_seen(account, http_sum(body, "event_count"), least);
     }
