@@ -285,6 +285,11 @@ bool auth_require(struct http_call *call, struct identity *identity) {
     return outcome == AUTH_OK;
 }
 
+bool auth_may(struct http_call *call) {
+    struct identity identity;
+    return authorize(call, &identity) == AUTH_OK;
+}
+
 enum auth_outcome auth_identify(struct http_call *call, struct identity *identity) {
     bool by_cookie;
     return identify(call, identity, &by_cookie);

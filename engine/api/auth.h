@@ -34,6 +34,9 @@ enum auth_outcome {
  * route takes sessions. On false the reply is complete: 503, 401 or 403. */
 bool auth_require(struct http_call *call, struct identity *identity);
 
+/* The same without a reply. */
+bool auth_may(struct http_call *call);
+
 /* For public routes that tell more to those who show a credential with the scope. False as above: a
  * credential that is present must be good. *known: `identity` may see more. */
 bool auth_optional(struct http_call *call, enum scope scope, struct identity *identity,

@@ -119,10 +119,21 @@ static bool pass(struct http_call *call, const struct limit_answer *answer) {
     return answer->allowed;
 }
 
+/* An account has few expensive requests: those of its callers that will be refused anyhow use none
+ * of them up and are told why, but are not without a limit either. */
+static enum limit_class class_of(struct http_call *call) {
+    enum limit_class class = route_of(call)->limit;
+    if (class != LIMIT_EXPENSIVE) {
+        return class;
+    }
+    call->now_ms = clock_wall_ms();
+    return auth_may(call) ? class : LIMIT_MANAGE;
+}
+
 bool door_enter(struct http_call *call) {
     const struct context *context = call->context;
     struct limits *limits = context->door->limits;
-    enum limit_class class = route_of(call)->limit;
+    enum limit_class class = class_of(call);
     bool has_requests = limits_has(limits, class);
     bool has_events = class == LIMIT_INGEST && limits_has(limits, LIMIT_EVENTS);
     if (!has_requests && !has_events) {

@@ -121,6 +121,23 @@ def test_sessions(context):
         equal(client.get("/api/events/by-model").status, 200, "a key of the same account")
 
 
+def test_expensive(context):
+    """Who may not is told so, and uses up nothing of what the account has."""
+    with context.server(arguments=["--limit-expensive", "2", "--limit-management", "6"]) as server:
+        reader = server.client(make_key(context, server, "reader", "usage.read"))
+        client = server.client()
+
+        def status(client, **options):
+            return client.send("POST", "/api/backfill/revenue", {}, **options).status
+
+        equal([status(reader) for _ in range(7)], [403] * 6 + [429], "without the scope")
+        equal([status(client, key=False) for _ in range(7)], [401] * 6 + [429], "nobody")
+        statuses = [status(client) for _ in range(3)]
+        ensure(429 not in statuses[:2] and 403 not in statuses, "%r" % statuses)
+        equal(statuses[2], 429, "two a minute")
+        equal(status(reader), 429, "in the window of its own")
+
+
 def test_windows_end(context):
     with context.server(arguments=["--limit-ingest-requests", "3"]) as server:
         client = server.client()
