@@ -417,6 +417,18 @@ enum err keys_revoke(struct accounts *accounts, u32 account, u32 id, bool keep_o
     return control_commit(&txn);
 }
 
+/* The key that was just revoked is one that may be forgotten. */
+static enum err make_room_again(struct accounts *accounts, struct control_txn *txn, u32 account,
+                                i64 now_ms) {
+    struct listing listing;
+    enum err err = list_rows(accounts, txn, account, &listing);
+    if (err == ERR_OK) {
+        err = make_room(txn, &listing, now_ms);
+    }
+    free(listing.rows);
+    return err;
+}
+
 enum err keys_reset(struct accounts *accounts, u32 account, u32 id, i64 now_ms,
                     char text[KEY_TEXT_BYTES + 1], struct key_info *info) {
     struct control_txn txn;
@@ -428,6 +440,9 @@ enum err keys_reset(struct accounts *accounts, u32 account, u32 id, i64 now_ms,
     }
     if (err == ERR_OK) {
         err = revoke(accounts, &txn, account, id, false, now_ms);
+    }
+    if (err == ERR_OK) {
+        err = make_room_again(accounts, &txn, account, now_ms);
     }
     if (err == ERR_OK) {
         err = make_text(accounts, text, &row);

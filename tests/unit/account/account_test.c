@@ -3,6 +3,7 @@
 #include "account/outbox.h"
 #include "account/sessions.h"
 #include "account/users.h"
+#include "base/record.h"
 
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -513,6 +514,68 @@ Test(account, a_reset_key_keeps_what_it_may) {
     cr_assert_eq(keys_reset(accounts, ACCOUNT_DEFAULT, info.id, 2002, text, &again), ERR_NOT_FOUND);
     cr_assert_eq(keys_reset(accounts, ACCOUNT_DEFAULT, again.id, 9000, text, &again), ERR_NOT_FOUND,
                  "expired");
+}
+
+/* So many keys that were revoked, without anything else to them. */
+static void add_revoked(u32 count) {
+    struct revoked {
+        u32 id;
+        u32 account;
+        i64 revoked_ms;
+        u8 digest[DIGEST_BYTES];
+    } key = {.account = ACCOUNT_DEFAULT, .revoked_ms = 1};
+    static const struct record_member members[] = {
+        RECORD(1, RECORD_U32, struct revoked, id),
+        RECORD(2, RECORD_U32, struct revoked, account),
+        RECORD(8, RECORD_I64, struct revoked, revoked_ms),
+        RECORD(15, RECORD_BYTES, struct revoked, digest),
+    };
+    struct control_txn txn;
+    control_begin(control, &txn);
+    for (u32 i = 0; i < count; i++) {
+        u8 memory[256];
+        struct slice record;
+        key.id = (u32)control_next_number(&txn, 0, CONTROL_KEY);
+        memcpy(key.digest, &key.id, sizeof key.id);
+        const struct control_object object = {
+            .account = ACCOUNT_DEFAULT, .kind = CONTROL_KEY, .number = key.id};
+        cr_assert_eq(
+            record_write(members, ARRAY_COUNT(members), &key, memory, sizeof memory, &record),
+            ERR_OK);
+        control_txn_put(&txn, &object, record);
+    }
+    cr_assert_eq(control_commit(&txn), ERR_OK);
+}
+
+struct seen {
+    u32 count;
+    u32 active;
+    u32 last;
+};
+
+static bool see_key(void *context, const struct key_info *info) {
+    struct seen *seen = context;
+    seen->count++;
+    seen->active += key_is_active(info, 3000);
+    seen->last = info->id;
+    return true;
+}
+
+Test(account, resets_do_not_fill_an_account) {
+    char text[KEY_TEXT_BYTES + 1];
+    struct seen before = {0};
+    struct identity identity;
+    struct key_info info = create("mine", SCOPE_ALL, 0, text);
+    cr_assert_eq(keys_each(accounts, ACCOUNT_DEFAULT, see_key, &before), ERR_OK);
+    add_revoked(KEYS_MAX - before.count - 1);
+    for (u32 i = 0; i < 4; i++) {
+        struct seen seen = {0};
+        cr_assert_eq(keys_reset(accounts, ACCOUNT_DEFAULT, info.id, 2000, text, &info), ERR_OK);
+        cr_assert_eq(authenticate(text, 3000, &identity), ERR_OK);
+        cr_assert_eq(keys_each(accounts, ACCOUNT_DEFAULT, see_key, &seen), ERR_OK);
+        cr_assert(seen.count == KEYS_MAX && seen.active == before.active, "%u", i);
+        cr_assert_eq(seen.last, info.id, "it is among those that are listed");
+    }
 }
 
 Test(account, the_last_active_key_stays) {
