@@ -9,6 +9,7 @@
 
 #define KEPT 64
 #define ROWS_MAX 2048 /* a longer answer is not kept */
+#define TRIES 3       /* of putting an answer together, until it is computed as one */
 
 struct kept {
     u64 used; /* 0: free */
@@ -112,24 +113,22 @@ static bool texts_fit(const struct query *query) {
     return true;
 }
 
-enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
-                  const struct query *query, struct query_result *result, const char **why) {
-    struct query_past past = query_past(agg); /* before anything is read */
-    if (query->from >= past.until || query->to <= past.until || !query->without_first ||
-        !texts_fit(query)) {
-        return query_run(agg, store, query, result, why);
-    }
+/* ERR_BUSY: what is over changed between the answer about it and the one about today, so that what
+ * moved from one to the other would be in both, or in neither. */
+static enum err run_parts(struct pasts *pasts, struct agg *agg, struct store *store,
+                          const struct query *query, const struct query_past *past,
+                          struct query_result *result, const char **why) {
     struct query before = *query;
     struct query since = *query;
     struct query_result old;
     struct query_result fresh;
-    before.to = since.from = past.until;
+    before.to = since.from = past->until;
     before.unordered = since.unordered = true;
-    enum err err = find(pasts, &before, &past, &old);
+    enum err err = find(pasts, &before, past, &old);
     if (err == ERR_NOT_FOUND) {
         err = query_run(agg, store, &before, &old, why);
         if (err == ERR_OK) {
-            keep(pasts, &before, &past, &old);
+            keep(pasts, &before, past, &old);
         }
     }
     if (err != ERR_OK) {
@@ -137,9 +136,25 @@ enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
     }
     err = query_run(agg, store, &since, &fresh, why);
     if (err == ERR_OK) {
-        err = query_merge(agg, query, &old, &fresh, result);
+        const struct query_past after = query_past(agg);
+        err = after.amended != past->amended ? ERR_BUSY
+                                             : query_merge(agg, query, &old, &fresh, result);
         query_result_free(&fresh);
     }
     query_result_free(&old);
     return err;
+}
+
+enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
+                  const struct query *query, struct query_result *result, const char **why) {
+    enum err err = ERR_BUSY;
+    for (u32 i = 0; i < TRIES && err == ERR_BUSY; i++) {
+        struct query_past past = query_past(agg); /* before anything is read */
+        if (query->from >= past.until || query->to <= past.until || !query->without_first ||
+            !texts_fit(query)) {
+            break;
+        }
+        err = run_parts(pasts, agg, store, query, &past, result, why);
+    }
+    return err == ERR_BUSY ? query_run(agg, store, query, result, why) : err;
 }

@@ -1,6 +1,8 @@
 """Uploads: costs, usage, bills and revenue, each in the place of the one before; clearing."""
 
+import datetime
 import random
+import threading
 import time
 from collections import defaultdict
 from decimal import Decimal
@@ -334,4 +336,38 @@ def test_while_events_come(context):
         rows = {row["feature_key"]: row["total_cost"]
                 for row in server.client().good("/api/events/by-feature?days=all")}
         equal(rows, {"infrastructure": 100 * turn, "f": sent}, "after a crash")
+        server.verify()
+
+
+def test_readers_see_one_upload(context):
+    """Rows of today and of days that are over trade places: no answer has both or neither."""
+    with context.server(arguments=("--limit-management", "0")) as server:
+        client = server.client()
+        days = (datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "2026-02-03")
+        texts = [OPENAI + (day + ",gpt-4o,1,1,1\n") * 100 for day in days]
+        upload(client, "provider-csv", {"raw_csv": texts[0]})
+        seen = []
+        ended = threading.Event()
+
+        def read():
+            reader = server.client()
+            while not ended.is_set():
+                answers = (reader.good("/api/metrics/source-breakdown")["total_events"],
+                           sum(month["event_count"] for month in
+                               reader.good("/api/customers/_aggregate/timeseries")["timeseries"]))
+                seen.append(answers)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        end = time.monotonic() + 2
+        turn = 0
+        while time.monotonic() < end:
+            turn += 1
+            upload(client, "provider-csv", {"raw_csv": texts[turn % 2]})
+        ended.set()
+        for reader in readers:
+            reader.join()
+        ensure(len(seen) > 3, "answers: %d" % len(seen))
+        equal(set(seen), {(100, 100)}, "events of an upload")
         server.verify()
