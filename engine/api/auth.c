@@ -25,6 +25,7 @@
 struct credential {
     struct slice text; /* NULL data: none */
     bool cookie;
+    bool header; /* one of those for keys */
 };
 
 /* Takes the same time whatever the bytes. */
@@ -105,10 +106,12 @@ static bool cookie(const struct http_call *call, struct slice *token) {
 static struct credential find_credential(const struct http_call *call) {
     struct credential found = {.text = {NULL, 0}};
     if (error_is_client(call)) {
-        if (!bearer(call, &found.text) && !header(call, "x-api-key", &found.text)) {
-            key_header(call, &found.text);
-        }
-    } else if (!key_header(call, &found.text) && !bearer(call, &found.text)) {
+        found.header = !bearer(call, &found.text) &&
+                       (header(call, "x-api-key", &found.text) || key_header(call, &found.text));
+        return found;
+    }
+    found.header = key_header(call, &found.text);
+    if (!found.header && !bearer(call, &found.text)) {
         found.cookie = cookie(call, &found.text);
     }
     return found;
@@ -212,8 +215,9 @@ static enum auth_outcome look(const struct http_call *call, const struct credent
         return AUTH_MISSING;
     }
     enum auth_outcome outcome = look_up(context, credential->text, call->now_ms, identity);
-    if (outcome == AUTH_OK && credential->cookie && identity->key != 0) {
-        return AUTH_UNKNOWN; /* keys do not come as cookies */
+    bool is_key = identity->key != 0;
+    if (outcome == AUTH_OK && (is_key ? credential->cookie : credential->header)) {
+        return AUTH_UNKNOWN; /* keys do not come as cookies, nor logins where keys belong */
     }
     return outcome == AUTH_OK ? select_account(call, identity) : outcome;
 }

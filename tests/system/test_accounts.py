@@ -112,6 +112,12 @@ def test_sessions(context):
         equal(session.get("/api/events").status, 200, "a session reads")
         reply = session.send("POST", "/api/events/ingest", {"events": [GOOD]})
         equal(reply.status, 200, "and writes")
+        for name in ("Observe-Key", "X-Tanso-Key", "X-Observe-Key"):
+            reply = client.get("/api/events", key=False, headers={name: session.token})
+            equal((reply.status, reply.json["code"]), (401, "unauthorized"), "it is no key")
+        reply = client.send("POST", "/api/v1/client/events", {"eventName": "x"}, key=False,
+                            headers={"X-API-Key": session.token})
+        equal(reply.status, 401, "nor there")
         # The cookie does the same.
         cookie = {"Cookie": "a=b; margin_session=%s; c=d" % session.token}
         equal(client.get("/api/events", key=False, headers=cookie).status, 200, "cookie")
