@@ -12,8 +12,8 @@ struct standing {
     u64 used[PLAN_FEATURES];
 };
 
-/* False: the reply is complete. Only events are metered so far: the other features are used by
- * what is not built into this server. */
+/* False: the reply is complete. Only events are metered: uploads are bounded one by one, and what
+ * would use insights is not built into this server. */
 static bool find_standing(struct http_call *call, struct standing *out) {
     struct context *api = call->context;
     struct identity identity;
