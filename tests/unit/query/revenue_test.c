@@ -321,7 +321,7 @@ Test(revenue, parts_add_up_at_any_magnitude) {
         i128 sum = 0;
         u32 shift = draw(70);
         for (u32 i = 0; i < 5; i++) {
-            weights[i] = ((i128)draw(1 << 20) - (1 << 18)) << shift;
+            weights[i] = ((i128)draw(1 << 20) - (1 << 18)) * ((i128)1 << shift);
             sum += weights[i];
         }
         if (sum == 0) {
