@@ -19,6 +19,7 @@ static void unlock(struct agg *agg) {
     agg->layout++;
     agg->amended++;
     agg->changed_count += CHANGED_RING + 1;
+    agg_memory_publish(agg); /* under the lock: a snapshot that ends gives memory back, too */
     pthread_rwlock_unlock(&agg->lock);
 }
 
@@ -234,7 +235,6 @@ void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 adde
         agg_apply(agg, added[i].batch, added[i].rows, added[i].count);
     }
     agg->reserved_events -= together ? MIN(agg->reserved_events, more) : 0;
-    agg_memory_publish(agg);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
 }
 
@@ -317,6 +317,5 @@ void agg_adjust(struct agg *agg, const struct agg_adjustment *adjustments, u32 c
         }
     }
     unlock(agg);
-    agg_memory_publish(agg);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
 }
