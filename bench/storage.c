@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "storage/block.h"
 #include "store.h"
-#include "tools/client/generate.h"
+#include "tests/support/generated.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -83,25 +83,7 @@ static void fill(u64 index) {
     batch->account = 1;
     for (u32 i = 0; i < CHUNK; i++) {
         generator_event(&generator, index + i, &event);
-        batch->present[i] = TEXT_BIT(TEXT_KEY) | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) |
-                            NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE) | NUM_BIT(NUM_INPUT) |
-                            NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_DURATION);
-        batch->series[i] = series_of(&event);
-        batch->created[i] = event.time_ms / 1000 * 1000;
-        batch->cost_source[i] = COST_PRICE_TABLE;
-        batch->revenue_source[i] = REVENUE_EXPLICIT;
-        batch->digest[i] = (u32)((index + i + 1) * 0x9e3779b97f4a7c15u >> 32);
-        batch->number[NUM_TIME][i] = event.time_ms;
-        batch->number[NUM_COST][i] = event.input_tokens * 150000 + event.output_tokens * 600000;
-        batch->number[NUM_REVENUE][i] = event.revenue_pico;
-        batch->number[NUM_USAGE][i] = (event.input_tokens + event.output_tokens) * MICRO_PER_UNIT;
-        batch->number[NUM_INPUT][i] = event.input_tokens;
-        batch->number[NUM_OUTPUT][i] = event.output_tokens;
-        batch->number[NUM_DURATION][i] = event.duration_ms;
-        u32 bytes = (u32)strlen(event.key);
-        memcpy(batch->text + batch->text_bytes, event.key, bytes);
-        batch->ref[TEXT_KEY][i] = (struct text_ref){batch->text_bytes, bytes};
-        batch->text_bytes += bytes;
+        generated_put(batch, i, &event, index + i, series_of(&event));
     }
 }
 

@@ -6,6 +6,7 @@
 #include "agg/agg.h"
 #include "query/activity.h"
 #include "tests/support/fact_group.h"
+#include "tests/support/require.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,21 +16,6 @@
 #define ACCOUNTS 3
 #define DAY ((i64)86400000)
 #define HOUR ((i64)3600000)
-
-#define require(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(#cond, __LINE__);                                                                 \
-        }                                                                                          \
-    } while (0)
-
-static u64 seed_used;
-
-static void fail(const char *what, int line) {
-    fprintf(stderr, "activity_model: line %d: %s (seed %llu)\n", line, what,
-            (unsigned long long)seed_used);
-    exit(1);
-}
 
 static struct agg *agg;
 static struct fact *facts;

@@ -12,6 +12,7 @@
 #include "store.h"
 #include "tests/support/fact_group.h"
 #include "tests/support/facts.h"
+#include "tests/support/require.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,21 +23,6 @@
 #define DAY ((i64)86400000)
 #define HOUR ((i64)3600000)
 #define MINUTE ((i64)60000)
-
-#define require(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(#cond, __LINE__);                                                                 \
-        }                                                                                          \
-    } while (0)
-
-static u64 seed_used;
-
-static void fail(const char *what, int line) {
-    fprintf(stderr, "agg_model: line %d: %s (seed %llu)\n", line, what,
-            (unsigned long long)seed_used);
-    exit(1);
-}
 
 static struct fact *facts;
 static u32 fact_count;

@@ -7,6 +7,7 @@
 #include "tests/support/engine.h"
 
 #include "base/clock.h"
+#include "tests/support/require.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,21 +20,7 @@
 #define ROUNDS 60
 #define DAY_MS ((i64)86400000)
 
-#define require(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(#cond, __LINE__);                                                                 \
-        }                                                                                          \
-    } while (0)
-
-static u64 seed_used;
 static u64 state;
-
-static void fail(const char *what, int line) {
-    fprintf(stderr, "amend_model: line %d: %s (seed %llu)\n", line, what,
-            (unsigned long long)seed_used);
-    exit(1);
-}
 
 static u32 below(u32 bound) {
     state = state * 6364136223846793005u + 1442695040888963407u;

@@ -15,6 +15,7 @@
 #include "query/query.h"
 #include "store.h"
 #include "tests/support/fact_group.h"
+#include "tests/support/require.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,21 +26,6 @@
 #define DAY ((i64)86400000)
 #define HOUR ((i64)3600000)
 #define MINUTE ((i64)60000)
-
-#define require(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(#cond, __LINE__);                                                                 \
-        }                                                                                          \
-    } while (0)
-
-static u64 seed_used;
-
-static void fail(const char *what, int line) {
-    fprintf(stderr, "clear_model: line %d: %s (seed %llu)\n", line, what,
-            (unsigned long long)seed_used);
-    exit(1);
-}
 
 static struct agg *agg;  /* lives on */
 static struct agg *anew; /* made of what is left */

@@ -12,6 +12,7 @@
 #include "pipeline/snapshot_tags.h"
 #include "price/prices.h"
 #include "query/query.h"
+#include "tests/support/require.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,21 +29,7 @@
 #define CUSTOMER_BYTES 24
 #define SERIES_SEED 2
 
-#define require(cond)                                                                              \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            fail(#cond, __LINE__);                                                                 \
-        }                                                                                          \
-    } while (0)
-
-static u64 seed_used;
 static i64 now_ms; /* of all events, so that they are of one month */
-
-static void fail(const char *what, int line) {
-    fprintf(stderr, "commit_model: line %d: %s (seed %llu)\n", line, what,
-            (unsigned long long)seed_used);
-    _exit(1);
-}
 
 static u32 roll(u64 *random, u32 bound) {
     *random = hash_mix(*random + 0x9e3779b97f4a7c15u);
