@@ -42,6 +42,8 @@ struct config {
     u64 limit_expensive;
     u64 limit_ingest_requests;
     u64 limit_ingest_events;
+    u64 limit_failed;
+    u64 limit_login;
     unsigned compat_published_limits;
     unsigned compat_ingest_limit;
     u64 account_series_max; /* 0: no cap */

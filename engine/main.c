@@ -234,8 +234,10 @@ static enum err write_first_key(struct server *server) {
     key[KEY_TEXT_BYTES] = '\n';
     if (!write_whole(server->config.data_dir, path, key, KEY_TEXT_BYTES + 1)) {
         snprintf(server->why, sizeof server->why, "cannot write %s: %s", path, strerror(errno));
+        explicit_bzero(key, sizeof key);
         return ERR_IO;
     }
+    explicit_bzero(key, sizeof key);
     log_info("first_start", "account=default key_file=\"%s\"", path);
     return ERR_OK;
 }
@@ -389,6 +391,9 @@ static enum err open_door(struct server *server) {
         [LIMIT_EXPENSIVE] = {(u32)config->limit_expensive, minute_ms},
         [LIMIT_INGEST] = {(u32)config->limit_ingest_requests, 1000},
         [LIMIT_EVENTS] = {(u32)config->limit_ingest_events, 1000},
+        [LIMIT_FAILED] = {(u32)config->limit_failed, minute_ms},
+        [LIMIT_LOGIN] = {(u32)config->limit_login, 15 * minute_ms},
+        [LIMIT_KNOWN] = {DOOR_KNOWN_MOST, DOOR_KNOWN_MS},
     };
     if (config->compat_published_limits != 0) {
         rules[LIMIT_MANAGE].most = LIMIT_PUBLISHED;
@@ -398,6 +403,7 @@ static enum err open_door(struct server *server) {
     }
     server->door.origins = config->cors_origins;
     server->door.forwarded = config->forwarded_for != 0;
+    server->door.seed = accounts_seed(server->accounts, "credentials");
     enum err err =
         limits_create(rules, accounts_seed(server->accounts, "limits"), &server->door.limits);
     if (err != ERR_OK) {

@@ -159,7 +159,9 @@ enum wire_error {
     WIRE_LIMIT,         /* the request or its answer passes a bound */
     WIRE_BUSY,          /* try again later; nothing was stored */
     WIRE_NO_SPACE,      /* disk full; nothing was stored */
-    WIRE_INTERNAL       /* fault of the server; nothing of the request was stored */
+    WIRE_INTERNAL,      /* fault of the server; nothing of the request was stored */
+    WIRE_GUESSING       /* no such key, as too many before it from this address: the server closes;
+                           try another key at once, or again in a minute */
 };
 
 enum wire_dimension {

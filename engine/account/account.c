@@ -41,6 +41,7 @@ enum err state_random_hex(char *out, u32 bytes) {
         *out++ = hex[random[i] >> 4];
         *out++ = hex[random[i] & 15];
     }
+    explicit_bzero(random, sizeof random);
     return err;
 }
 
@@ -163,6 +164,7 @@ enum err accounts_open(struct control *control, struct accounts **out) {
 void accounts_close(struct accounts *accounts) {
     if (accounts != NULL) {
         pthread_mutex_destroy(&accounts->touched_lock);
+        explicit_bzero(accounts->secret, sizeof accounts->secret);
         free(accounts);
     }
 }

@@ -162,8 +162,8 @@ static enum auth_outcome look_up(struct context *context, struct slice text, i64
         return AUTH_UNKNOWN;
     }
     u64 version = accounts_version(context->accounts);
-    struct key_slot *slot =
-        &context->key_cache[hash64(text.data, text.bytes, version) % KEY_CACHE_SLOTS];
+    u64 hash = hash64(text.data, text.bytes, context->door->seed);
+    struct key_slot *slot = &context->key_cache[hash % KEY_CACHE_SLOTS];
     bool fresh = slot->bytes == text.bytes && slot->version == version &&
                  now_ms >= slot->checked_ms && now_ms - slot->checked_ms < SLOT_LIFE_MS;
     if (fresh && same_bytes(slot->text, text.data, text.bytes)) {
@@ -361,8 +361,25 @@ static struct refusal refusal_of(enum auth_outcome outcome) {
     }
 }
 
+/* Too many bad credentials from there: the answer is complete. */
+static bool is_too_much(struct http_call *call, enum auth_outcome outcome) {
+    u32 retry_s;
+    if (outcome != AUTH_UNKNOWN || door_count_bad_call(call, &retry_s)) {
+        return false;
+    }
+    buf_put_format(&call->headers, "Retry-After: %u\r\n", retry_s);
+    call->close = true;
+    call->status = 429;
+    error_refusal(call, "the API key or session is unknown, revoked or expired, and so were too "
+                        "many before it from this address; a good one is let in at any time");
+    return true;
+}
+
 enum call_outcome auth_refuse(struct http_call *call, enum auth_outcome outcome) {
     struct refusal refusal = refusal_of(outcome);
+    if (is_too_much(call, outcome)) {
+        return CALL_DONE;
+    }
     if (refusal.status == 503) {
         return error_overloaded(call, text_of(outcome));
     }
@@ -371,6 +388,9 @@ enum call_outcome auth_refuse(struct http_call *call, enum auth_outcome outcome)
 
 enum call_outcome auth_refuse_client(struct http_call *call, enum auth_outcome outcome) {
     struct refusal refusal = refusal_of(outcome);
+    if (is_too_much(call, outcome)) {
+        return CALL_DONE;
+    }
     if (refusal.status == 503) {
         buf_put_text(&call->headers, "Retry-After: 1\r\n");
     }

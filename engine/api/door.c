@@ -5,6 +5,7 @@
 #include "api/door.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/auth.h"
@@ -13,6 +14,8 @@
 #include "api/error.h"
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
 
 void door_begin(struct http_call *call) {
     const struct context *context = call->context;
@@ -27,7 +30,7 @@ bool door_preflight(struct http_call *call, u32 methods) {
 /* --- who ----------------------------------------------------------------------------------------
  */
 
-enum who_kind { WHO_ADDRESS, WHO_KEY, WHO_ACCOUNT };
+enum who_kind { WHO_ADDRESS, WHO_KEY, WHO_ACCOUNT, WHO_EMAIL, WHO_EMAIL_HERE };
 
 /* Hashed as bytes: no gaps, and what is not used is zero. */
 struct who {
@@ -84,10 +87,13 @@ static struct who who_calls(struct http_call *call, enum limit_class class) {
     return who_holds(&identity);
 }
 
+static struct slice bytes_of(const struct who *who) {
+    return (struct slice){(const char *)who, sizeof *who};
+}
+
 static struct limit_answer take(struct limits *limits, enum limit_class class,
                                 const struct who *who, u32 count, i64 now_ms) {
-    return limits_take(limits, class, (struct slice){(const char *)who, sizeof *who}, count,
-                       now_ms);
+    return limits_take(limits, class, bytes_of(who), count, now_ms);
 }
 
 /* --- requests -----------------------------------------------------------------------------------
@@ -157,5 +163,94 @@ void door_count_events(const struct context *context, const struct identity *ide
     if (limits_has(limits, LIMIT_EVENTS)) {
         struct who who = who_holds(identity);
         take(limits, LIMIT_EVENTS, &who, events, now_ms);
+    }
+}
+
+/* --- guesses ------------------------------------------------------------------------------------
+ */
+
+/* As an operator writes it into a firewall. */
+static void put_address(const struct who *who, char *out, usize out_bytes) {
+    u8 address[sizeof(struct in6_addr)] = {0};
+    char text[INET6_ADDRSTRLEN] = "";
+    bool four = who->id[0] == 0 && who->id[1] != 0;
+    memcpy(address, &who->id[four ? 1 : 0], four ? 4 : 8);
+    inet_ntop(four ? AF_INET : AF_INET6, address, text, sizeof text);
+    snprintf(out, out_bytes, "%s%s", text, four ? "" : "/64");
+}
+
+/* One line a window and address, when it has used up its guesses. */
+static bool count_bad(const struct context *context, const struct who *who, i64 now_ms,
+                      u32 *retry_s) {
+    struct limits *limits = context->door->limits;
+    if (!limits_has(limits, LIMIT_FAILED)) {
+        return true;
+    }
+    struct limit_answer answer = take(limits, LIMIT_FAILED, who, 1, now_ms);
+    *retry_s = MAX(answer.reset_s, 1u);
+    if (answer.allowed && answer.remaining == 0) {
+        char address[INET6_ADDRSTRLEN + 4];
+        put_address(who, address, sizeof address);
+        log_warn("credentials_refused", "address=%s count=%u retry_s=%u", address, answer.most,
+                 *retry_s);
+    }
+    return answer.allowed;
+}
+
+bool door_count_bad_key(const struct context *context, const char *peer, i64 now_ms, u32 *retry_s) {
+    struct who who = who_is_at(peer);
+    return count_bad(context, &who, now_ms, retry_s);
+}
+
+bool door_count_bad_call(const struct http_call *call, u32 *retry_s) {
+    struct who who = who_sent(call);
+    return count_bad(call->context, &who, call->now_ms, retry_s);
+}
+
+_Static_assert(sizeof(struct who) == sizeof((struct door_login *)0)->who, "it is kept there");
+
+struct door_login door_login(const struct http_call *call, const char *email) {
+    const struct context *context = call->context;
+    struct limits *limits = context->door->limits;
+    struct who address = who_sent(call);
+    struct who who = {.kind = WHO_EMAIL};
+    struct door_login login = {.known = false};
+    who.id[0] = hash64(email, strlen(email), context->door->seed);
+    struct who here = {.kind = WHO_EMAIL_HERE, .id = {who.id[0]}};
+    here.id[1] = hash64(&address, sizeof address, context->door->seed);
+    if (limits_has(limits, LIMIT_LOGIN)) {
+        struct limit_answer known = take(limits, LIMIT_KNOWN, &here, 0, call->now_ms);
+        login.known = known.remaining < known.most;
+    }
+    memcpy(login.here, &here, sizeof here);
+    memcpy(login.who, login.known ? &here : &who, sizeof who);
+    return login;
+}
+
+bool door_login_may(const struct context *context, const struct door_login *login, u32 count,
+                    i64 now_ms, u32 *retry_s) {
+    struct limits *limits = context->door->limits;
+    struct who who;
+    if (!limits_has(limits, LIMIT_LOGIN)) {
+        return true;
+    }
+    memcpy(&who, login->who, sizeof who);
+    struct limit_answer answer = take(limits, LIMIT_LOGIN, &who, count, now_ms);
+    *retry_s = MAX(answer.reset_s, 1u);
+    return answer.allowed;
+}
+
+void door_login_good(const struct context *context, const struct door_login *login, bool is_proof,
+                     i64 now_ms) {
+    struct limits *limits = context->door->limits;
+    struct who who;
+    if (!limits_has(limits, LIMIT_LOGIN)) {
+        return;
+    }
+    memcpy(&who, login->who, sizeof who);
+    limits_give(limits, LIMIT_LOGIN, bytes_of(&who), 1, now_ms);
+    if (is_proof && !login->known) {
+        memcpy(&who, login->here, sizeof who);
+        take(limits, LIMIT_KNOWN, &who, 1, now_ms);
     }
 }

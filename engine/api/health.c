@@ -83,6 +83,12 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
     metrics_put(out, METRICS_COUNTER, "margind_rate_limited_total",
                 "Requests refused by a rate limit since start.",
                 limits_refused(context->door->limits));
+    metrics_put(out, METRICS_COUNTER, "margind_bad_credentials_total",
+                "Unknown, revoked or expired keys and tokens counted since start.",
+                limits_counted(context->door->limits, LIMIT_FAILED));
+    metrics_put(out, METRICS_COUNTER, "margind_bad_logins_total",
+                "Wrong passwords counted since start.",
+                limits_counted(context->door->limits, LIMIT_LOGIN));
     latency_put(out);
     if (is_ready(call)) {
         struct pipeline_stats path;

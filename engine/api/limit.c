@@ -25,6 +25,7 @@ struct slot {
 
 struct shard {
     pthread_mutex_t lock;
+    u64 counted[LIMIT_CLASSES];
     struct slot slot[BUCKETS][WAYS];
 };
 
@@ -97,16 +98,29 @@ static struct slot *find_slot(const struct limits *limits, struct slot bucket[WA
     return best;
 }
 
+/* Where `who` has his slot, or would have it. */
+struct place {
+    u64 hash;
+    struct shard *shard;
+    struct slot *bucket;
+};
+
+static struct place place_of(struct limits *limits, enum limit_class class, struct slice who) {
+    u64 hash = hash_mix(hash64(who.data, who.bytes, limits->seed) + class);
+    hash += hash == 0;
+    struct shard *shard = &limits->shard[hash & (LIMIT_SHARDS - 1)];
+    return (struct place){hash, shard, shard->slot[(hash / LIMIT_SHARDS) & (BUCKETS - 1)]};
+}
+
 struct limit_answer limits_take(struct limits *limits, enum limit_class class, struct slice who,
                                 u32 count, i64 now_ms) {
     const struct limit_rule *rule = &limits->rule[class];
     check(rule->most > 0);
-    u64 hash = hash_mix(hash64(who.data, who.bytes, limits->seed) + class);
-    hash += hash == 0;
-    struct shard *shard = &limits->shard[hash & (LIMIT_SHARDS - 1)];
-    struct slot *bucket = shard->slot[(hash / LIMIT_SHARDS) & (BUCKETS - 1)];
+    struct place place = place_of(limits, class, who);
+    struct shard *shard = place.shard;
+    u64 hash = place.hash;
     pthread_mutex_lock(&shard->lock);
-    struct slot *slot = find_slot(limits, bucket, hash, now_ms);
+    struct slot *slot = find_slot(limits, place.bucket, hash, now_ms);
     struct slot now = {hash, now_ms, 0, class};
     if (slot->who == hash && is_open(limits, slot, now_ms)) {
         now = *slot;
@@ -114,6 +128,7 @@ struct limit_answer limits_take(struct limits *limits, enum limit_class class, s
     bool allowed = now.used < rule->most;
     if (allowed && count > 0) {
         now.used += MIN(count, UINT32_MAX - now.used);
+        shard->counted[class] += count;
         *slot = now;
     }
     pthread_mutex_unlock(&shard->lock);
@@ -125,6 +140,29 @@ struct limit_answer limits_take(struct limits *limits, enum limit_class class, s
                                  .most = rule->most,
                                  .remaining = rule->most - MIN(now.used, rule->most),
                                  .reset_s = (u32)((left_ms + 999) / 1000)};
+}
+
+void limits_give(struct limits *limits, enum limit_class class, struct slice who, u32 count,
+                 i64 now_ms) {
+    struct place place = place_of(limits, class, who);
+    pthread_mutex_lock(&place.shard->lock);
+    struct slot *slot = find_slot(limits, place.bucket, place.hash, now_ms);
+    if (slot->who == place.hash && is_open(limits, slot, now_ms)) {
+        slot->used -= MIN(count, slot->used);
+    }
+    place.shard->counted[class] -= MIN((u64)count, place.shard->counted[class]);
+    pthread_mutex_unlock(&place.shard->lock);
+}
+
+u64 limits_counted(struct limits *limits, enum limit_class class) {
+    u64 sum = 0;
+    for (u32 i = 0; i < LIMIT_SHARDS; i++) {
+        struct shard *shard = &limits->shard[i];
+        pthread_mutex_lock(&shard->lock);
+        sum += shard->counted[class];
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return sum;
 }
 
 u64 limits_refused(const struct limits *limits) {

@@ -19,7 +19,10 @@ enum limit_class {
     LIMIT_SIGNUP,    /* by address */
     LIMIT_EXPENSIVE, /* by account: what computes for long, or asks another service */
     LIMIT_INGEST,    /* by key; off unless set */
-    LIMIT_EVENTS,    /* events that a key sends; no route's class */
+    LIMIT_EVENTS,    /* events that a key sends; no route's class, nor are those below */
+    LIMIT_FAILED,    /* credentials that were no good, by address */
+    LIMIT_LOGIN,     /* passwords that were wrong, by e-mail address */
+    LIMIT_KNOWN,     /* where somebody has logged in from: counts, refuses nothing */
     LIMIT_CLASSES
 };
 
@@ -52,7 +55,13 @@ struct limit_answer {
 struct limit_answer limits_take(struct limits *limits, enum limit_class class, struct slice who,
                                 u32 count, i64 now_ms);
 
+/* Takes back what limits_take() counted for `who`, if his window is still open. */
+void limits_give(struct limits *limits, enum limit_class class, struct slice who, u32 count,
+                 i64 now_ms);
+
 /* Requests refused since start. */
 u64 limits_refused(const struct limits *limits);
+/* What was counted of a class since start, and not taken back. */
+u64 limits_counted(struct limits *limits, enum limit_class class);
 
 #endif

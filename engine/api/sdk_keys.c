@@ -61,6 +61,7 @@ static void work_create(struct http_call *call, void *context) {
         key_fields_put_bounds(&json, &key);
         json_object_end(&json);
     }
+    explicit_bzero(text, sizeof text);
 }
 
 enum call_outcome sdk_keys_handle_create(struct http_call *call) {
@@ -201,6 +202,7 @@ static void work_reset(struct http_call *call, void *context) {
         put_new_key(&json, &key, text);
         json_object_end(&json);
     }
+    explicit_bzero(text, sizeof text);
 }
 
 static void work_delete(struct http_call *call, void *context) {

@@ -44,7 +44,16 @@ static void put_account(struct json_writer *json, const struct account_info *acc
 struct login {
     struct slice email; /* of the body */
     struct slice password;
+    char address[EMAIL_MAX + 1]; /* as it is in the tables */
+    struct door_login door;
 };
+
+static enum call_outcome refuse_guess(struct http_call *call, u32 retry_s) {
+    buf_put_format(&call->headers, "Retry-After: %u\r\n", retry_s);
+    return error_reply(call, 429, "rate_limited",
+                       "too many wrong passwords for this e-mail address; Retry-After says how "
+                       "many seconds to wait");
+}
 
 static enum call_outcome refuse_password(struct http_call *call) {
     return error_reply(call, 401, "unauthorized", "the e-mail address or the password is wrong");
@@ -82,18 +91,26 @@ static void answer_login(struct http_call *call, const struct user *user,
     json_time(&json, session.expires_ms);
     put_account(&json, &account, user);
     json_object_end(&json);
+    explicit_bzero(token, sizeof token);
 }
 
+/* Counted as wrong before it is known, so that many at once are no more than one by one. */
 static void work_login(struct http_call *call, void *context) {
-    const struct login *login = context;
+    struct login *login = context;
     struct context *api = call->context;
-    char email[EMAIL_MAX + 1];
     struct user user;
     struct user_proof proof;
-    if (!users_read_email(login->email, email)) {
-        email[0] = '\0'; /* nobody's: as slow as anybody's */
+    u32 retry_s;
+    if (!door_login_may(api, &login->door, 1, call->now_ms, &retry_s)) {
+        refuse_guess(call, retry_s);
+        return;
     }
-    enum err err = users_check_password(api->accounts, email, login->password, &user, &proof);
+    enum err err =
+        users_check_password(api->accounts, login->address, login->password, &user, &proof);
+    explicit_bzero((char *)login->password.data, login->password.bytes);
+    if (err != ERR_NOT_FOUND) {
+        door_login_good(api, &login->door, err == ERR_OK, call->now_ms);
+    }
     if (err == ERR_NOT_FOUND) {
         refuse_password(call);
     } else if (err != ERR_OK) {
@@ -130,6 +147,14 @@ enum call_outcome sessions_handle_login(struct http_call *call) {
     }
     if (login.email.bytes == 0 || login.password.bytes == 0) {
         return error_invalid(call, "email and password are required");
+    }
+    if (!users_read_email(login.email, login.address)) {
+        login.address[0] = '\0'; /* nobody's: as slow as anybody's */
+    }
+    u32 retry_s;
+    login.door = door_login(call, login.address);
+    if (!door_login_may(api, &login.door, 0, call->now_ms, &retry_s)) {
+        return refuse_guess(call, retry_s);
     }
     return slow_request(call, true, work_login, &login, sizeof login);
 }

@@ -3,6 +3,7 @@
  * a key with few scopes. The rate limit of its route keeps strangers from making many.
  */
 #include <stdatomic.h>
+#include <string.h>
 
 #include "account/users.h"
 #include "api/auth.h"
@@ -47,6 +48,7 @@ static void work(struct http_call *call, void *context) {
     json_object_begin(&json);
     json_key(&json, "key");
     json_text(&json, text);
+    explicit_bzero(text, sizeof text);
     key_fields_put_scopes(&json, key.scopes);
     key_fields_put_bounds(&json, &key);
     json_object_end(&json);

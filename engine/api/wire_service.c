@@ -13,16 +13,23 @@ _Static_assert((int)WIRE_ORDER_LAST_SEEN == (int)ORDER_LAST_SEEN &&
                    (int)WIRE_BUCKET_MONTH == (int)BUCKET_MONTH,
                "the protocol's orders and buckets are the query's");
 
-static bool authenticate(void *context, struct slice key, i64 now_ms, u32 *account, u32 *scopes) {
+static enum wire_error authenticate(void *context, const char *peer, struct slice key, i64 now_ms,
+                                    u32 *account, u32 *scopes) {
     struct context *api = context;
     struct identity identity;
-    if (accounts_authenticate(api->accounts, key, now_ms, &identity) != ERR_OK ||
-        identity.key == 0) { /* a session's rights depend on more than its scopes */
-        return false;
+    u32 retry_s;
+    enum err err = accounts_authenticate(api->accounts, key, now_ms, &identity);
+    if (err == ERR_OK && identity.key != 0) {
+        *account = identity.account;
+        *scopes = identity.scopes;
+        return 0;
     }
-    *account = identity.account;
-    *scopes = identity.scopes;
-    return true;
+    /* A session's rights depend on more than its scopes: its token is no key here. */
+    if (err == ERR_OK || err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_VERSION) {
+        bool is_first = door_count_bad_key(api, peer, now_ms, &retry_s);
+        return is_first ? WIRE_UNAUTHORIZED : WIRE_GUESSING;
+    }
+    return WIRE_BUSY;
 }
 
 static bool ready(void *context) {

@@ -77,6 +77,7 @@ static const struct wire_io wire_io = {
     .set_deadline = io_set_deadline,
     .hold = io_hold,
     .release = io_release,
+    .peer = io_peer,
     .monotonic_ns = clock_monotonic_ns,
     .wall_ms = clock_wall_ms,
 };

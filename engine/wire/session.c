@@ -127,23 +127,37 @@ static void note_partial(struct wire_session *session, bool partial) {
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-static bool key_is_valid(struct wire_session *session, i64 now_ms) {
+static enum wire_error check_key(struct wire_session *session, i64 now_ms) {
     struct wire_server *server = session->server;
     session->checked_ms = now_ms;
-    return server->service->authenticate(server->context,
+    return server->service->authenticate(server->context, server->io->peer(session->conn),
                                          (struct slice){session->key, session->key_bytes}, now_ms,
                                          &session->account, &session->scopes);
+}
+
+static const char *text_of_refusal(enum wire_error refusal) {
+    switch (refusal) {
+    case WIRE_GUESSING:
+        return "too many unknown, revoked or expired keys from this address; try again in a minute";
+    case WIRE_BUSY:
+        return "the keys cannot be read now; try again";
+    default:
+        return "unknown, revoked or expired key";
+    }
 }
 
 /* Looks again now and then; a clock that was set back is no excuse. False: the session has ended.
  */
 static bool may_go_on(struct wire_session *session, u32 request, i64 now_ms) {
     i64 age_ms = now_ms - session->checked_ms;
-    if (likely(age_ms >= 0 && age_ms < KEY_CHECK_MS) || key_is_valid(session, now_ms)) {
+    if (likely(age_ms >= 0 && age_ms < KEY_CHECK_MS)) {
         return true;
     }
-    end_session(session, request, WIRE_UNAUTHORIZED, "the key was revoked or expired");
-    return false;
+    enum wire_error refusal = check_key(session, now_ms);
+    if (refusal != 0) {
+        end_session(session, request, refusal, text_of_refusal(refusal));
+    }
+    return refusal == 0;
 }
 
 /* --- time --------------------------------------------------------------------------------------
@@ -206,8 +220,9 @@ static void call_auth(struct wire_session *session, const struct wire_call *call
     bool fits = call->payload.bytes <= sizeof session->key;
     session->key_bytes = fits ? (u8)call->payload.bytes : 0;
     memcpy(session->key, call->payload.data, session->key_bytes);
-    if (!fits || !key_is_valid(session, call->now_ms)) {
-        end_session(session, call->request, WIRE_UNAUTHORIZED, "unknown, revoked or expired key");
+    enum wire_error refusal = check_key(session, call->now_ms); /* one that is too long is empty */
+    if (refusal != 0) {
+        end_session(session, call->request, refusal, text_of_refusal(refusal));
         return;
     }
     char *to = wire_reply_begin(session, 8);

@@ -24,6 +24,7 @@ struct wire_io {
     void (*set_deadline)(void *conn, u64 deadline_ns); /* 0: the idle time-out */
     void (*hold)(void *conn);
     void (*release)(void *conn);
+    const char *(*peer)(const void *conn);
     u64 (*monotonic_ns)(void);
     i64 (*wall_ms)(void);
 };
@@ -47,8 +48,11 @@ struct wire_call {
 
 /* What the requests mean. */
 struct wire_service {
-    /* The key's rights into *account and *scopes; false: unknown key. */
-    bool (*authenticate)(void *context, struct slice key, i64 now_ms, u32 *account, u32 *scopes);
+    /* The rights of a key that came from `peer`, a numeric address, into *account and *scopes. 0,
+     * or the word for what is wrong, with which the session ends: WIRE_UNAUTHORIZED: unknown key,
+     * WIRE_GUESSING: as so many before it, WIRE_BUSY: the keys cannot be read now. */
+    enum wire_error (*authenticate)(void *context, const char *peer, struct slice key, i64 now_ms,
+                                    u32 *account, u32 *scopes);
     bool (*ready)(void *context); /* false while the server recovers: requests get WIRE_BUSY */
     /* By request type; each answers now, or holds the session and answers later. */
     void (*handler[WIRE_REQUESTS])(struct wire_call *call);

@@ -54,19 +54,28 @@ static i64 io_wall_ms(void) {
     return (i64)(wire_peer_now_ns / 1000000);
 }
 
+static const char *io_peer(const void *conn) {
+    (void)conn;
+    return "192.0.2.1";
+}
+
 static const struct wire_io io = {
-    io_send,         io_output_bytes, io_close_after_send, io_pause,        io_resume,
-    io_set_deadline, io_hold,         io_release,          io_monotonic_ns, io_wall_ms,
+    io_send,         io_output_bytes, io_close_after_send, io_pause, io_resume,
+    io_set_deadline, io_hold,         io_release,          io_peer,  io_monotonic_ns,
+    io_wall_ms,
 };
 
 /* --- the service ------------------------------------------------------------------------------ */
 
-static bool authenticate(void *context, struct slice key, i64 now_ms, u32 *account, u32 *scopes) {
+static enum wire_error authenticate(void *context, const char *address, struct slice key,
+                                    i64 now_ms, u32 *account, u32 *scopes) {
     const struct wire_peer *peer = context;
     (void)now_ms;
+    check(strcmp(address, "192.0.2.1") == 0);
     *account = 7;
     *scopes = 3;
-    return !peer->revoked && key.bytes == 4 && memcmp(key.data, "good", 4) == 0;
+    bool good = !peer->revoked && key.bytes == 4 && memcmp(key.data, "good", 4) == 0;
+    return good ? 0 : WIRE_UNAUTHORIZED;
 }
 
 static bool ready(void *context) {

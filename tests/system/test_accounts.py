@@ -10,7 +10,8 @@ import time
 from harness import ensure, equal
 
 GOOD = {"eventName": "chat", "customerReferenceId": "acme", "featureKey": "search"}
-OPEN = ("--limit-auth", "0", "--limit-signup", "0", "--limit-expensive", "0")
+OPEN = ("--limit-auth", "0", "--limit-signup", "0", "--limit-expensive", "0", "--limit-failed",
+        "0")
 PASSWORD = "correct horse battery"
 KEY = re.compile(r"obs_[0-9a-f]{48}")
 WRONG_KEY = "obs_" + "0" * 48

@@ -1,5 +1,8 @@
 """Rate limits, and what pages of other origins may do."""
 
+import concurrent.futures
+import http.client
+import re
 import time
 
 from harness import ensure, equal, raw
@@ -96,6 +99,102 @@ def test_guessing(context):
         refused(login(server, "a@example.com"), 4, 900, "past the limit")
         refused(server.client().get("/auth/me"), 4, 900, "with a key")
         equal(server.client().get("/api/events").status, 200, "everything else")
+
+
+def from_address(server, address, key=None):
+    """A client that comes from another address of this machine."""
+    client = server.client(key or "none")
+    client.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120,
+                                                   source_address=(address, 0))
+    return client
+
+
+def too_many(reply, what, seconds):
+    equal(reply.status, 429, what)
+    error = reply.json["error"]
+    code = error["code"] if isinstance(error, dict) else reply.json["code"]
+    equal(code, "rate_limited", what)
+    ensure(1 <= int(reply.headers["Retry-After"]) <= seconds, what + ": Retry-After")
+
+
+def metric(server, name):
+    body = server.client().get("/metrics").body.decode()
+    return int(re.search(r"^margind_%s (\d+)$" % name, body, re.M)[1])
+
+
+def test_bad_keys(context):
+    """Bad keys are refused ever more curtly, good ones beside them never; both sockets count."""
+    wrong = "obs_" + "0" * 48
+    with context.server(arguments=["--limit-failed", "6"]) as server:
+        guesser = from_address(server, "127.0.0.1", wrong)
+        revoked = make_key(context, server, "revoked")
+        listed = context.tool("marginctl", "key", "list", "--data-dir", server.dir).stdout
+        number = next(line.split()[0] for line in listed.splitlines() if " revoked " in line)
+        context.tool("marginctl", "key", "revoke", number, "--data-dir", server.dir)
+        for key, path in ((wrong, "/api/events"), (revoked, "/api/events"), ("x", "/api/sdk-keys"),
+                          (wrong, "/api/v1/client/events"), ("mss_" + "1" * 56, "/api/events")):
+            reply = guesser.send("POST" if "client" in path else "GET", path,
+                                 {} if "client" in path else None,
+                                 headers={"Authorization": "Bearer " + key}, key=False)
+            equal((reply.status, reply.headers["Connection"]), (401, None), "bad key %r" % key)
+        equal(guesser.get("/api/events", key=False).status, 401, "no key is no guess")
+        ctl = ["--server", "127.0.0.1:%d" % server.wire_port, "--data-dir", server.dir]
+        done = context.tool("marginctl", "stats", *ctl, "--key", wrong)
+        ensure("unknown, revoked or expired" in done.stderr, "wire, the last one: " + done.stderr)
+        done = context.tool("marginctl", "stats", *ctl, "--key", wrong)
+        ensure("too many" in done.stderr, "wire, past the limit: " + done.stderr)
+        for path in ("/api/events", "/api/v1/client/events", "/api/events/ingest"):
+            method = "GET" if path == "/api/events" else "POST"
+            client = from_address(server, "127.0.0.1", wrong)
+            reply = client.send(method, path, {} if method == "POST" else None,
+                                headers={"Authorization": "Bearer " + wrong}, key=False)
+            too_many(reply, path, 60)
+            equal(reply.headers["Connection"], "close", path)
+        # Neither a good key from there nor a bad one from elsewhere has to pay for it.
+        equal(server.client().get("/api/events").status, 200, "a good key")
+        equal(server.client().ingest([GOOD])["accepted"], 1, "and its events")
+        equal(context.tool("marginctl", "stats", *ctl).returncode, 0, "a good key on the wire")
+        equal(from_address(server, "127.0.0.2", wrong).get("/api/events").status, 401, "elsewhere")
+        equal(metric(server, "bad_credentials_total"), 7, "metric")
+        lines = [line for line in server.log if "event=credentials_refused" in line]
+        equal(len(lines), 1, "lines")
+        ensure("address=127.0.0.1 count=6" in lines[0], lines[0])
+
+
+def test_bad_passwords(context):
+    """Wrong passwords count for the e-mail address, whoever sends them; its owner gets in."""
+    arguments = ["--limit-auth", "0", "--limit-login", "3"]
+    with context.server(arguments=arguments) as server:
+        make_admin(context, server, "a@example.com")
+
+        def login(address, password, email="a@example.com"):
+            return from_address(server, address).send(
+                "POST", "/api/auth/login", {"email": email, "password": password}, key=False)
+
+        right = "correct horse battery"
+        for i in range(4):
+            equal(login("127.0.0.1", right).status, 200, "a right one is no guess (%d)" % i)
+        for i in range(3):
+            equal(login("127.0.0.%d" % (2 + i), "guess").status, 401, "guess %d" % i)
+        too_many(login("127.0.0.5", "guess"), "past the limit", 900)
+        too_many(login("127.0.0.6", right, "A@Example.com "), "the right one, from nowhere", 900)
+        equal(login("127.0.0.1", right).status, 200, "from where he was before")
+        for i in range(3):
+            equal(login("127.0.0.1", "guess").status, 401, "his own guess %d" % i)
+        too_many(login("127.0.0.1", right), "his own guesses have an end, too", 900)
+        # Who is nobody is counted in the same way.
+        for i in range(3):
+            equal(login("127.0.0.1", "guess", "b@example.com").status, 401, "nobody, %d" % i)
+        too_many(login("127.0.0.1", "guess", "b@example.com"), "nobody, past the limit", 900)
+        # Many at once are no more than one after the other.
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            statuses = list(pool.map(lambda i: login("127.0.1.%d" % (i + 1), "guess",
+                                                     "c@example.com").status, range(12)))
+        equal(statuses.count(401), 3, "at once: %r" % statuses)
+        ensure(set(statuses) <= {401, 429, 503}, "at once: %r" % statuses)
+        equal(metric(server, "bad_logins_total"), 12, "metric")
+        make_admin(context, server, "d@example.com")
+        equal(login("127.0.0.1", right, "d@example.com").status, 200, "somebody else")
 
 
 def test_sessions(context):

@@ -234,6 +234,7 @@ enum margin_status codec_status(u16 wire_error) {
     switch (wire_error) {
     case WIRE_UNAUTHORIZED:
     case WIRE_FORBIDDEN:
+    case WIRE_GUESSING:
         return MARGIN_DENIED;
     case WIRE_INVALID:
         return MARGIN_INVALID;

@@ -59,6 +59,29 @@ Test(limit, counts_of_more_than_one) {
     limits_destroy(limits);
 }
 
+/* What was taken back may be taken again, in the same window only. */
+Test(limit, giving_back) {
+    struct limits *limits = make((struct limit_rule){2, 60000}, (struct limit_rule){0, 0});
+    struct slice who = SLICE("a");
+    limits_give(limits, LIMIT_MANAGE, who, 1, 0); /* nobody's: nothing */
+    cr_assert_eq(limits_counted(limits, LIMIT_MANAGE), 0);
+    cr_assert(take(limits, LIMIT_MANAGE, "a", 1, 0).allowed);
+    cr_assert(take(limits, LIMIT_MANAGE, "a", 1, 0).allowed);
+    cr_assert(!take(limits, LIMIT_MANAGE, "a", 1, 1).allowed);
+    cr_assert_eq(limits_counted(limits, LIMIT_MANAGE), 2);
+    limits_give(limits, LIMIT_MANAGE, SLICE("b"), 1, 1);
+    cr_assert(!take(limits, LIMIT_MANAGE, "a", 1, 1).allowed);
+    limits_give(limits, LIMIT_MANAGE, who, 1, 2);
+    cr_assert_eq(take(limits, LIMIT_MANAGE, "a", 1, 3).remaining, 0);
+    cr_assert(!take(limits, LIMIT_MANAGE, "a", 1, 4).allowed);
+    limits_give(limits, LIMIT_MANAGE, who, 9, 5); /* no less than nothing */
+    cr_assert_eq(take(limits, LIMIT_MANAGE, "a", 0, 6).remaining, 2);
+    cr_assert(take(limits, LIMIT_MANAGE, "a", 1, 70000).allowed);
+    limits_give(limits, LIMIT_MANAGE, who, 1, 200000); /* the window is over */
+    cr_assert_eq(take(limits, LIMIT_MANAGE, "a", 1, 70001).remaining, 0);
+    limits_destroy(limits);
+}
+
 /* Many strangers cannot make the table forget somebody who has used up his window. */
 Test(limit, full_table) {
     struct limits *limits = make((struct limit_rule){100, 60000}, (struct limit_rule){1000, 1000});
