@@ -129,9 +129,13 @@ struct store_amendment {
 
 /* Makes an amendment, and appends a group with it unless that is NULL (to replace is to clear and
  * to append): both or nothing. The events of the group are not concerned. Thread and errors as
- * store_append(); ERR_INVALID: it is no amendment. */
+ * store_append(); ERR_INVALID: it is no amendment. ERR_OK: durable, but nobody sees any of it, so
+ * that it can show in the same moment as the figures that follow from it. */
 enum err store_amend(struct store *store, const struct store_amendment *amendment,
                      const struct store_group *group);
+/* Shows the last amendment and its group; before anything else is appended or amended. Any thread;
+ * takes a moment. */
+void store_show(struct store *store);
 /* How many there are. Derived state belongs to a log position and a number of amendments. */
 u64 store_amendments(struct store *store);
 /* How often all events of the account were removed: part of how its keys are hashed. */

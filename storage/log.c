@@ -252,6 +252,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     check(pthread_condattr_init(&attr) == 0);
     check(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
     check(pthread_cond_init(&log->offer_done, &attr) == 0);
+    check(pthread_cond_init(&log->shown, NULL) == 0);
     pthread_condattr_destroy(&attr);
     atomic_init(&log->next_id, 1);
     enum err err = db_open(&db_options, &log->db, why, why_bytes);
@@ -278,6 +279,8 @@ void log_close(struct log *log) {
     if (log != NULL) {
         db_close(log->db);
         pthread_cond_destroy(&log->offer_done);
+        pthread_cond_destroy(&log->shown);
+        amend_plan_drop(&log->hidden.plan);
         pthread_mutex_destroy(&log->write);
         pthread_mutex_destroy(&log->directory);
         overlay_free(log->amends.overlay);

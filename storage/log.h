@@ -65,9 +65,11 @@ enum err log_append(struct log *log, struct slice block, const struct block_head
                     u32 series_end);
 
 /* Makes an amendment, with a block as log_append() or without (`header` NULL), in one transaction.
- * ERR_INVALID: it is no amendment. */
+ * Durable when it returns ERR_OK; readers see neither before log_show(), which comes before
+ * anything else is written. ERR_INVALID: it is no amendment. */
 enum err log_amend(struct log *log, const struct store_amendment *amendment, struct slice block,
                    const struct block_header *header, u32 series_end);
+void log_show(struct log *log);
 u64 log_amendments(struct log *log);
 struct amend_account log_amend_account(struct log *log, u32 account);
 enum err log_verify_amendments(struct log *log,

@@ -11,6 +11,16 @@ enum log_table { TABLE_BLOCKS, TABLE_INDEX, TABLE_DEFS, TABLE_AMENDMENTS, TABLES
 
 #define KEY_BYTES 12
 
+/* An amendment that is committed and not shown yet: until then the directory stays as it is but for
+ * this, and no segment takes the place of blocks. */
+struct log_hidden {
+    bool waits;
+    bool has_block;
+    u32 series_end;
+    struct amend_plan plan;
+    struct block_header header; /* of the block that came with it */
+};
+
 struct log {
     struct db *db;
     pthread_mutex_t write;     /* one commit and its change of the directory at a time */
@@ -30,6 +40,8 @@ struct log {
     _Atomic u32 series_end;    /* 0: not known */
     struct offer *offer;       /* of the merging thread; guarded by `write` */
     pthread_cond_t offer_done; /* with `write` */
+    struct log_hidden hidden;  /* guarded by `write` */
+    pthread_cond_t shown;      /* with `write` */
 };
 
 static inline struct slice key_make(u8 *key, u64 first_id, u32 count) {

@@ -101,20 +101,29 @@ static void change_put(struct log *log, struct db_txn *txn, const struct change 
     }
 }
 
-/* After the commit, under the directory's lock: a reader sees all of it or nothing. */
-static void change_settle(struct log *log, const struct change *change) {
-    const struct block_header *header = change->header;
-    if (change->plan != NULL) {
-        overlay_leave(amends_take(&log->amends, change->plan));
+static void block_settle(struct log *log, const struct block_header *header, u32 series_end) {
+    log->entries[log->count++] = log_entry_of(header);
+    log->append_count++;
+    if (series_end > 0) {
+        atomic_store_explicit(&log->series_end, series_end, memory_order_release);
     }
-    if (header != NULL) {
-        log->entries[log->count++] = log_entry_of(header);
-        log->append_count++;
-        if (change->series_end > 0) {
-            atomic_store_explicit(&log->series_end, change->series_end, memory_order_release);
+    atomic_store_explicit(&log->next_id, header->first_id + header->count, memory_order_release);
+}
+
+/* After the commit, under the directory's lock: a reader sees all of it or nothing. An amendment
+ * waits for log_show(). */
+static void change_settle(struct log *log, const struct change *change) {
+    if (change->plan != NULL) {
+        struct log_hidden *hidden = &log->hidden;
+        *hidden = (struct log_hidden){.waits = true,
+                                      .has_block = change->header != NULL,
+                                      .series_end = change->series_end,
+                                      .plan = *change->plan};
+        if (hidden->has_block) {
+            hidden->header = *change->header;
         }
-        atomic_store_explicit(&log->next_id, header->first_id + header->count,
-                              memory_order_release);
+    } else if (change->header != NULL) {
+        block_settle(log, change->header, change->series_end);
     }
     if (change->offer != NULL) {
         offer_settle(log, change->offer);
@@ -196,6 +205,7 @@ enum err log_append(struct log *log, struct slice block, const struct block_head
         return err;
     }
     pthread_mutex_lock(&log->write);
+    check(!log->hidden.waits);
     err = write_change(log, &change);
     pthread_mutex_unlock(&log->write);
     defs_free(change.defs);
@@ -229,6 +239,7 @@ enum err log_amend(struct log *log, const struct store_amendment *amendment, str
         return err;
     }
     pthread_mutex_lock(&log->write);
+    check(!log->hidden.waits);
     err = plan_amendment(log, amendment, &change.amendment, &plan);
     if (err == ERR_OK) {
         err = write_change(log, &change);
@@ -240,6 +251,21 @@ enum err log_amend(struct log *log, const struct store_amendment *amendment, str
     free((void *)(uintptr_t)change.amendment.data);
     defs_free(change.defs);
     return err;
+}
+
+void log_show(struct log *log) {
+    struct log_hidden *hidden = &log->hidden;
+    pthread_mutex_lock(&log->write); /* held for moments only while something waits */
+    check(hidden->waits);
+    pthread_mutex_lock(&log->directory);
+    overlay_leave(amends_take(&log->amends, &hidden->plan));
+    if (hidden->has_block) {
+        block_settle(log, &hidden->header, hidden->series_end);
+    }
+    pthread_mutex_unlock(&log->directory);
+    *hidden = (struct log_hidden){.waits = false};
+    pthread_cond_signal(&log->shown);
+    pthread_mutex_unlock(&log->write);
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */
@@ -342,7 +368,11 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
     }
     pthread_mutex_lock(&log->write);
     const struct change change = {.offer = &offer};
-    err = offer_wait(log, &offer) ? offer.err : commit(log, &change);
+    bool taken = offer_wait(log, &offer);
+    while (!taken && log->hidden.waits) {
+        pthread_cond_wait(&log->shown, &log->write);
+    }
+    err = taken ? offer.err : commit(log, &change);
     pthread_mutex_unlock(&log->write);
     defs_free(offer.defs);
     return err;

@@ -153,6 +153,10 @@ enum err store_amend(struct store *store, const struct store_amendment *amendmen
     return err;
 }
 
+void store_show(struct store *store) {
+    log_show(store->log);
+}
+
 u64 store_amendments(struct store *store) {
     return log_amendments(store->log);
 }

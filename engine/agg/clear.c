@@ -9,26 +9,54 @@
 
 /* --- locking ---------------------------------------------------------------------------------- */
 
-static void lock(struct agg *agg) {
+void agg_change_begin(struct agg *agg) {
     pthread_rwlock_wrlock(&agg->lock);
 }
 
 /* Whoever reads in several steps begins anew, and rankings are made anew: changes[] does not tell
  * what was taken away. */
-static void unlock(struct agg *agg) {
+static void tell(struct agg *agg, struct account *account) {
     agg->layout++;
     agg->amended++;
     agg->changed_count += CHANGED_RING + 1;
+    if (account != NULL) {
+        account->changes++;
+    }
+}
+
+static void let_in(struct agg *agg) {
     agg_memory_publish(agg); /* under the lock: a snapshot that ends gives memory back, too */
     pthread_rwlock_unlock(&agg->lock);
 }
 
-/* Lets readers in from time to time, unless all is to be one step for them. */
+/* Lets readers in from time to time, unless all is to be one step for them. An account without
+ * events has nothing to tell: it has none until the end. */
 static void breathe(const struct clearing *clearing, u32 step) {
+    struct agg *agg = clearing->agg;
     if (!clearing->small && step % SLICE_STEPS == SLICE_STEPS - 1) {
-        unlock(clearing->agg);
-        lock(clearing->agg);
+        if (!clearing->whole) {
+            tell(agg, account_at(agg, clearing->what.account));
+        }
+        let_in(agg);
+        agg_change_begin(agg);
     }
+}
+
+/* All of a large account goes at once: what is left of it is not looked at until nothing is. */
+static void hide(const struct clearing *clearing, struct account *account) {
+    if (clearing->whole && !clearing->small && account != NULL) {
+        account->hidden = true;
+        account->customers_reborn++;
+        tell(clearing->agg, account);
+    }
+}
+
+u64 agg_changes(struct agg *agg, u32 account) {
+    agg_read_lock(agg);
+    const struct account *known = account_at(agg, account);
+    u64 changes = known == NULL ? 0 : known->changes;
+    agg_read_unlock(agg);
+    return changes;
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */
@@ -212,8 +240,9 @@ void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 adde
         more += added[i].count;
         agg_check_rows(agg, added[i].batch, added[i].rows, added[i].count);
     }
+    struct account *account = account_at(agg, clearing->what.account);
     bool together = clearing->small && more <= AGG_SMALL;
-    lock(agg);
+    hide(clearing, account);
     clear_series(clearing);
     settle_cells(clearing);
     if (clearing->small) {
@@ -230,7 +259,12 @@ void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 adde
     for (u32 i = 0; i < added_count && together; i++) {
         agg->apply(agg, added[i].batch, added[i].rows, added[i].count);
     }
-    unlock(agg);
+    if (account != NULL && account->hidden) {
+        account->hidden = false;
+        account->customers_reborn++;
+    }
+    tell(agg, account);
+    let_in(agg);
     for (u32 i = 0; i < added_count && !together; i++) {
         agg_apply(agg, added[i].batch, added[i].rows, added[i].count);
     }
@@ -306,16 +340,19 @@ bool agg_adjust_reserve(struct agg *agg, u32 count) {
 }
 
 void agg_adjust(struct agg *agg, const struct agg_adjustment *adjustments, u32 count) {
-    bool small = count <= AGG_SMALL;
-    lock(agg);
+    struct account *account = NULL;
     for (u32 i = 0; i < count; i++) {
-        check(adjustments[i].event.series < agg->settled);
+        u32 series = adjustments[i].event.series;
+        check(series < agg->settled);
+        account = account_at(agg, dims_of(agg, series)[DIM_ACCOUNT]);
         adjust(agg, &adjustments[i]);
-        if (!small && i % SLICE_STEPS == SLICE_STEPS - 1) {
-            unlock(agg);
-            lock(agg);
+        if (count > AGG_SMALL && i % SLICE_STEPS == SLICE_STEPS - 1) {
+            tell(agg, account);
+            let_in(agg);
+            agg_change_begin(agg);
         }
     }
-    unlock(agg);
+    tell(agg, account);
+    let_in(agg);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
 }

@@ -41,16 +41,25 @@ void clearing_free(struct clearing *clearing);
 /* The series that it takes events from, ascending, and how many events that is. */
 const u32 *clearing_series(const struct clearing *clearing, u32 *count);
 u64 clearing_events(const struct clearing *clearing);
+/* Readers wait from here until agg_clear() or agg_adjust() has done its work, or the first step of
+ * it: what else is to be seen in the same moment is shown between the two. Writer thread. */
+void agg_change_begin(struct agg *agg);
 /* Takes the events out and adds those of the batches, which are settled and durable, in their
- * place (as agg_apply(); `rows` names all of a batch's events). A small clear (AGG_SMALL) is one
- * step for readers; of a larger one they may see a part. */
+ * place (as agg_apply(); `rows` names all of a batch's events). One step for readers: they wait for
+ * a small clear (AGG_SMALL); while a larger one of a whole account is made, the account has no
+ * events for them; only of a larger part of an account, more than uploads can be, they may see a
+ * part. */
 struct agg_rows {
     const struct event_batch *batch;
     const u32 *rows;
     u32 count;
 };
 void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 added_count);
-#define AGG_SMALL 20000 /* events or series that change while readers wait: about 10 ms */
+#define AGG_SMALL (5 * UPLOAD_RECORDS_MAX) /* events that change while readers wait: some 20 ms */
+
+/* How often events of the account were taken out or changed. What is read in several steps is of
+ * one state of these if the number is the same before and after. Takes the read lock itself. */
+u64 agg_changes(struct agg *agg, u32 account);
 
 /* --- another revenue -------------------------------------------------------------------------- */
 
@@ -63,7 +72,8 @@ struct agg_adjustment {
 };
 /* Memory for that many; false: there is none. */
 bool agg_adjust_reserve(struct agg *agg, u32 count);
-/* Changes what events earn, with reserved memory. */
+/* Changes what events earn, with reserved memory; all of one account. In one step for readers up to
+ * AGG_SMALL. */
 void agg_adjust(struct agg *agg, const struct agg_adjustment *adjustments, u32 count);
 
 #endif

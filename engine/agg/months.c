@@ -122,7 +122,7 @@ struct activity months_activity(const struct agg *agg, u32 entity) {
 }
 
 void months_counts(const struct agg *agg, u32 account_id, u32 month, u32 active[MONTH_KINDS]) {
-    const struct account *account = account_at(agg, account_id);
+    const struct account *account = account_seen(agg, account_id);
     u32 row = account == NULL ? 0 : run_find(&account->months, month);
     for (u32 kind = 0; kind < MONTH_KINDS; kind++) {
         active[kind] =

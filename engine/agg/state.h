@@ -192,6 +192,8 @@ struct account {
     u32 traces_promised;
     u32 customers_born;   /* goes up when a customer has its first event */
     u32 customers_reborn; /* and when that is another one, or none, because events were cleared */
+    u64 changes;          /* how often events were taken out or changed */
+    bool hidden;          /* all its events are being taken out */
 };
 #define TRACE_CHUNK 64
 
@@ -405,6 +407,11 @@ static inline struct row *row_at(const struct array *rows, u32 index) {
 }
 static inline struct account *account_at(const struct agg *agg, u32 account) {
     return account < agg->account_max ? agg->accounts[account] : NULL;
+}
+/* As readers see it: NULL, too, while all its events are being taken out. */
+static inline struct account *account_seen(const struct agg *agg, u32 account) {
+    struct account *known = account_at(agg, account);
+    return known != NULL && !known->hidden ? known : NULL;
 }
 
 /* The tallies of a model's cell, by part. */

@@ -298,6 +298,9 @@ enum err event_list_page(struct agg *agg, struct store *store, const struct even
         ids[(*count)++] = heap.entries[at].id;
     }
     free(heap.entries);
+    if (*count > 0) { /* what came in between is counted if it is shown */
+        *total = MAX(*total, list->offset + *count);
+    }
     return err;
 }
 

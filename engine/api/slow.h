@@ -11,7 +11,8 @@
 /* Fills the call's reply from what any thread may use: store, agg, prices, accounts. */
 typedef void (*slow_work)(struct http_call *call, u32 account);
 
-/* CALL_PENDING; or CALL_DONE with a 503, if too many wait. */
+/* CALL_PENDING; or CALL_DONE with a 503, if too many wait. The work of a GET is done again if
+ * events of the account were cleared or replaced meanwhile: it must leave nothing but the reply. */
 enum call_outcome slow_reply(struct http_call *call, u32 account, slow_work work);
 
 /* The same for work that wants more than the account: it gets a copy of the request, which lasts as

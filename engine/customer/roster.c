@@ -172,7 +172,7 @@ static void add_place(struct catching *catching, u32 place) {
     if (entity->key[0] == DIM_NONE) {
         return;
     }
-    if (entity->created == 0) {
+    if (entity->created == 0 || account_seen(agg, catching->account) == NULL) {
         add_waiting(catching, place);
         return;
     }

@@ -261,9 +261,10 @@ static enum err write_clear(struct pipeline *pipeline, const struct amend_reques
     return disk_amend(pipeline, &amendment, group);
 }
 
+/* Figures and log become what they are to be in one moment. */
 static void show_clear(struct pipeline *pipeline, struct amend_request *request,
                        struct clearing *clearing, const struct addition *addition) {
-    u64 first_id = store_next_id(pipeline->options.store) - addition->group.event_count;
+    u64 first_id = store_next_id(pipeline->options.store);
     u64 id = first_id;
     for (u32 i = 0; i < request->batch_count; i++) {
         struct event_batch *batch = request->batches[i];
@@ -272,6 +273,8 @@ static void show_clear(struct pipeline *pipeline, struct amend_request *request,
         }
     }
     agg_settle(pipeline->agg);
+    agg_change_begin(pipeline->agg);
+    store_show(pipeline->options.store);
     agg_clear(clearing, addition->rows, addition->group.part_count);
     for (u32 i = 0; i < addition->group.part_count; i++) {
         const struct agg_rows *rows = &addition->rows[i];
@@ -358,6 +361,8 @@ static enum err make_revenue(struct pipeline *pipeline, struct amend_request *re
         err = disk_amend(pipeline, &amendment, NULL);
     }
     if (err == ERR_OK && count > 0) {
+        agg_change_begin(pipeline->agg);
+        store_show(pipeline->options.store);
         agg_adjust(pipeline->agg, adjustments, count);
         request->updated = count;
     }

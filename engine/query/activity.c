@@ -30,10 +30,16 @@ static void take_customer(const struct activity *activity, u32 month_now,
 
 void query_retention(struct agg *agg, u32 account_id, u32 month_now,
                      struct cohort cohorts[RETENTION_MONTHS]) {
-    memset(cohorts, 0, RETENTION_MONTHS * sizeof *cohorts);
     agg_read_lock(agg);
+    u64 changes = 0;
     for (u32 i = 0;; i++) {
-        const struct account *account = account_at(agg, account_id);
+        const struct account *account = account_seen(agg, account_id);
+        u64 now = account == NULL ? 0 : account->changes;
+        if (i == 0 || now != changes) { /* events were taken out: from the beginning */
+            memset(cohorts, 0, RETENTION_MONTHS * sizeof *cohorts);
+            changes = now;
+            i = 0;
+        }
         if (account == NULL || i >= account->entities[KIND_CUSTOMER].count) {
             break;
         }

@@ -24,7 +24,7 @@ struct piece {
 struct kept {
     struct revenue_window window;
     u64 stamp;   /* of the book; 0: free */
-    u64 amended; /* agg->amended when it was begun */
+    u64 changes; /* the account's when it was begun */
     u64 used;
     u32 count; /* customers; columns one behind the other, as of the last time */
     i128 *columns;
@@ -569,12 +569,12 @@ static enum err read_kept(struct allocations *allocations, struct agg *agg,
     }
     look.kept = kept_of(allocations, window);
     u64 stamp = look.revenue.book->stamp;
-    if (look.kept->stamp != stamp || look.kept->amended != look.plan.amended) {
+    if (look.kept->stamp != stamp || look.kept->changes != look.plan.changes) {
         kept_clear(look.kept);
     }
     look.kept->window = *window;
     look.kept->stamp = stamp;
-    look.kept->amended = look.plan.amended;
+    look.kept->changes = look.plan.changes;
     look.kept->used = ++allocations->uses;
     err = catch_up(&look);
     if (err == ERR_OK) {

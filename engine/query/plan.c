@@ -4,6 +4,8 @@
  */
 #include "query/plan.h"
 
+#include "agg/clear.h"
+
 #include <string.h>
 
 #include "json/time.h"
@@ -252,8 +254,14 @@ static void choose_ranges(struct plan *plan) {
     cover(plan, (i32)widest, from, to);
 }
 
+static u64 changes_of(const struct agg *agg, u32 account) {
+    const struct account *known = account_at(agg, account);
+    return known == NULL ? 0 : known->changes;
+}
+
 static void make(struct plan *plan, struct agg *agg, const struct query *query, bool firm) {
-    *plan = (struct plan){.agg = agg, .query = query, .amended = agg->amended, .firm = firm};
+    *plan = (struct plan){.agg = agg, .query = query, .firm = firm};
+    plan->changes = changes_of(agg, query->account);
     for (u32 class = 0; class < CLASSES; class ++) {
         bool out = (query->live && (class & CLASS_STRIPE) != 0) ||
                    (query->without_revenue && (class & CLASS_REVENUE) != 0);
@@ -262,7 +270,7 @@ static void make(struct plan *plan, struct agg *agg, const struct query *query, 
     plan->whole_from = query->from <= agg->oldest;
     plan->whole_to = query->to > agg->newest;
     bool some = agg->newest != INT64_MIN && query->from <= agg->newest && query->to > agg->oldest &&
-                account_at(agg, query->account) != NULL;
+                account_seen(agg, query->account) != NULL;
     if (!some || !resolve_filters(plan)) {
         plan->source = PLAN_NOTHING;
         return;
@@ -316,7 +324,11 @@ static bool time_holds(const struct plan *plan) {
 
 bool plan_holds(const struct plan *plan) {
     const struct agg *agg = plan->agg;
-    return time_holds(plan) && plan->amended == agg->amended &&
+    return time_holds(plan) && plan->changes == changes_of(agg, plan->query->account) &&
            plan->whole_from == (plan->query->from <= agg->oldest) &&
            plan->whole_to == (plan->query->to > agg->newest);
+}
+
+bool plan_is_one_state(const struct plan *plan) {
+    return plan->changes == agg_changes(plan->agg, plan->query->account);
 }

@@ -40,7 +40,7 @@ struct plan {
     struct plan_log logs[PLAN_LOGS_MAX];
     u32 log_count;
     i64 reached[WIDTHS]; /* up to where buckets are folded that are not whole; 0: they are */
-    u64 amended;         /* agg->amended when it was made */
+    u64 changes;         /* the account's when it was made */
     bool firm;           /* only whole buckets are read: folding does not concern it */
     u32 edge;            /* by_bands: where the window begins; EDGES: it has no beginning */
     u32 edge_to;         /* by_bands: where it ends; EDGES: it has no end */
@@ -53,6 +53,8 @@ void plan_make(struct plan *plan, struct agg *agg, const struct query *query);
 /* Reads more rows, but those of buckets that are still being folded into wider ones only. */
 void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *query);
 bool plan_holds(const struct plan *plan);
+/* Have no events of the account been taken out or changed since? Takes the read lock itself. */
+bool plan_is_one_state(const struct plan *plan);
 
 /* Could there be events in [from, to) at all? Asks the finest buckets that are kept there. */
 bool plan_any_events(const struct agg *agg, i64 from, i64 to);

@@ -83,6 +83,9 @@ static enum err run_once(struct agg *agg, struct store *store, const struct quer
     if (err == ERR_OK) {
         err = walk_log(&plan, &groups, store);
     }
+    if (err == ERR_OK && plan.log_count > 0 && !plan_is_one_state(&plan)) {
+        err = ERR_BUSY; /* what was taken out of the log was in the figures, or the reverse */
+    }
     if (err == ERR_OK) {
         err = groups_finish(&groups, result);
     }
@@ -171,6 +174,9 @@ static enum err each_once(struct agg *agg, struct store *store, const struct que
     agg_read_unlock(agg);
     if (err == ERR_OK) {
         err = walk_log(&plan, &groups, store);
+    }
+    if (err == ERR_OK && plan.log_count > 0 && !plan_is_one_state(&plan)) {
+        err = ERR_BUSY; /* what was taken out of the log was in the figures, or the reverse */
     }
     groups_hand_over(&groups);
     return err;

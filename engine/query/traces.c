@@ -189,7 +189,7 @@ static u32 take_page(struct finder *finder, u32 offset, struct trace_summary *ou
 
 u32 query_trace_count(struct agg *agg, u32 account) {
     agg_read_lock(agg);
-    const struct account *record = account_at(agg, account);
+    const struct account *record = account_seen(agg, account);
     u32 count = record == NULL ? 0 : record->traces.count;
     agg_read_unlock(agg);
     return count;
@@ -210,7 +210,7 @@ static bool find_page(struct finder *finder, struct chunk_bound *bounds, u32 chu
 
 /* What a finder begins with, under one lock. */
 static void begin(struct finder *finder, u32 account) {
-    finder->account = account_at(finder->agg, account);
+    finder->account = account_seen(finder->agg, account);
     finder->known = finder->account == NULL ? 0 : finder->account->traces.count;
     finder->epoch = finder->account == NULL ? 0 : finder->account->trace_epoch;
 }

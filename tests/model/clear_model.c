@@ -354,6 +354,7 @@ static void clear_events(u32 account, bool replace) {
     require(count == 0 || agg_resolve(agg, batch, rows, count) == ERR_OK);
     agg_settle(agg);
     const struct agg_rows added = {batch, rows, count};
+    agg_change_begin(agg);
     agg_clear(clearing, &added, count > 0);
     u32 series_count;
     const u32 *series = clearing_series(clearing, &series_count);
@@ -402,6 +403,7 @@ static void change_revenue(u32 account) {
         }
         count++;
     }
+    agg_change_begin(agg);
     agg_adjust(agg, adjustments, count);
 }
 

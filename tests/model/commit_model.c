@@ -175,6 +175,10 @@ enum err store_amend(struct store *store, const struct store_amendment *amendmen
     return store_append(store, group);
 }
 
+void store_show(struct store *store) {
+    (void)store;
+}
+
 bool store_event_stands(struct store *store, u32 series, u64 id, i64 revenue, u8 revenue_source) {
     (void)store;
     return series != SERIES_UNRESOLVED && id > 0 && revenue >= 0 && revenue_source == REVENUE_NONE;

@@ -116,6 +116,7 @@ static void clear_events(void) {
     const struct agg_clear clear = {.account = ACCOUNT, .source = all ? DIM_NONE : sources[source]};
     struct clearing *clearing;
     check(agg_clear_plan(agg, &clear, &clearing) == ERR_OK);
+    agg_change_begin(agg);
     agg_clear(clearing, NULL, 0);
     clearing_free(clearing);
     for (u32 at = 0; at < CUSTOMERS; at++) {

@@ -1,9 +1,13 @@
 /*
  * amend_race.c: one thread replaces an account's uploads again and again, another clears a second
- * account, while events come in for both, and readers look at figures, at the log and at traces:
- * they see the whole of one upload or of the next, never a part and never both.
+ * account and a third one that is large, while events come in for the first two, and readers look
+ * at figures, at the log and at traces: they see the whole of one upload or of the next, never a
+ * part and never both, and of the large account all or nothing.
  */
+#include "agg/clear.h"
+#include "agg/months.h"
 #include "base/clock.h"
+#include "query/activity.h"
 #include "tests/support/engine.h"
 
 #include <pthread.h>
@@ -15,6 +19,10 @@
 #define ROWS 50
 #define BODIES 40
 #define EVENTS 100
+#define LARGE 3 /* an account with more events than a small clear removes */
+#define LARGE_BODIES 52
+#define LARGE_EVENTS 1000
+_Static_assert(LARGE_BODIES *LARGE_EVENTS > AGG_SMALL, "not a small clear");
 
 struct race {
     struct engine engine;
@@ -81,7 +89,31 @@ static void *clear_all(void *context) {
         struct amend_request request = {.account = 2, .kind = STORE_CLEAR, .source = DIM_NONE};
         check(pipeline_amend(race->engine.pipeline, &request) == ERR_OK);
     }
+    struct amend_request large = {.account = LARGE, .kind = STORE_CLEAR, .source = DIM_NONE};
+    check(pipeline_amend(race->engine.pipeline, &large) == ERR_OK);
+    check(large.removed == LARGE_BODIES * LARGE_EVENTS);
     return NULL;
+}
+
+static void fill_large(struct race *race) {
+    char *body = malloc(MIB);
+    check(body != NULL);
+    for (u32 round = 0; round < LARGE_BODIES; round++) {
+        int at = snprintf(body, MIB, "{\"events\":[");
+        for (u32 i = 0; i < LARGE_EVENTS; i++) {
+            at += snprintf(body + at, MIB - (usize)at,
+                           "%s{\"eventName\":\"call\",\"customerReferenceId\":\"c%u\","
+                           "\"featureKey\":\"f%u\",\"costAmount\":1}",
+                           i > 0 ? "," : "", i, round % 4);
+        }
+        snprintf(body + at, MIB - (usize)at, "]}");
+        struct ingest result;
+        struct decode_error error;
+        check(engine_ingest(&race->engine, LARGE, body, &result, &error) == ERR_OK);
+        check(result.err == ERR_OK && result.accepted == LARGE_EVENTS);
+        ingest_free(&result);
+    }
+    free(body);
 }
 
 static void *send_all(void *context) {
@@ -145,12 +177,45 @@ static void read_log(struct race *race) {
     check(seen == 0 || seen == ROWS);
 }
 
+static bool is_all_or_nothing(u64 events, u64 parts, u64 parts_all) {
+    u64 all = LARGE_BODIES * LARGE_EVENTS;
+    return (events == all && parts == parts_all) || (events == 0 && parts == 0);
+}
+
+/* Once it is gone for one look, it is for all that follow. */
+static void read_large(struct race *race) {
+    struct agg *agg = race->engine.recovered.agg;
+    struct query query = {.account = LARGE,
+                          .group = {DIM_CUSTOMER},
+                          .group_count = 1,
+                          .from = INT64_MIN,
+                          .to = INT64_MAX,
+                          .order = ORDER_COST,
+                          .limit = 10};
+    struct query_result result = {0};
+    const char *why = "";
+    check(query_run(agg, NULL, &query, &result, &why) == ERR_OK);
+    check(is_all_or_nothing(result.total.events, result.row_total, LARGE_EVENTS));
+    check(result.total.cost == (i128)result.total.events * PICO_PER_USD);
+    bool gone = result.total.events == 0;
+    query_result_free(&result);
+    query.group[0] = DIM_FEATURE;
+    query.from = clock_wall_ms() - 3600000; /* rows */
+    check(query_run(agg, NULL, &query, &result, &why) == ERR_OK);
+    check(is_all_or_nothing(result.total.events, result.row_total, 4));
+    check(!gone || result.total.events == 0);
+    query_result_free(&result);
+    struct active_counts active = query_active(agg, LARGE, months_of(clock_wall_ms()));
+    check(active.customers == 0 || (active.customers == LARGE_EVENTS && active.features == 4));
+}
+
 static void *read_all(void *context) {
     struct race *race = context;
     static struct trace_summary traces[100];
     u32 count;
     u32 total;
     while (!atomic_load(&race->stop)) {
+        read_large(race);
         read_figures(race);
         read_log(race);
         check(query_traces(race->engine.recovered.agg, 2, INT64_MIN, INT64_MAX, 0, 100, traces,
@@ -167,6 +232,7 @@ int main(void) {
     engine_init(&race.engine);
     race.engine.snapshot_events = 1000;
     engine_start(&race.engine);
+    fill_large(&race);
     for (u32 i = 0; i < ARRAY_COUNT(work); i++) {
         check(pthread_create(&thread[i], NULL, work[i], &race) == 0);
     }

@@ -352,10 +352,16 @@ def test_readers_see_one_upload(context):
         def read():
             reader = server.client()
             while not ended.is_set():
-                answers = (reader.good("/api/metrics/source-breakdown")["total_events"],
-                           sum(month["event_count"] for month in
-                               reader.good("/api/customers/_aggregate/timeseries")["timeseries"]))
-                seen.append(answers)
+                listed = reader.good("/api/events?source=csv&limit=150")
+                feature = reader.good("/api/features/gpt-4o")
+                customer = reader.good("/api/customers/_aggregate?days=all")
+                seen.append((reader.good("/api/metrics/source-breakdown")["total_events"],
+                             sum(month["event_count"] for month in reader.good(
+                                 "/api/customers/_aggregate/timeseries")["timeseries"]),
+                             listed["total"], len(listed["events"]),
+                             len({event["timestamp"] for event in listed["events"]}),
+                             feature["event_count"], len(feature["recent_events"]),
+                             len(customer["recent_events"])))
 
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
@@ -369,5 +375,5 @@ def test_readers_see_one_upload(context):
         for reader in readers:
             reader.join()
         ensure(len(seen) > 3, "answers: %d" % len(seen))
-        equal(set(seen), {(100, 100)}, "events of an upload")
+        equal(set(seen), {(100, 100, 100, 100, 1, 100, 50, 50)}, "events of an upload")
         server.verify()

@@ -38,6 +38,7 @@ static void clear_account(void) {
     const struct agg_clear clear = {.account = 1, .source = DIM_NONE};
     cr_assert_eq(agg_clear_plan(agg, &clear, &clearing), ERR_OK);
     cr_assert_eq(clearing_events(clearing), 1u);
+    agg_change_begin(agg);
     agg_clear(clearing, NULL, 0);
     clearing_free(clearing);
 }

@@ -82,6 +82,21 @@ static void append(struct store *store, u32 count) {
     cr_assert_eq(store_append(store, group_of(store, count)), ERR_OK);
 }
 
+/* Nothing of it is seen before it is shown. */
+static enum err amend(struct store *store, const struct store_amendment *amendment,
+                      const struct store_group *group) {
+    u64 next_id = store_next_id(store);
+    u64 amendments = store_amendments(store);
+    enum err err = store_amend(store, amendment, group);
+    cr_assert_eq(store_next_id(store), next_id);
+    cr_assert_eq(store_amendments(store), amendments);
+    if (err == ERR_OK) {
+        store_show(store);
+        cr_assert_eq(store_amendments(store), amendments + 1);
+    }
+    return err;
+}
+
 static enum err clear(struct store *store, const u32 *series, u32 count, u32 source,
                       const struct store_group *group) {
     struct slice name = SLICE("cost");
@@ -94,13 +109,13 @@ static enum err clear(struct store *store, const u32 *series, u32 count, u32 sou
                                               .series_count = count,
                                               .received_month_ms = 1000,
                                               .received = store_next_id(store) - 1};
-    return store_amend(store, &amendment, group);
+    return amend(store, &amendment, group);
 }
 
 static enum err change(struct store *store, const struct store_revenue *revenues, u32 count) {
     const struct store_amendment amendment = {
         .kind = STORE_REVENUE, .account = ACCOUNT, .revenues = revenues, .revenue_count = count};
-    return store_amend(store, &amendment, NULL);
+    return amend(store, &amendment, NULL);
 }
 
 /* What should be there: per event removed, and its revenue. */
