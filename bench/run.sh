@@ -9,7 +9,7 @@
 # BENCH_RUNS     runs a figure (3)
 # BENCH_SECONDS  seconds a run (5)
 # BENCH_AGE      events between the first and the last of `age` (20000000)
-# BENCH_READING_EVENTS, BENCH_READING_RATE: see reading.py
+# BENCH_READING_EVENTS, BENCH_READING_RATES, BENCH_READING_ROUNDS: see reading.py
 # BENCH_DIR      where the data directories go: a real disk, not tmpfs (/var/tmp)
 set -euo pipefail
 
