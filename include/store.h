@@ -164,9 +164,18 @@ extern const struct store_filter store_filter_all;
 struct store_scan_options {
     struct store_filter filter;
     bool newest_first; /* descending id, else ascending */
-    u32 columns;       /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
-    bool want_defs;    /* recovery: also deliver series definitions */
-    bool as_received;  /* without amendments: removed events too */
+    /* Blocks come in the order of time, which is not that of their ids: the one with the latest
+     * event first, or with the earliest without newest_first. So whoever looks for the first few
+     * events by time, and narrows the scan as soon as it has enough, reads little else. What is
+     * committed later is not seen. */
+    bool by_time;
+    /* Only events with these ids, ascending, in the order of their ids; they must last as long as
+     * the scan. NULL: all. */
+    const u64 *ids;
+    u32 id_count;
+    u32 columns;      /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
+    bool want_defs;   /* recovery: also deliver series definitions */
+    bool as_received; /* without amendments: removed events too */
 };
 
 struct store_scan;
@@ -193,6 +202,11 @@ enum err store_scan_next(struct store_scan *scan, const struct event_batch **bat
                          const struct series_def **defs, u32 *def_count,
                          struct store_damage *damage);
 void store_scan_close(struct store_scan *scan);
+
+/* Of a scan by time: what comes behind the event `id` of that time is no longer wanted, with equal
+ * times the smaller ids. The scan ends when nothing else can be left; what it gives may still be
+ * behind. */
+void store_scan_narrow(struct store_scan *scan, i64 time, u64 id);
 
 struct store_stats {
     u64 events;

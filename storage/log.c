@@ -331,6 +331,29 @@ bool log_find(struct log *log, u64 id, struct log_entry *out) {
     return true;
 }
 
+usize log_spans(struct log *log, const struct store_filter *filter, struct log_span *out,
+                usize room) {
+    usize count = 0;
+    u64 id_from = MAX(filter->id_from, (u64)1);
+    pthread_mutex_lock(&log->directory);
+    usize at =
+        log->count > 0 && id_from < log_next_id(log) ? log_entry_index(log, id_from) : log->count;
+    for (; at < log->count && log->entries[at].first_id < filter->id_to; at++) {
+        const struct log_entry *entry = &log->entries[at];
+        if (entry->time_max < filter->time_from || entry->time_min >= filter->time_to) {
+            continue;
+        }
+        if (count < room) {
+            out[count] = (struct log_span){MAX(entry->first_id, id_from),
+                                           MIN(entry->first_id + entry->count, filter->id_to),
+                                           entry->time_min, entry->time_max};
+        }
+        count++;
+    }
+    pthread_mutex_unlock(&log->directory);
+    return count;
+}
+
 void log_note_damage(struct log *log, u64 id) {
     pthread_mutex_lock(&log->directory);
     struct log_entry *entry = &log->entries[log_entry_index(log, id)];

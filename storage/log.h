@@ -50,6 +50,17 @@ u64 log_chain(struct log *log);
 u32 log_series_end(const struct log *log);
 /* The entry that covers `id`; false from log_next_id() on. */
 bool log_find(struct log *log, u64 id, struct log_entry *out);
+/* A block, or what a filter leaves of it. A damaged one may have any time. */
+struct log_span {
+    u64 first_id;
+    u64 end_id;
+    i64 time_min;
+    i64 time_max;
+};
+/* Writes the first `room` of the blocks that may hold what the filter's ids and times allow, in the
+ * order of their ids; returns how many there are. */
+usize log_spans(struct log *log, const struct store_filter *filter, struct log_span *out,
+                usize room);
 /* Counts a damaged block once and keeps it from being merged. */
 void log_note_damage(struct log *log, u64 id);
 /* Read-only logs: takes in what another process has committed since. */

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "storage/index.h"
+#include "storage/order.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,10 @@ struct store_scan {
     u32 filter_columns; /* what the filter looks at */
     u32 target;
     u64 next; /* ascending: the next id to look at; descending: all from here on are done */
+    struct order order; /* by time: the blocks to come; the filter's ids are the present one's */
+    struct order_place place; /* what comes behind is not wanted, if it is narrowed */
+    bool narrowed;
+    u32 id_at;               /* of options.ids: those before are passed */
     struct overlay *overlay; /* the amendments it goes by; NULL: none */
     u64 end_id;              /* of what it sees of the log */
 
@@ -85,10 +90,21 @@ static void take_text(struct store_scan *scan, struct slice *text, char *copy, u
     scan->filter_columns |= TEXT_BIT(column);
 }
 
+/* By time there is no block yet, and the first one is the next. */
+static enum err take_order(struct store_scan *scan) {
+    struct store_filter *filter = &scan->options.filter;
+    filter->id_to = MIN(filter->id_to, scan->end_id);
+    scan->filter_columns |= NUM_BIT(NUM_TIME);
+    enum err err = order_make(&scan->order, scan->log, filter, scan->options.newest_first);
+    scan->next = filter->id_from = filter->id_to = 1;
+    return err;
+}
+
 static enum err take_options(struct store_scan *scan, const struct store_scan_options *options) {
     scan->options = *options;
     struct store_filter *filter = &scan->options.filter;
-    if (filter->dim_mask >> STORE_DIMS != 0 || (filter->dim_mask != 0 && !scan->series_dims)) {
+    if (filter->dim_mask >> STORE_DIMS != 0 || (filter->dim_mask != 0 && !scan->series_dims) ||
+        (options->ids != NULL && (options->newest_first || options->by_time))) {
         return ERR_INVALID;
     }
     for (u32 dim = 0; dim < STORE_DIMS; dim++) {
@@ -105,12 +121,13 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
     take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
     scan->options.columns =
         (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | READ_REST | NUM_BIT(NUM_TIME);
-    bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first;
+    bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first ||
+                 options->by_time || options->ids != NULL;
     scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
     filter->id_from = MAX(filter->id_from, (u64)1);
     scan->next = options->newest_first ? MIN(filter->id_to, scan->end_id) : filter->id_from;
     scan->defs_until = filter->id_from;
-    return ERR_OK;
+    return options->by_time ? take_order(scan) : ERR_OK;
 }
 
 enum err scan_open(struct log *log, scan_series_dims series_dims, void *context,
@@ -143,6 +160,7 @@ void store_scan_close(struct store_scan *scan) {
     if (scan != NULL) {
         log_view_leave(scan->log, scan->overlay);
         block_reader_destroy(scan->reader);
+        order_free(&scan->order);
         index_rows_free(scan->rows);
         text_sink_free(&scan->texts);
         text_sink_free(&scan->def_texts);
@@ -173,6 +191,16 @@ static bool dims_match(const struct store_scan *scan, u32 series) {
     return different == 0;
 }
 
+static u32 select_ids(struct store_scan *scan, u64 first_id, u32 rows) {
+    const u64 *ids = scan->options.ids;
+    u32 count = 0;
+    for (u32 i = scan->id_at; i < scan->options.id_count && ids[i] < first_id + rows; i++) {
+        scan->selected[count] = (u32)(ids[i] - first_id);
+        count += ids[i] >= first_id;
+    }
+    return count;
+}
+
 /* Fills `selected` with the rows (relative to the frame) that the index and the bounds leave. */
 static u32 select_bounded(struct store_scan *scan, u32 at, u32 first_row, u32 rows) {
     const struct store_filter *filter = &scan->options.filter;
@@ -181,7 +209,9 @@ static u32 select_bounded(struct store_scan *scan, u32 at, u32 first_row, u32 ro
     u64 id_to = scan->options.newest_first ? scan->next : filter->id_to;
     bool timed = (scan->filter_columns & NUM_BIT(NUM_TIME)) != 0;
     u32 left = rows;
-    if (scan->rows != NULL) {
+    if (scan->options.ids != NULL) {
+        left = select_ids(scan, batch->id[at], rows);
+    } else if (scan->rows != NULL) {
         left = index_rows_take(scan->rows, first_row, first_row + rows, scan->selected);
     } else {
         for (u32 i = 0; i < rows; i++) {
@@ -352,6 +382,39 @@ static bool time_disjoint(const struct store_scan *scan, i64 time_min, i64 time_
     return time_max < scan->options.filter.time_from || time_min >= scan->options.filter.time_to;
 }
 
+/* Goes on to the next id that is asked for; false: there is none. */
+static bool pass_to_id(struct store_scan *scan) {
+    const struct store_scan_options *options = &scan->options;
+    while (scan->id_at < options->id_count && options->ids[scan->id_at] < scan->next) {
+        scan->id_at++;
+    }
+    if (scan->id_at == options->id_count) {
+        return false;
+    }
+    scan->next = options->ids[scan->id_at];
+    return true;
+}
+
+/* Is nothing of it wanted, as far as it is narrowed? */
+static bool is_behind(const struct store_scan *scan, const struct log_span *span) {
+    bool newest = scan->options.newest_first;
+    return scan->narrowed && order_before(newest, scan->place, order_first(newest, span));
+}
+
+/* By time: the next block; false: the end. */
+static bool pass_to_block(struct store_scan *scan) {
+    struct store_filter *filter = &scan->options.filter;
+    struct log_span span;
+    if (!order_next(&scan->order, &span) || is_behind(scan, &span)) {
+        order_free(&scan->order);
+        return false;
+    }
+    filter->id_from = span.first_id;
+    filter->id_to = span.end_id;
+    scan->next = scan->options.newest_first ? span.end_id : span.first_id;
+    return true;
+}
+
 static bool is_full(const struct store_scan *scan) {
     u32 count = scan->batch->count;
     return count >= scan->target || count + FRAME_ROWS_MAX > EVENT_BATCH_MAX ||
@@ -407,7 +470,7 @@ static enum err find_rows(struct store_scan *scan, const struct log_read *read) 
     index_rows_free(scan->rows);
     scan->rows = NULL;
     scan->rows_first_id = 0;
-    if (scan->term_count > 0 && read->index.bytes > 0) {
+    if (scan->term_count > 0 && read->index.bytes > 0 && scan->options.ids == NULL) {
         enum err err = index_match(read->index, scan->terms, scan->term_count, &scan->rows);
         if (err == ERR_CORRUPT) {
             log_note_damage(scan->log, read->first_id);
@@ -424,7 +487,9 @@ static bool frame_matters(const struct store_scan *scan, const struct block_view
     struct block_frame_entry entry = block_frame_at(view, frame);
     u32 first_row = entry.first_row;
     u32 rows = block_frame_rows(view, frame);
-    return !time_disjoint(scan, entry.time_min, entry.time_max) &&
+    u64 first_id = view->header.first_id + first_row;
+    const struct log_span span = {first_id, first_id + rows, entry.time_min, entry.time_max};
+    return !time_disjoint(scan, entry.time_min, entry.time_max) && !is_behind(scan, &span) &&
            (scan->rows == NULL || index_rows_any(scan->rows, first_row, first_row + rows));
 }
 
@@ -451,10 +516,13 @@ static enum err take_frames(struct store_scan *scan, const struct block_view *vi
         pass(scan, from, to);
         bool last = down ? frame == 0 || from <= scan->options.filter.id_from
                          : frame + 1 == view->header.frame_count || to >= id_to;
-        if (last || scan->damaged) {
+        if (last || scan->damaged || (scan->options.ids != NULL && !pass_to_id(scan))) {
             return ERR_OK;
         }
-        frame = down ? frame - 1 : frame + 1;
+        if (scan->next >= first_id + view->header.count) {
+            return ERR_OK;
+        }
+        frame = down ? frame - 1 : block_frame_of(view, (u32)(scan->next - first_id));
     }
     return ERR_OK;
 }
@@ -533,9 +601,11 @@ static enum err take_block(struct store_scan *scan, const struct log_read *read)
 static enum err step(struct store_scan *scan, bool *end) {
     const struct store_filter *filter = &scan->options.filter;
     bool down = scan->options.newest_first;
-    u64 id = down ? scan->next - 1 : scan->next;
     struct log_entry entry;
-    *end = down ? scan->next <= filter->id_from : scan->next >= filter->id_to;
+    *end = scan->options.ids != NULL && !pass_to_id(scan);
+    *end = *end || (down ? scan->next <= filter->id_from : scan->next >= filter->id_to);
+    *end = *end && !(scan->options.by_time && pass_to_block(scan));
+    u64 id = down ? scan->next - 1 : scan->next;
     *end = *end || id >= scan->end_id || !log_find(scan->log, id, &entry);
     if (*end) {
         return ERR_OK;
@@ -555,6 +625,18 @@ static enum err step(struct store_scan *scan, bool *end) {
         log_read_end(&read);
     }
     return err;
+}
+
+void store_scan_narrow(struct store_scan *scan, i64 time, u64 id) {
+    struct store_filter *filter = &scan->options.filter;
+    check(scan->options.by_time);
+    scan->narrowed = true;
+    scan->place = (struct order_place){time, id};
+    if (scan->options.newest_first) {
+        filter->time_from = MAX(filter->time_from, time);
+    } else if (time < INT64_MAX) {
+        filter->time_to = MIN(filter->time_to, time + 1);
+    }
 }
 
 /* --- handing out ------------------------------------------------------------------------------ */

@@ -6,9 +6,6 @@
 
 #include "api/event_rows.h"
 
-#define MINUTE_MS ((i64)60000)
-#define HOUR_MS (60 * MINUTE_MS)
-#define DAY_MS (24 * HOUR_MS)
 #define ABSENT INT64_MIN
 #define HEAP_FIRST 1024
 
@@ -180,12 +177,14 @@ static enum err take_batch(struct heap *heap, const struct event_batch *batch, u
 }
 
 static enum err scan(struct heap *heap, struct store *store, u64 *matches) {
-    u32 columns = NUM_BIT(NUM_TIME);
-    if (heap->list->sort.kind == SORT_NUMBER) {
-        columns |= NUM_BIT(heap->list->sort.column);
-    }
-    struct store_scan_options options = {
-        .filter = heap->list->filter, .newest_first = true, .columns = columns};
+    const struct event_list *list = heap->list;
+    bool by_number = list->sort.kind == SORT_NUMBER;
+    bool by_time = by_number && list->sort.column == NUM_TIME && !list->by_scan;
+    struct store_scan_options options = {.filter = list->filter,
+                                         .newest_first = !by_time || !list->ascending,
+                                         .by_time = by_time,
+                                         .columns = NUM_BIT(NUM_TIME)};
+    options.columns |= by_number ? NUM_BIT(list->sort.column) : 0;
     struct store_scan *pass;
     enum err err = store_scan_open(store, &options, &pass);
     if (err != ERR_OK) {
@@ -198,95 +197,44 @@ static enum err scan(struct heap *heap, struct store *store, u64 *matches) {
         if (err != ERR_OK) {
             break;
         }
+        if (by_time && heap->size == heap->size_max) {
+            store_scan_narrow(pass, heap->entries[0].number, heap->entries[0].id);
+        }
     }
     store_scan_close(pass);
     return err;
 }
 
-/* --- narrowing -------------------------------------------------------------------------------- */
-
-static i64 floor_to(i64 time, i64 width) {
-    i64 rest = time % width;
-    return time - (rest < 0 ? rest + width : rest);
-}
-
-/* True if memory alone tells that a window holds at least `wanted` of the list's events. */
-static bool holds(struct agg *agg, const struct event_list *list, i64 from, i64 to, u64 wanted) {
-    struct query query = list->count;
-    query.from = from;
-    query.to = to;
-    struct query_result result;
-    const char *why;
-    if (from >= to || query_needs_log(agg, &query) ||
-        query_run(agg, NULL, &query, &result, &why) != ERR_OK) {
-        return false;
-    }
-    bool enough = result.total.events >= wanted;
-    query_result_free(&result);
-    return enough;
-}
-
-/* Narrows a list by time to a window at the wanted end that holds the `wanted` first events. */
-static void narrow(struct agg *agg, struct event_list *list, const struct figures *all,
-                   u64 wanted) {
-    static const i64 widths[] = {MINUTE_MS,  15 * MINUTE_MS, HOUR_MS,     4 * HOUR_MS, 16 * HOUR_MS,
-                                 3 * DAY_MS, 12 * DAY_MS,    48 * DAY_MS, 192 * DAY_MS};
-    struct store_filter *filter = &list->filter;
-    /* Figures from a lower bound on do not tell their first event; the bound does as well. */
-    i64 first = filter->time_from == INT64_MIN ? all->first_seen : filter->time_from;
-    for (u32 i = 0; i < ARRAY_COUNT(widths); i++) {
-        i64 unit = widths[i] < HOUR_MS ? MINUTE_MS : widths[i] < 48 * DAY_MS ? HOUR_MS : DAY_MS;
-        if (list->ascending) {
-            i64 to = floor_to(first, unit) + unit + widths[i];
-            if (to < filter->time_to && holds(agg, list, filter->time_from, to, wanted)) {
-                filter->time_to = to;
-                return;
-            }
-        } else {
-            i64 from = floor_to(all->last_seen, unit) - widths[i];
-            if (from > filter->time_from && holds(agg, list, from, filter->time_to, wanted)) {
-                filter->time_from = from;
-                return;
-            }
-        }
-    }
-}
-
 /* --- the page --------------------------------------------------------------------------------- */
 
 /* Counts from memory where it can; then the pass needs to see only what the page needs. */
-static enum err prepare(struct agg *agg, struct store *store, struct event_list *list, u64 wanted,
-                        u64 *total) {
+static enum err count_events(struct agg *agg, struct store *store, const struct event_list *list,
+                             u64 *total) {
     struct query_result result;
     const char *why;
     enum err err = query_run(agg, store, &list->count, &result, &why);
-    if (err != ERR_OK) {
-        return err;
+    if (err == ERR_OK) {
+        *total = result.total.events;
+        query_result_free(&result);
     }
-    *total = result.total.events;
-    bool by_time = list->sort.kind == SORT_NUMBER && list->sort.column == NUM_TIME;
-    if (by_time && *total > wanted && list->offset < *total) {
-        narrow(agg, list, &result.total, wanted);
-    }
-    query_result_free(&result);
-    return ERR_OK;
+    return err;
 }
 
 enum err event_list_page(struct agg *agg, struct store *store, const struct event_list *list,
                          u64 *ids, u32 *count, u64 *total) {
-    struct event_list narrowed = *list;
     u64 wanted = list->offset > PAGE_DEPTH_MAX ? PAGE_DEPTH_MAX + 1 : list->offset + list->limit;
     *count = 0;
     if (!list->by_scan) {
-        enum err err = prepare(agg, store, &narrowed, wanted, total);
+        enum err err = count_events(agg, store, list, total);
         if (err != ERR_OK || list->offset >= *total) {
             return err;
         }
         if (wanted > PAGE_DEPTH_MAX) {
             return ERR_LIMIT;
         }
+        wanted = MIN(wanted, *total); /* there are no others to look for */
     }
-    struct heap heap = {.agg = agg, .list = &narrowed, .size_max = MIN(wanted, PAGE_DEPTH_MAX)};
+    struct heap heap = {.agg = agg, .list = list, .size_max = MIN(wanted, PAGE_DEPTH_MAX)};
     u64 matches;
     enum err err = scan(&heap, store, &matches);
     if (err == ERR_OK && list->by_scan) {

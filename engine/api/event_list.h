@@ -2,8 +2,8 @@
  * event_list.h: one page of the events that match a filter, in a chosen order. Events lie in the
  * log in the order of their arrival, which is not the order of any column, so a page is found with
  * a bounded heap: one pass keeps the best offset + limit entries (24 bytes each) and the rows of
- * the page alone are read whole. For pages by time the pass is first narrowed to a window that is
- * known, from the time buckets, to hold enough events; storage then skips every other block.
+ * the page alone are read whole. For pages by time the pass goes through the log's blocks in the
+ * order of time and ends where nothing can follow that belongs to the page.
  *
  * Reads the log: reader threads only.
  */

@@ -1,14 +1,10 @@
-/* event_rows.c: reads the wanted rows in few scans and keeps their JSON, not their fields. */
+/* event_rows.c: reads the wanted rows in one scan and keeps their JSON, not their fields. */
 #include "api/event_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-
-/* Ids no further apart are read in one scan: opening a scan costs about as much as passing over so
- * many rows. */
-#define GAP_MAX 512
 
 void event_rows_init(struct event_rows *rows) {
     *rows = (struct event_rows){.count = 0};
@@ -71,26 +67,20 @@ static enum err add_row(struct event_rows *rows, const struct event_object *obje
 }
 
 /* Adds what one scan gives; with `ids`, only those (ascending). */
-static enum err read_range(struct event_rows *rows, struct store *store,
-                           const struct event_object *object, const struct store_filter *filter,
-                           const u64 *ids, u32 count, u32 max) {
+static enum err read_rows(struct event_rows *rows, struct store *store,
+                          const struct event_object *object, const struct store_filter *filter,
+                          const u64 *ids, u32 count, u32 max) {
     u32 columns = EVENT_OBJECT_COLUMNS | (object->bodies ? EVENT_BODIES_COLUMNS : 0);
-    struct store_scan_options options = {.filter = *filter, .columns = columns};
+    struct store_scan_options options = {
+        .filter = *filter, .columns = columns, .ids = ids, .id_count = count};
     struct store_scan *scan;
     enum err err = store_scan_open(store, &options, &scan);
     if (err != ERR_OK) {
         return err;
     }
-    u32 next = 0;
     const struct event_batch *batch;
     while ((err = next_batch(scan, &batch, &rows->damaged)) == ERR_OK && batch->count > 0) {
         for (u32 i = 0; err == ERR_OK && i < batch->count; i++) {
-            while (ids != NULL && next < count && ids[next] < batch->id[i]) {
-                next++;
-            }
-            if (ids != NULL && (next == count || ids[next] != batch->id[i])) {
-                continue;
-            }
             err = rows->count == max ? ERR_LIMIT : add_row(rows, object, batch, i);
         }
         if (err != ERR_OK) {
@@ -114,26 +104,13 @@ enum err event_rows_fetch(struct event_rows *rows, struct store *store,
     check(count <= PAGE_EVENTS_MAX);
     memcpy(sorted, ids, count * sizeof *ids);
     qsort(sorted, count, sizeof *sorted, compare_ids);
-    enum err err = ERR_OK;
-    for (u32 first = 0; err == ERR_OK && first < count;) {
-        u32 last = first;
-        while (last + 1 < count && sorted[last + 1] - sorted[last] <= GAP_MAX) {
-            last++;
-        }
-        struct store_filter range = *filter;
-        range.id_from = sorted[first];
-        range.id_to = sorted[last] + 1;
-        err = read_range(rows, store, object, &range, &sorted[first], last + 1 - first,
-                         PAGE_EVENTS_MAX);
-        first = last + 1;
-    }
-    return err;
+    return read_rows(rows, store, object, filter, sorted, count, PAGE_EVENTS_MAX);
 }
 
 enum err event_rows_read(struct event_rows *rows, struct store *store,
                          const struct event_object *object, const struct store_filter *filter,
                          u32 max) {
-    return read_range(rows, store, object, filter, NULL, 0, max);
+    return read_rows(rows, store, object, filter, NULL, 0, max);
 }
 
 const struct event_row *event_rows_find(const struct event_rows *rows, u64 id) {

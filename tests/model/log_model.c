@@ -1,7 +1,7 @@
 /*
- * log_model: random groups appended, merged, scanned in both directions with random filters, and
- * the store reopened in between, against an oracle that recomputes every event from the seed and
- * its id.
+ * log_model: random groups appended, merged, scanned in both directions, by time and by ids, with
+ * random filters, and the store reopened in between, against an oracle that recomputes every event
+ * from the seed and its id.
  */
 #include "store.h"
 
@@ -111,6 +111,9 @@ static void make(u64 id, struct made *event) {
         event->number[i] = (i64)(draw(&from) % 5000);
     }
     event->number[NUM_TIME] = TIME_BASE + (i64)id * 40 + (i64)(draw(&from) % 5000);
+    if ((style & 3) == 3) { /* many at once */
+        event->number[NUM_TIME] -= event->number[NUM_TIME] % 500000;
+    }
     event->number[NUM_COST] *= 150000;
     if ((style & 3) != 0) {
         i64 tokens = (event->present & NUM_BIT(NUM_INPUT)) != 0 ? event->number[NUM_INPUT] : 0;
@@ -419,6 +422,154 @@ static void scan_random(struct store *store) {
     scan(store, &options, below(2) ? 500 : 20000);
 }
 
+/* --- the first by time, and single ids --------------------------------------------------------
+ */
+
+#define WANTED_MAX 300
+#define RANGE 1500 /* ids of which the oracle looks at each */
+
+struct found {
+    i64 time;
+    u64 id;
+};
+
+static bool newest; /* what the order of struct found is */
+
+static int compare_found(const void *left, const void *right) {
+    const struct found *a = left;
+    const struct found *b = right;
+    if (a->time != b->time) {
+        return (a->time < b->time) == newest ? 1 : -1;
+    }
+    return (a->id < b->id) - (a->id > b->id);
+}
+
+static void merge_sometimes(struct store *store) {
+    bool did;
+    expect(below(8) > 0 || store_merge(store, &did) == ERR_OK, "merge under a scan");
+}
+
+/* The first of all that a scan by time gives, narrowed as soon as there are enough. */
+static u32 take_first(struct store *store, const struct store_scan_options *options, u32 wanted,
+                      struct found *found, u64 *given) {
+    static struct found all[WANTED_MAX + EVENT_BATCH_MAX];
+    struct store_scan *scan;
+    const struct event_batch *batch;
+    u32 count = 0;
+    *given = 0;
+    expect(store_scan_open(store, options, &scan) == ERR_OK, "open");
+    while (store_scan_next(scan, &batch, NULL, NULL, NULL) == ERR_OK && batch->count > 0) {
+        *given += batch->count;
+        for (u32 row = 0; row < batch->count; row++) {
+            all[count++] = (struct found){batch->number[NUM_TIME][row], batch->id[row]};
+        }
+        qsort(all, count, sizeof *all, compare_found);
+        count = MIN(count, wanted);
+        if (count == wanted) {
+            store_scan_narrow(scan, all[count - 1].time, all[count - 1].id);
+        }
+        merge_sometimes(store);
+    }
+    store_scan_close(scan);
+    memcpy(found, all, count * sizeof *all);
+    return count;
+}
+
+static void scan_first(struct store *store) {
+    static struct found expected[EVENTS_MAX];
+    static struct found got[WANTED_MAX];
+    struct store_scan_options options = {
+        .filter = store_filter_all, .newest_first = below(2) == 0, .by_time = true};
+    struct store_filter *filter = &options.filter;
+    struct made event;
+    u64 next = store_next_id(store);
+    u64 given;
+    u32 count = 0;
+    u32 wanted = 1 + (u32)below(WANTED_MAX);
+    newest = options.newest_first;
+    filter->id_from = below(next);
+    filter->id_to = filter->id_from + RANGE;
+    make(1 + below(next - 1), &event);
+    if (below(2) == 0) {
+        filter->dim_mask = 1u << below(STORE_DIMS);
+        for (u32 dim = 0; dim < STORE_DIMS; dim++) {
+            filter->dim_value[dim] = dims[key_to_series[event.key]][dim];
+        }
+    }
+    if (below(3) == 0) {
+        filter->time_to = event.number[NUM_TIME];
+    }
+    for (u64 id = MAX(filter->id_from, (u64)1); id < MIN(filter->id_to, next); id++) {
+        make(id, &event);
+        if (matches(id, &event, filter)) {
+            expected[count++] = (struct found){event.number[NUM_TIME], id};
+        }
+    }
+    qsort(expected, count, sizeof *expected, compare_found);
+    count = MIN(count, wanted);
+    expect(take_first(store, &options, wanted, got, &given) == count, "by time: how many");
+    for (u32 i = 0; i < count; i++) {
+        expect(got[i].id == expected[i].id, "by time: %u of %u is %llu, expected %llu", i, count,
+               (unsigned long long)got[i].id, (unsigned long long)expected[i].id);
+    }
+}
+
+/* A page out of everything must not cost a look at everything. */
+static void scan_little(struct store *store) {
+    static struct found got[WANTED_MAX];
+    for (u32 way = 0; way < 2; way++) {
+        newest = way == 0;
+        struct store_scan_options options = {
+            .filter = store_filter_all, .newest_first = newest, .by_time = true};
+        u64 given;
+        expect(take_first(store, &options, 50, got, &given) == 50, "by time: how many");
+        expect(given <= store_next_id(store) / 4, "by time: %llu events seen for 50",
+               (unsigned long long)given);
+    }
+}
+
+static void scan_ids(struct store *store) {
+    u64 ids[WANTED_MAX];
+    u32 count = 0;
+    u64 step = 1 + below(2 * FRAME_ROWS_MAX);
+    u64 next = store_next_id(store);
+    for (u64 id = 1 + below(next); count < WANTED_MAX && id < next + 3; id += 1 + below(step)) {
+        ids[count++] = id;
+    }
+    struct store_scan_options options = {
+        .filter = store_filter_all, .columns = UINT32_MAX, .ids = ids, .id_count = count};
+    struct store_filter *filter = &options.filter;
+    struct made event;
+    if (below(2) == 0) {
+        make(1 + below(next - 1), &event);
+        filter->dim_mask = 1u << DIM_ACCOUNT;
+        filter->dim_value[DIM_ACCOUNT] = account_of(event.key);
+        filter->id_from = below(next);
+    }
+    struct store_scan *scan;
+    const struct event_batch *batch;
+    u32 at = 0;
+    expect(store_scan_open(store, &options, &scan) == ERR_OK, "open");
+    do {
+        expect(store_scan_next(scan, &batch, NULL, NULL, NULL) == ERR_OK, "ids");
+        for (u32 row = 0; row < batch->count; row++, at++) {
+            while (at < count && ids[at] < next &&
+                   (make(ids[at], &event), !matches(ids[at], &event, filter))) {
+                at++;
+            }
+            expect(at < count && ids[at] < next, "ids: more rows than expected");
+            compare(batch, row, ids[at], &event, UINT32_MAX);
+        }
+        merge_sometimes(store);
+    } while (batch->count > 0);
+    for (; at < count && ids[at] < next; at++) {
+        make(ids[at], &event);
+        expect(!matches(ids[at], &event, filter), "ids: %llu is missing",
+               (unsigned long long)ids[at]);
+    }
+    store_scan_close(scan);
+}
+
 /* --- the run -----------------------------------------------------------------------------------
  */
 
@@ -467,6 +618,8 @@ static void run(struct store *store) {
         }
         if (below(2) == 0) {
             scan_random(store);
+            scan_first(store);
+            scan_ids(store);
         }
         if (below(40) == 0) {
             store_close(store);
@@ -482,7 +635,10 @@ static void run(struct store *store) {
     scan_all(store);
     for (u32 i = 0; i < 60; i++) {
         scan_random(store);
+        scan_first(store);
+        scan_ids(store);
     }
+    scan_little(store);
     struct store_stats stats;
     store_get_stats(store, &stats);
     expect(stats.segments > 0 && stats.damaged_blocks == 0, "segments");
