@@ -12,6 +12,7 @@
 #include "api/routes.h"
 #include "api/wire_service.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "config.h"
 #include "customer/roster.h"
@@ -210,7 +211,9 @@ static bool write_whole(const char *dir, const char *path, const char *text, usi
     if (file >= 0) {
         close(file);
     }
+    fault_point("start.key-file-written");
     int directory = good && rename(fresh, path) == 0 ? open(dir, O_RDONLY | O_CLOEXEC) : -1;
+    fault_point("start.key-file-renamed");
     good = directory >= 0 && fsync(directory) == 0;
     if (directory >= 0) {
         close(directory);
@@ -566,15 +569,20 @@ static enum err serve(struct server *server) {
         return err;
     }
     start_fronts(server);
+    fault_point("start.open");
     err = recover(server);
+    fault_point("start.recovered");
     if (err == ERR_OK) {
         atomic_store(&server->ready, true);
         log_ready(server);
         wait_for_signal(server);
         log_info("stopping", "%s", "");
     }
+    fault_point("stop.asked");
     stop_fronts(server);
+    fault_point("stop.fronts-stopped");
     pipeline_stop(server->pipeline);
+    fault_point("stop.pipeline-stopped");
     write_last_uses(server);
     if (err == ERR_OK && atomic_load(&write_failed)) {
         return say(server, ERR_IO, "a write to the log failed; restart to recover");
@@ -611,6 +619,10 @@ int main(int argc, char **argv) {
     static struct server server;
     struct buf message;
     buf_init(&message, CONFIG_MESSAGE_BYTES_MAX);
+    int fault_code;
+    if (!fault_take_argument(&argc, argv, &fault_code)) {
+        return fault_code;
+    }
     enum err err = config_load(argc, argv, environ, &server.config, &message);
     if (err != ERR_OK || server.config.print_only) {
         int to = err != ERR_OK ? STDERR_FILENO : STDOUT_FILENO;

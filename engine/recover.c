@@ -5,6 +5,7 @@
 #include "recover.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "pipeline/snapshot_tags.h"
 
@@ -244,6 +245,7 @@ static enum err replay(const struct recover_options *options, struct recovered *
             return err;
         }
         err = replay_batch(options, out, (struct event_batch *)batch);
+        fault_point("recover.replayed");
         if (err != ERR_OK) {
             return err;
         }
@@ -276,6 +278,7 @@ enum err recover_run(const struct recover_options *options, struct recovered *ou
     *out = (struct recovered){0};
     u64 start_ns = clock_monotonic_ns();
     enum err err = load_newest(options, out);
+    fault_point("recover.snapshot-loaded");
     if (err == ERR_OK) {
         begin_usage(options, out);
         err = replay_tail(options, out);

@@ -7,6 +7,7 @@
 #include "storage/db.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "limits.h"
 
@@ -182,7 +183,10 @@ static int env_make(const struct db *db) {
         code = code != 0 ? code : mdb_env_sync(env, 1);
         mdb_env_close(env);
     }
-    return code == 0 && rename(fresh, path) != 0 ? errno : code;
+    fault_point("db.fresh-synced");
+    code = code == 0 && rename(fresh, path) != 0 ? errno : code;
+    fault_point("db.fresh-renamed");
+    return code;
 }
 
 /* Address space may be rationed (RLIMIT_AS, valgrind): a smaller log is better than none. */
@@ -254,7 +258,10 @@ static int tables_open(const struct db_options *options, struct db *db) {
         return code;
     }
     db->table_count = options->table_count;
-    return mdb_txn_commit(txn);
+    fault_point("db.tables-put");
+    code = mdb_txn_commit(txn);
+    fault_point("db.tables-committed");
+    return code;
 }
 
 enum err db_open(const struct db_options *options, struct db **out, char *why, usize why_bytes) {
@@ -583,6 +590,7 @@ static enum err format_write(const char *dir, const char *path, char *why, usize
     if (fd >= 0) {
         close(fd);
     }
+    fault_point("db.format-written");
     if (good && rename(fresh, path) != 0) {
         code = errno;
         good = false;
@@ -592,6 +600,7 @@ static enum err format_write(const char *dir, const char *path, char *why, usize
         return explain(why, why_bytes, code == ENOSPC ? ERR_NO_SPACE : ERR_SYSTEM, "cannot write",
                        path, code);
     }
+    fault_point("db.format-renamed");
     if (db_dir_sync(dir) != ERR_OK) {
         return explain(why, why_bytes, ERR_IO, "cannot sync", dir, errno);
     }
@@ -617,6 +626,7 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
     if (create && mkdir(dir, 0700) != 0 && errno != EEXIST) {
         return explain(why, why_bytes, ERR_SYSTEM, "cannot make directory", dir, errno);
     }
+    fault_point("db.directory-made");
     if (access(dir, create ? R_OK | W_OK | X_OK : R_OK | X_OK) != 0) {
         int code = errno;
         return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,

@@ -3,6 +3,7 @@
 #include "storage/log_state.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -138,12 +139,18 @@ static enum err commit(struct log *log, const struct change *change) {
         return err;
     }
     change_put(log, &txn, change);
+    fault_point_if(change->header != NULL, "log.put");
+    fault_point_if(change->plan != NULL, "log.amendment-put");
+    fault_point_if(change->offer != NULL, "log.segment-put");
     u64 from_ns = clock_monotonic_ns();
     err = db_commit(&txn);
     u64 sync_ns = clock_monotonic_ns() - from_ns;
     if (err != ERR_OK) {
         return err;
     }
+    fault_point_if(change->header != NULL, "log.committed");
+    fault_point_if(change->plan != NULL, "log.amendment-committed");
+    fault_point_if(change->offer != NULL, "log.segment-committed");
     pthread_mutex_lock(&log->directory);
     log->sync_ns += change->header != NULL ? sync_ns : 0;
     change_settle(log, change);

@@ -7,6 +7,7 @@
  */
 #include "storage/merge.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "storage/index.h"
 
@@ -228,6 +229,7 @@ enum err merge_step(struct merge *merge, bool *did) {
     if (next_id == merge->full_next_id || !log_pick_run(merge->log, &merge->run)) {
         return ERR_OK;
     }
+    fault_point("merge.picked");
     block_begin(merge->builder, merge->run.kind, merge->run.first_id);
     if (wants_index(merge)) {
         index_begin(merge->index);
@@ -242,13 +244,17 @@ enum err merge_step(struct merge *merge, bool *did) {
         return ERR_OK;
     }
     if (err == ERR_OK) {
+        fault_point("merge.read");
         err = block_finish(merge->builder, merge->run.previous, merge->run.chain, &block, &header);
     }
     if (err == ERR_OK && wants_index(merge)) {
         err = index_finish(merge->index, &index);
     }
     if (err == ERR_OK) {
+        fault_point_if(index.bytes == 0, "merge.built");
+        fault_point_if(index.bytes > 0, "merge.segment-built");
         err = log_replace(merge->log, &merge->run, block, &header, index);
+        fault_point("merge.replaced");
     }
     block_shrink(merge->builder);
     merge->full_next_id = err == ERR_NO_SPACE ? next_id : 0;

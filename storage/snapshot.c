@@ -10,6 +10,7 @@
  */
 #include "storage/snapshot.h"
 
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "limits.h"
@@ -188,6 +189,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
                                      .log_hash = position.log_hash};
     header.header_hash = hash64(&header, offsetof(struct snapshot_header, header_hash), 0);
     writer->err = write_all(writer->fd, &header, sizeof header);
+    fault_point("snapshot.begun");
     *out = writer;
     return ERR_OK;
 }
@@ -203,6 +205,7 @@ static void section_write(struct snapshot_writer *writer, u32 tag, const void *d
     if (writer->err == ERR_OK) {
         writer->err = write_all(writer->fd, padding, (0 - bytes) & 7);
     }
+    fault_point("snapshot.section-written");
     writer->footer.section_count++;
     writer->footer.headers_hash = hash64(&header, sizeof header, writer->footer.headers_hash);
 }
@@ -231,17 +234,22 @@ enum err snapshot_finish(struct snapshot_writer *writer) {
     if (writer->err == ERR_OK) {
         section_write(writer, TAG_END, &footer, sizeof footer);
     }
+    fault_point("snapshot.written");
     if (writer->err == ERR_OK && fsync(writer->fd) != 0) {
         writer->err = errno_err(errno);
     }
     file_path(path, writer->dir, writer->next_id);
+    fault_point("snapshot.synced");
     if (writer->err == ERR_OK && rename(writer->fresh, path) != 0) {
         writer->err = errno_err(errno);
     }
     enum err err = writer->err;
     if (err == ERR_OK) {
+        fault_point("snapshot.renamed");
         err = db_dir_sync(writer->dir);
+        fault_point("snapshot.durable");
         drop_old(writer->dir);
+        fault_point("snapshot.old-dropped");
         close(writer->fd);
         free(writer);
         return err;

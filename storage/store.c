@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "storage/merge.h"
@@ -129,6 +130,7 @@ enum err store_append(struct store *store, const struct store_group *group) {
     enum err err = encode_group(store, group, &block, &header);
     if (err == ERR_OK) {
         check(header.count == group->event_count);
+        fault_point("store.encoded");
         err = log_append(store->log, block, &header, series_end_of(group));
     }
     block_shrink(store->builder);

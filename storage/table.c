@@ -5,6 +5,7 @@
  * An object's key is account (4 bytes), kind (2), number (8), all big endian, and the name, so that
  * the objects of one kind in one account lie together and in order.
  */
+#include "base/fault.h"
 #include "limits.h"
 #include "storage/db.h"
 #include "store.h"
@@ -194,7 +195,10 @@ enum err control_meta_add(struct control *control, struct slice name, struct sli
         return err;
     }
     db_put(&txn, TABLE_META, name, value, DB_ADD);
-    return db_commit(&txn);
+    fault_point("control.meta-put");
+    err = db_commit(&txn);
+    fault_point("control.meta-committed");
+    return err;
 }
 
 enum err control_put(struct control *control, const struct control_object *object,
@@ -245,7 +249,9 @@ enum err control_commit(struct control_txn *txn) {
     }
     struct db_txn begun = db_txn_of(txn);
     txn->handle = NULL;
+    fault_point("control.put");
     txn->err = db_commit(&begun);
+    fault_point("control.committed");
     return txn->err;
 }
 

@@ -9,6 +9,7 @@
  */
 #include "agg/admit.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "pipeline/parts.h"
 
@@ -169,6 +170,7 @@ enum err pipeline_amend(struct pipeline *pipeline, struct amend_request *request
         work.kept_amendments = store_amendments(pipeline->options.store);
         err = find_kept(pipeline, &work, store_next_id(pipeline->options.store));
         if (err == ERR_OK) {
+            fault_point("amend.asked");
             err = hand_over(pipeline, &work);
         }
         free(work.kept);
@@ -308,9 +310,11 @@ static enum err make_clear(struct pipeline *pipeline, struct amend_work *work) {
         err = resolve(pipeline, request, &addition);
     }
     if (err == ERR_OK) {
+        fault_point("amend.planned");
         err = write_clear(pipeline, request, clearing, &addition);
     }
     if (err == ERR_OK) {
+        fault_point("amend.durable");
         show_clear(pipeline, request, clearing, &addition);
     } else {
         agg_undo(pipeline->agg);
@@ -359,6 +363,7 @@ static enum err make_revenue(struct pipeline *pipeline, struct amend_request *re
                                                   .revenues = revenues,
                                                   .revenue_count = count};
         err = disk_amend(pipeline, &amendment, NULL);
+        fault_point("amend.revenue-durable");
     }
     if (err == ERR_OK && count > 0) {
         agg_change_begin(pipeline->agg);
@@ -397,6 +402,7 @@ bool amend_make(struct pipeline *pipeline) {
         pipeline_fail(pipeline, err); /* no answer is better than a wrong one */
         return false;
     }
+    fault_point("amend.shown");
     answer(pipeline, work, err);
     return true;
 }

@@ -17,6 +17,7 @@
  */
 #include "agg/admit.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "pipeline/parts.h"
 
@@ -83,6 +84,7 @@ static void fix_snapshot(struct pipeline *pipeline) {
     }
     pipeline->snapshot = err == ERR_OK ? SNAPSHOT_FIXED : SNAPSHOT_IDLE;
     pipeline->snapshot_err = err;
+    fault_point("snapshot.fixed");
     pthread_cond_signal(&pipeline->snapshot_fixed);
 }
 
@@ -241,9 +243,11 @@ static enum err decide_rows(struct pipeline *pipeline, struct slot *slot) {
 
 static enum err decide_all(struct pipeline *pipeline, struct slot *slot) {
     enum err err = dedup_claim(pipeline->dedup, &slot->batch, 0, slot->batch.count, slot->verdict);
+    fault_point("commit.claimed");
     if (err == ERR_OK) {
         collect_rows(slot);
         err = agg_resolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
+        fault_point("commit.defined");
     }
     return err;
 }
@@ -272,6 +276,7 @@ static bool decide_one(struct commit *commit) {
     if (!take_slot(commit)) {
         return false;
     }
+    fault_point("commit.taken");
     if (group->slot_count == 1) {
         group->begin = mark_now(commit->pipeline);
         group->begin_ns = clock_monotonic_ns();
@@ -319,6 +324,7 @@ static void refuse(struct commit *commit, enum err err) {
     struct group *group = commit->written;
     struct group *next = commit->next;
     undo_to(pipeline, group->begin);
+    fault_point("commit.undone");
     unresolve(pipeline, group);
     unresolve(pipeline, next);
     for (u32 i = 0; i < group->slot_count; i++) {
@@ -345,6 +351,7 @@ static bool look_at_result(struct commit *commit) {
     } else if (err != ERR_OK) {
         pipeline_fail(pipeline, err);
     }
+    fault_point_if(commit->written->out.event_count > 0, "commit.durable");
     return !atomic_load(&pipeline->failed);
 }
 
@@ -363,17 +370,21 @@ static void apply(struct pipeline *pipeline, struct slot *slot) {
 static void finish(struct pipeline *pipeline, struct group *group) {
     dedup_settle_to(pipeline->dedup, group->end.keys);
     agg_settle_to(pipeline->agg, group->end.series);
+    fault_point("commit.settled");
     agg_advance(pipeline->agg, clock_wall_ms());
     for (u32 i = 0; i < group->slot_count; i++) {
         if (group->slot[i]->err == ERR_OK) {
             apply(pipeline, group->slot[i]);
+            fault_point("commit.slot-applied");
         }
     }
     atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
     memory_watch(pipeline);
+    fault_point("commit.applied");
     count_add(&pipeline->counters.commit_ns, clock_monotonic_ns() - group->begin_ns);
     for (u32 i = 0; i < group->slot_count; i++) {
         front_return_slot(group->slot[i]);
+        fault_point("commit.slot-returned");
     }
     group->slot_count = 0;
     group->event_count = 0;
@@ -390,6 +401,7 @@ static bool write_next(struct commit *commit) {
     while (commit->next->event_count < READY_EVENTS && decide_one(commit)) {
     }
     submit(commit->pipeline, commit->next);
+    fault_point("commit.submitted");
     commit->written = commit->next;
     commit->next = done;
     if (done->slot_count > 0) {

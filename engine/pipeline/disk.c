@@ -3,6 +3,7 @@
  * thread hands it one group at a time and meanwhile applies and answers the group before and
  * decides the next; the log still has one writer, for only this thread appends.
  */
+#include "base/fault.h"
 #include "pipeline/parts.h"
 
 void disk_submit(struct pipeline *pipeline, const struct store_group *group) {
@@ -54,8 +55,10 @@ void *disk_run(void *context) {
         const struct store_amendment *amendment = pipeline->disk_amendment;
         struct store *store = pipeline->options.store;
         pthread_mutex_unlock(&pipeline->lock);
+        fault_point("disk.taken");
         enum err err =
             amendment != NULL ? store_amend(store, amendment, group) : store_append(store, group);
+        fault_point("disk.done");
         pthread_mutex_lock(&pipeline->lock);
         pipeline->disk_err = err;
         pipeline->disk = DISK_IDLE;

@@ -4,6 +4,7 @@
  * copied; small requests of one turn of the loop share a batch, so that single-event clients get
  * group commit too.
  */
+#include "base/fault.h"
 #include "event/batch.h"
 #include "event/digest.h"
 #include "pipeline/parts.h"
@@ -138,6 +139,7 @@ static void hand_over(struct front *front, struct slot *slot) {
     if (wake) {
         pthread_cond_signal(&pipeline->work);
     }
+    fault_point("front.handed-over");
 }
 
 static void hand_over_open(struct front *front) {
@@ -254,6 +256,7 @@ static enum err enter(struct front *front, struct slot *slot, struct ingest *ing
         return ERR_BUSY;
     }
     ingest->sent = result->sent;
+    fault_point("front.decoded");
     slot->request[slot->request_count++] = (struct request){ingest, result->first, result->count};
     return ERR_OK;
 }
@@ -549,7 +552,9 @@ static void deliver(struct front *front, struct slot *slot) {
     for (u32 i = 0; i < slot->request_count; i++) {
         settle_request(slot, &slot->request[i], &accepted_before);
         count_request(&front->pipeline->counters, slot->request[i].ingest);
+        fault_point("front.before-answer");
         slot->request[i].ingest->done(slot->request[i].ingest);
+        fault_point("front.answered");
     }
     slot_recycle(slot);
 }
