@@ -251,6 +251,29 @@ enum err snapshot_open(struct store *store, u32 skip, struct snapshot_reader **o
 bool snapshot_next(struct snapshot_reader *reader, u32 *tag, const void **data, usize *bytes);
 void snapshot_close(struct snapshot_reader *reader);
 
+/* --- copies ----------------------------------------------------------------------------------- */
+
+/* A backup is a copy of a data directory without what can be made anew (snapshots), taken while a
+ * server may run on it: a state that the directory had at one moment between the call and its end,
+ * with everything that was acknowledged before the call. Restoring copies it back. Both read the
+ * copy again before it gets its name: until then it is DIR.partial. For tools. */
+struct store_copy {
+    const char *from;
+    const char *to;           /* must be absent or empty */
+    const char *const *files; /* further files of the directory, copied if they are there */
+    u32 file_count;
+    void (*progress)(void *context, const char *step, u64 done, u64 total); /* may be NULL */
+    void *context;
+
+    u64 events; /* result; removed ones included */
+    u64 amendments;
+};
+/* ERR_EXISTS: `to` is not empty; ERR_CORRUPT: what was copied does not hold, or is no backup;
+ * ERR_NO_SPACE, ERR_LOCKED (somebody else makes the same copy), ERR_BUSY, ERR_SYSTEM... `why` says
+ * what to do; on error nothing is left but what was cut off before. One thread. */
+enum err store_backup(struct store_copy *copy, char *why, usize why_bytes);
+enum err store_restore(struct store_copy *copy, char *why, usize why_bytes);
+
 /* --- control tables ------------------------------------------------------------------------- */
 
 /* What is set up rather than received (accounts, keys, prices, plans), in DIR/control, safe to open

@@ -530,6 +530,11 @@ enum err db_move(struct db_txn *txn, u32 table, u64 place, struct slice key) {
     return txn->err;
 }
 
+enum err db_sync(struct db *db) {
+    int code = mdb_env_sync(db->env, 1);
+    return commit_err(db, code);
+}
+
 u64 db_version(struct db *db) {
     MDB_envinfo info;
     check(mdb_env_info(db->env, &info) == 0);

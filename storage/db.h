@@ -66,6 +66,8 @@ enum err db_each(struct db_txn *txn, u32 table, struct slice from,
  * order they should be in, which no search finds. */
 enum err db_move(struct db_txn *txn, u32 table, u64 place, struct slice key);
 
+/* After commits that skipped it. ERR_NO_SPACE, ERR_IO. */
+enum err db_sync(struct db *db);
 u64 db_version(struct db *db);         /* id of the last commit of any process */
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);

@@ -229,9 +229,10 @@ static enum err amendments_open(struct log *log, const struct log_options *optio
     return err;
 }
 
-enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
+enum err log_db_open(const struct log_options *options, struct db **out, char *why,
+                     usize why_bytes) {
     static const char *const tables[TABLES] = {"blocks", "index", "definitions", "amendments"};
-    struct db_options db_options = {
+    const struct db_options db_options = {
         .dir = options->dir,
         .name = "log",
         .map_bytes = options->map_bytes,
@@ -242,6 +243,10 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
         .read_only = options->read_only,
         .skip_sync = options->skip_sync,
     };
+    return db_open(&db_options, out, why, why_bytes);
+}
+
+enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
     struct log *log = calloc(1, sizeof *log);
     if (log == NULL) {
         return ERR_NO_MEMORY;
@@ -255,7 +260,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     check(pthread_cond_init(&log->shown, NULL) == 0);
     pthread_condattr_destroy(&attr);
     atomic_init(&log->next_id, 1);
-    enum err err = db_open(&db_options, &log->db, why, why_bytes);
+    enum err err = log_db_open(options, &log->db, why, why_bytes);
     if (err == ERR_OK) {
         err = directory_load(log, !options->read_only);
         if (err != ERR_OK) {

@@ -1,4 +1,5 @@
-/* log_state.h: the inside of a log, for log.c (opening, looking up) and log_write.c. */
+/* log_state.h: the inside of a log, for log.c (opening, looking up), log_write.c, and copy.c, which
+ * copies tables. */
 #ifndef MARGIN_STORAGE_LOG_STATE_H
 #define MARGIN_STORAGE_LOG_STATE_H
 
@@ -8,6 +9,10 @@
 #include <stdatomic.h>
 
 enum log_table { TABLE_BLOCKS, TABLE_INDEX, TABLE_DEFS, TABLE_AMENDMENTS, TABLES };
+
+/* The environment alone. */
+enum err log_db_open(const struct log_options *options, struct db **out, char *why,
+                     usize why_bytes);
 
 #define KEY_BYTES 12
 

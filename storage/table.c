@@ -5,15 +5,17 @@
  * An object's key is account (4 bytes), kind (2), number (8), all big endian, and the name, so that
  * the objects of one kind in one account lie together and in order.
  */
+#include "storage/table.h"
+
 #include "base/fault.h"
 #include "limits.h"
-#include "storage/db.h"
 #include "store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum table { TABLE_META, TABLE_OBJECTS, TABLES };
+enum table { TABLE_META, TABLE_OBJECTS };
+_Static_assert(TABLE_OBJECTS + 1 == CONTROL_TABLES, "all of them");
 
 #define HEAD_BYTES 14
 #define PREFIX_BYTES 6 /* account and kind */
@@ -27,24 +29,33 @@ struct object_key {
     char data[HEAD_BYTES + CONTROL_NAME_MAX];
 };
 
-enum err control_open(const char *dir, bool create, struct control **out, char *why,
-                      usize why_bytes) {
-    static const char *const tables[TABLES] = {[TABLE_META] = "meta", [TABLE_OBJECTS] = "objects"};
-    struct db_options options = {
+enum err control_db_open(const char *dir, const struct control_db_options *how, struct db **out,
+                         char *why, usize why_bytes) {
+    static const char *const tables[CONTROL_TABLES] = {
+        [TABLE_META] = "meta", [TABLE_OBJECTS] = "objects"};
+    const struct db_options options = {
         .dir = dir,
         .name = "control",
         .map_bytes = CONTROL_MAP_BYTES,
         .tables = tables,
-        .table_count = TABLES,
-        .create = create,
+        .table_count = CONTROL_TABLES,
+        .create = how->create,
+        .read_only = how->read_only,
+        .skip_sync = how->skip_sync,
     };
+    return db_open(&options, out, why, why_bytes);
+}
+
+enum err control_open(const char *dir, bool create, struct control **out, char *why,
+                      usize why_bytes) {
     struct control *control = calloc(1, sizeof *control);
     if (control == NULL) {
         return ERR_NO_MEMORY;
     }
     enum err err = db_dir_prepare(dir, create, why, why_bytes);
     if (err == ERR_OK) {
-        err = db_open(&options, &control->db, why, why_bytes);
+        const struct control_db_options how = {.create = create};
+        err = control_db_open(dir, &how, &control->db, why, why_bytes);
     }
     if (err != ERR_OK) {
         free(control);

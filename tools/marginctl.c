@@ -77,6 +77,21 @@ static const struct ctl_command commands[] = {
      "  --live             compare with the server at its default address\n" GLOBAL_HELP
      "\nexamples:\n  marginctl verify ./data\n"
      "  marginctl verify ./data --server 127.0.0.1:8081\n"},
+    {"backup", ctl_backup, "copy a data directory, also while the server runs",
+     "usage: marginctl backup DIR [options]\n\n"
+     "Copies the server's data directory into DIR, which must be absent or empty: all events that\n"
+     "were acknowledged before the call and whatever came until its end, accounts, keys, prices "
+     "and\n"
+     "the file api-key. May run while the server takes events in. The copy is read again and\n"
+     "checked before it gets its name; until then it is DIR.partial, which the next call removes.\n"
+     "What it holds is as secret as the data directory.\n\n" GLOBAL_HELP
+     "\nexample:\n  marginctl backup /mnt/backup/2026-11-20 --data-dir /var/lib/margind\n"},
+    {"restore", ctl_restore, "make a data directory from a backup",
+     "usage: marginctl restore BACKUP DIR\n\n"
+     "Copies a backup into DIR, which must be absent or empty, and checks that it is what was\n"
+     "backed up. The first start on it rebuilds figures and keys from the events.\n\n"
+     "  --help             this text\n"
+     "\nexample:\n  marginctl restore /mnt/backup/2026-11-20 /var/lib/margind\n"},
     {"key", ctl_key, "make, list and revoke API keys",
      "usage: marginctl key create|list|revoke ID [options]\n\n"
      "Works on the data directory itself, also while the server runs; a new key is shown once.\n\n"

@@ -79,6 +79,8 @@ int ctl_events(const struct ctl_options *options, int argc, char **argv);
 int ctl_trace(const struct ctl_options *options, int argc, char **argv);
 int ctl_export(const struct ctl_options *options, int argc, char **argv);
 int ctl_verify(const struct ctl_options *options, int argc, char **argv);
+int ctl_backup(const struct ctl_options *options, int argc, char **argv);
+int ctl_restore(const struct ctl_options *options, int argc, char **argv);
 int ctl_key(const struct ctl_options *options, int argc, char **argv);
 int ctl_admin(const struct ctl_options *options, int argc, char **argv);
 int ctl_account(const struct ctl_options *options, int argc, char **argv);
