@@ -10,6 +10,7 @@
 #include "api/metrics.h"
 #include "api/past.h"
 #include "api/routes.h"
+#include "api/upload.h"
 #include "api/wire_service.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -573,6 +574,7 @@ static enum err serve(struct server *server) {
     err = recover(server);
     fault_point("start.recovered");
     if (err == ERR_OK) {
+        upload_finish(&server->front[0].context);
         atomic_store(&server->ready, true);
         log_ready(server);
         wait_for_signal(server);

@@ -117,6 +117,11 @@ struct amend_request {
     const struct amend_revenue *revenues; /* ascending ids */
     u32 revenue_count;
 
+    /* STORE_CLEAR: called when the change shows, while readers of the figures wait: for what is to
+     * change in the same moment. NULL: nothing is. */
+    void (*shown)(void *context);
+    void *shown_context;
+
     /* Result. */
     u64 removed;  /* events */
     u64 first_id; /* of the new events; 0: none */

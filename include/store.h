@@ -326,6 +326,7 @@ enum control_kind {
     CONTROL_PRODUCT = 31,      /* account: a product plan, by its source */
     CONTROL_SUBSCRIPTION = 32, /* account: likewise */
     CONTROL_LINK_CURSOR = 33,  /* installation: see pipeline/links.h */
+    CONTROL_HALF_CHANGE = 34,  /* installation: a change with another half, by account's number */
 };
 
 struct control_object {

@@ -2,14 +2,9 @@
  * upload.c: POST /api/data/upload/costs, usage, provider-csv and revenue. A bad record refuses the
  * whole upload; a good one takes the place of the one before in one commit, so that no reader ever
  * sees half of either.
- *
- * Revenue is in two places: customers, plans and subscriptions in the control tables, their events
- * in the log. The tables change first, and back again if the log does not follow. Only a crash just
- * between the two leaves new subscriptions with the events of the old, until the next upload.
  */
 #include "api/upload.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +12,6 @@
 #include "api/error.h"
 #include "api/routes.h"
 #include "api/slow.h"
-#include "base/log.h"
 #include "upload/sales.h"
 #include "json/write.h"
 
@@ -187,108 +181,6 @@ static void work_provider(struct http_call *call, u32 account) {
 /* --- revenue -----------------------------------------------------------------------------------
  */
 
-/* What the upload before said, as a set of its own. */
-struct former {
-    const struct book *book;
-    struct profile *profiles;
-    struct product *products;
-    struct subscription *subscriptions;
-    struct directory_set set;
-};
-
-static bool former_make(struct former *former, const struct book *book) {
-    *former = (struct former){.book = book};
-    u32 customers = book_count(book);
-    former->profiles = malloc((customers + (usize)1) * sizeof *former->profiles);
-    former->products = malloc((book->product_count + (usize)1) * sizeof *former->products);
-    former->subscriptions =
-        malloc((book->subscription_count + (usize)1) * sizeof *former->subscriptions);
-    if (former->profiles == NULL || former->products == NULL || former->subscriptions == NULL) {
-        return false;
-    }
-    struct directory_set *set = &former->set;
-    *set = (struct directory_set){.source = DIRECTORY_UPLOAD,
-                                  .profiles = former->profiles,
-                                  .products = former->products,
-                                  .subscriptions = former->subscriptions};
-    for (u32 i = 0; i < customers; i++) {
-        former->profiles[set->profile_count] = book_profile(book, i);
-        set->profile_count += former->profiles[set->profile_count].source == DIRECTORY_UPLOAD;
-    }
-    for (u32 i = 0; i < book->product_count; i++) {
-        former->products[set->product_count] = book->products[i];
-        set->product_count += book->products[i].source == DIRECTORY_UPLOAD;
-    }
-    for (u32 i = 0; i < book->subscription_count; i++) {
-        former->subscriptions[set->subscription_count] = book->subscriptions[i];
-        set->subscription_count += book->subscriptions[i].source == DIRECTORY_UPLOAD;
-    }
-    return true;
-}
-
-static void former_free(struct former *former) {
-    free(former->profiles);
-    free(former->products);
-    free(former->subscriptions);
-}
-
-/* What happens to the log: `upload` takes the place of the events that it names, or, NULL, they are
- * cleared; with `all`, so are all others. */
-struct log_change {
-    struct upload *upload;
-    bool all;
-};
-
-static enum err change_log(struct context *context, u32 account, const struct log_change *change) {
-    const struct slice names[] = {SLICE("revenue")};
-    if (!change->all) {
-        return upload_replace(context, account, change->upload, names, ARRAY_COUNT(names));
-    }
-    struct amend_request request = {.account = account, .kind = STORE_CLEAR, .source = DIM_NONE};
-    return pipeline_amend(context->pipeline, &request);
-}
-
-/* Both places, or neither. Under the lock. */
-static enum err change_both(struct context *context, u32 account, const struct directory_set *set,
-                            const struct log_change *change, i64 now_ms) {
-    struct directory *directory = context->directory;
-    const struct book *book = directory_acquire(directory, account);
-    struct former former;
-    enum err err = former_make(&former, book) ? ERR_OK : ERR_NO_MEMORY;
-    if (err == ERR_OK) {
-        err = directory_replace(directory, context->agg, account, set, now_ms);
-    }
-    if (err == ERR_OK) {
-        err = change_log(context, account, change);
-        enum err back = err == ERR_OK ? ERR_OK
-                                      : directory_replace(directory, context->agg, account,
-                                                          &former.set, now_ms);
-        if (back != ERR_OK) {
-            log_error("directory_not_restored", "account=%u reason=%s", account, err_text(back));
-        }
-    }
-    former_free(&former);
-    directory_release(directory, book);
-    return err;
-}
-
-/* Uploads and clears take turns, or else the one's tables would meet the other's events. */
-static enum err change_in_turn(struct context *context, u32 account,
-                               const struct directory_set *set, const struct log_change *change,
-                               i64 now_ms) {
-    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&turn);
-    enum err err = change_both(context, account, set, change, now_ms);
-    pthread_mutex_unlock(&turn);
-    return err;
-}
-
-enum err upload_clear(struct context *context, u32 account, bool all, i64 now_ms) {
-    const struct directory_set nothing = {.source = DIRECTORY_UPLOAD};
-    const struct log_change change = {.all = all};
-    return change_in_turn(context, account, &nothing, &change, now_ms);
-}
-
 static void put_counts(struct http_call *call, const struct sales *sales) {
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
@@ -315,9 +207,7 @@ static void work_revenue(struct http_call *call, u32 account) {
     sales_init(sales, call->now_ms);
     enum err err = sales_read(sales, (char *)call->body.data, call->body.bytes);
     if (err == ERR_OK && sales->upload.problem_count == 0) {
-        struct directory_set set = sales_set(sales);
-        const struct log_change change = {.upload = &sales->upload};
-        err = change_in_turn(call->context, account, &set, &change, call->now_ms);
+        err = upload_sales(call->context, account, sales, call->now_ms);
     }
     if (err == ERR_OK && sales->upload.problem_count == 0) {
         put_counts(call, sales);

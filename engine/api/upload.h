@@ -13,9 +13,20 @@
  * cost does not fit, upload->problems says which; nothing has changed. */
 enum err upload_replace(struct context *context, u32 account, struct upload *upload,
                         const struct slice *names, u32 name_count);
+/* A request of that kind: its batches are to be freed. Errors likewise. */
+enum err upload_request(struct context *context, u32 account, struct upload *upload,
+                        const struct slice *names, u32 name_count, struct amend_request *request);
+void upload_request_free(struct amend_request *request);
 
+/* Puts what an account sells in the place of what was uploaded before (upload_sales.c). As above.
+ */
+struct sales;
+enum err upload_sales(struct context *context, u32 account, struct sales *sales, i64 now_ms);
 /* Takes uploaded customers, plans and subscriptions away, and the events of the latter, or all
  * events of the account; what events or people know of customers stays. As above. */
 enum err upload_clear(struct context *context, u32 account, bool all, i64 now_ms);
+/* At the start: completes what a crash has cut off between its two halves. What cannot be completed
+ * now is tried again at the next start. */
+void upload_finish(struct context *context);
 
 #endif

@@ -204,78 +204,244 @@ static void put_profile(struct control_txn *txn, u32 account, const struct profi
     control_txn_put(txn, &object, directory_row_profile(profile, memory));
 }
 
-/* What the old book has of the set's source, or has not any more, goes; what is new comes. */
-static void write_set(struct control_txn *txn, u32 account, enum directory_source source,
-                      const struct book *old, const struct directory_lists *lists) {
+/* Plans and subscriptions of one source, among others. */
+struct offers {
+    const struct product *products;
+    const struct subscription *subscriptions;
+    u32 product_count;
+    u32 subscription_count;
+};
+
+static void write_offers(struct control_txn *txn, u32 account, enum directory_source source,
+                         const struct offers *offers, bool put) {
     char memory[DIRECTORY_ROW_BYTES_MAX];
-    struct control_object object;
-    for (u32 i = 0; i < lists->gone_count; i++) {
-        object = directory_row_place(account, CONTROL_CUSTOMER, DIRECTORY_NONE, lists->gone[i]);
-        control_txn_delete(txn, &object);
-    }
-    for (u32 i = 0; i < lists->profile_count; i++) {
-        if (lists->is_changed[i]) {
-            put_profile(txn, account, &lists->profiles[i]);
-        }
-    }
-    for (u32 i = 0; i < old->product_count; i++) {
-        const struct product *product = &old->products[i];
-        if (product->source == source) {
-            object = directory_row_place(account, CONTROL_PRODUCT, source, product->id);
-            control_txn_delete(txn, &object);
-        }
-    }
-    for (u32 i = 0; i < old->subscription_count; i++) {
-        const struct subscription *subscription = &old->subscriptions[i];
-        if (subscription->source == source) {
-            object = directory_row_place(account, CONTROL_SUBSCRIPTION, source, subscription->id);
-            control_txn_delete(txn, &object);
-        }
-    }
-    for (u32 i = 0; i < lists->product_count; i++) {
-        const struct product *product = &lists->products[i];
-        if (product->source == source) {
-            object = directory_row_place(account, CONTROL_PRODUCT, source, product->id);
+    for (u32 i = 0; i < offers->product_count; i++) {
+        const struct product *product = &offers->products[i];
+        struct control_object object =
+            directory_row_place(account, CONTROL_PRODUCT, source, product->id);
+        if (product->source == source && put) {
             control_txn_put(txn, &object, directory_row_product(product, memory));
+        } else if (product->source == source) {
+            control_txn_delete(txn, &object);
         }
     }
-    for (u32 i = 0; i < lists->subscription_count; i++) {
-        const struct subscription *subscription = &lists->subscriptions[i];
-        if (subscription->source == source) {
-            object = directory_row_place(account, CONTROL_SUBSCRIPTION, source, subscription->id);
+    for (u32 i = 0; i < offers->subscription_count; i++) {
+        const struct subscription *subscription = &offers->subscriptions[i];
+        struct control_object object =
+            directory_row_place(account, CONTROL_SUBSCRIPTION, source, subscription->id);
+        if (subscription->source == source && put) {
             control_txn_put(txn, &object, directory_row_subscription(subscription, memory));
+        } else if (subscription->source == source) {
+            control_txn_delete(txn, &object);
         }
     }
 }
 
-enum err directory_replace(struct directory *directory, struct agg *agg, u32 account,
-                           const struct directory_set *set, i64 now_ms) {
-    struct directory_lists lists = {.profile_count = 0};
+static void delete_profile(struct control_txn *txn, u32 account, struct slice id) {
+    struct control_object object =
+        directory_row_place(account, CONTROL_CUSTOMER, DIRECTORY_NONE, id);
+    control_txn_delete(txn, &object);
+}
+
+/* --- what one source says --------------------------------------------------------------------- */
+
+struct directory_change {
+    struct directory *directory;
+    u32 account;
+    enum directory_source source;
+    bool is_noted;
+    const struct book *old; /* held */
+    struct book *book;      /* the new one; NULL: it is in force */
+    struct directory_lists lists;
+};
+
+static struct offers old_offers(const struct directory_change *change) {
+    const struct book *old = change->old;
+    return (struct offers){old->products, old->subscriptions, old->product_count,
+                           old->subscription_count};
+}
+
+static struct offers new_offers(const struct directory_change *change) {
+    const struct directory_lists *lists = &change->lists;
+    return (struct offers){lists->products, lists->subscriptions, lists->product_count,
+                           lists->subscription_count};
+}
+
+static struct control_object note_place(u32 account) {
+    return (struct control_object){.kind = CONTROL_HALF_CHANGE, .number = account};
+}
+
+/* What the old book has of the set's source, or has not any more, goes; what is new comes. */
+static void write_new(struct control_txn *txn, const struct directory_change *change) {
+    const struct directory_lists *lists = &change->lists;
+    const struct offers before = old_offers(change);
+    const struct offers after = new_offers(change);
+    for (u32 i = 0; i < lists->gone_count; i++) {
+        delete_profile(txn, change->account, lists->gone[i]);
+    }
+    for (u32 i = 0; i < lists->profile_count; i++) {
+        if (lists->is_changed[i]) {
+            put_profile(txn, change->account, &lists->profiles[i]);
+        }
+    }
+    write_offers(txn, change->account, change->source, &before, false);
+    write_offers(txn, change->account, change->source, &after, true);
+}
+
+static void write_old_profile(struct control_txn *txn, const struct directory_change *change,
+                              struct slice id) {
+    u32 index = book_find(change->old, id);
+    if (index == BOOK_NONE) {
+        delete_profile(txn, change->account, id);
+    } else {
+        struct profile profile = book_profile(change->old, index);
+        put_profile(txn, change->account, &profile);
+    }
+}
+
+/* The reverse. */
+static void write_old(struct control_txn *txn, const struct directory_change *change) {
+    const struct directory_lists *lists = &change->lists;
+    const struct offers before = old_offers(change);
+    const struct offers after = new_offers(change);
+    for (u32 i = 0; i < lists->profile_count; i++) {
+        if (lists->is_changed[i]) {
+            write_old_profile(txn, change, lists->profiles[i].id);
+        }
+    }
+    for (u32 i = 0; i < lists->gone_count; i++) {
+        write_old_profile(txn, change, lists->gone[i]);
+    }
+    write_offers(txn, change->account, change->source, &after, false);
+    write_offers(txn, change->account, change->source, &before, true);
+}
+
+static void change_free(struct directory_change *change) {
+    struct directory *directory = change->directory;
+    book_free(change->book);
+    directory_release(directory, change->old);
+    directory_lists_free(&change->lists);
+    free(change);
+    pthread_mutex_unlock(&directory->change_lock);
+}
+
+enum err directory_begin(struct directory *directory, struct agg *agg, u32 account,
+                         const struct directory_set *set, struct slice note, i64 now_ms,
+                         struct directory_change **out) {
+    struct directory_change *change = calloc(1, sizeof *change);
     struct control_txn txn;
-    struct book *book = NULL;
     check(account < ACCOUNTS_MAX && set->source != DIRECTORY_NONE);
+    check(note.bytes <= DIRECTORY_NOTE_MAX);
+    if (change == NULL) {
+        return ERR_NO_MEMORY;
+    }
     pthread_mutex_lock(&directory->change_lock);
-    const struct book *old = directory_acquire(directory, account);
-    enum err err = directory_merge(&lists, agg, account, old, set, now_ms);
+    change->directory = directory;
+    change->account = account;
+    change->source = set->source;
+    change->is_noted = note.bytes > 0;
+    change->old = directory_acquire(directory, account);
+    enum err err = directory_merge(&change->lists, agg, account, change->old, set, now_ms);
     if (err == ERR_OK) {
-        err = directory_lists_book(&lists, &book);
+        err = directory_lists_book(&change->lists, &change->book);
     }
     if (err == ERR_OK) {
         err = begin(directory, account, &txn);
     }
     if (err == ERR_OK) {
-        write_set(&txn, account, set->source, old, &lists);
+        const struct control_object place = note_place(account);
+        write_new(&txn, change);
+        if (change->is_noted) {
+            control_txn_put(&txn, &place, note);
+        }
         err = control_commit(&txn);
     }
-    if (err == ERR_OK) {
-        set_book(directory, account, book);
-    } else {
-        book_free(book);
+    if (err != ERR_OK) {
+        change_free(change);
+        return err;
     }
-    directory_release(directory, old);
-    directory_lists_free(&lists);
-    pthread_mutex_unlock(&directory->change_lock);
+    *out = change;
+    return ERR_OK;
+}
+
+void directory_show(struct directory_change *change) {
+    check(change->book != NULL);
+    set_book(change->directory, change->account, change->book);
+    change->book = NULL;
+}
+
+static enum err undo(struct directory_change *change) {
+    struct control_txn txn;
+    check(change->book != NULL);
+    enum err err = begin(change->directory, change->account, &txn);
+    if (err == ERR_OK) {
+        const struct control_object place = note_place(change->account);
+        write_old(&txn, change);
+        control_txn_delete(&txn, &place);
+        err = control_commit(&txn);
+    }
     return err;
+}
+
+enum err directory_end(struct directory_change *change, enum directory_end how) {
+    enum err err = ERR_OK;
+    if (how == DIRECTORY_UNDO) {
+        err = undo(change);
+    } else if (how == DIRECTORY_KEEP) {
+        check(change->book == NULL);
+        err = change->is_noted ? directory_forget_note(change->directory, change->account) : err;
+    }
+    change_free(change);
+    return err;
+}
+
+enum err directory_replace(struct directory *directory, struct agg *agg, u32 account,
+                           const struct directory_set *set, i64 now_ms) {
+    struct directory_change *change;
+    enum err err =
+        directory_begin(directory, agg, account, set, (struct slice){NULL, 0}, now_ms, &change);
+    if (err == ERR_OK) {
+        directory_show(change);
+        err = directory_end(change, DIRECTORY_KEEP);
+    }
+    return err;
+}
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+struct noted {
+    u64 account; /* 0: none */
+    void *note;
+    usize *bytes;
+    enum err err;
+};
+
+static bool take_note(void *context, const struct control_object *object, struct slice value) {
+    struct noted *noted = context;
+    if (object->number == 0 || object->number >= ACCOUNTS_MAX || value.bytes > DIRECTORY_NOTE_MAX) {
+        noted->err = ERR_CORRUPT;
+        return false;
+    }
+    noted->account = object->number;
+    memcpy(noted->note, value.data, value.bytes);
+    *noted->bytes = value.bytes;
+    return false;
+}
+
+enum err directory_note(struct directory *directory, u32 after, u32 *account, void *note,
+                        usize *bytes) {
+    struct noted noted = {.note = note, .bytes = bytes};
+    const struct control_object from = note_place(after + 1);
+    enum err err = control_each_from(directory->control, &from, take_note, &noted);
+    err = err == ERR_OK ? noted.err : err;
+    *account = (u32)noted.account;
+    return err == ERR_OK && noted.account == 0 ? ERR_NOT_FOUND : err;
+}
+
+enum err directory_forget_note(struct directory *directory, u32 account) {
+    const struct control_object place = note_place(account);
+    enum err err = control_delete(directory->control, &place);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
 /* --- one customer ----------------------------------------------------------------------------- */

@@ -48,6 +48,33 @@ struct directory_set {
 enum err directory_replace(struct directory *directory, struct agg *agg, u32 account,
                            const struct directory_set *set, i64 now_ms);
 
+/* The same, for a change whose other half lies elsewhere: one that a crash leaves half done is
+ * known at the next start, by a note of at most DIRECTORY_NOTE_MAX bytes that is written with it.
+ * Begun, the change is on disk but nobody sees it, and no other begins; errors as above, and then
+ * nothing was begun. Its texts are the caller's until it is ended, once, in one of three ways. */
+struct directory_change;
+#define DIRECTORY_NOTE_MAX 64
+enum err directory_begin(struct directory *directory, struct agg *agg, u32 account,
+                         const struct directory_set *set, struct slice note, i64 now_ms,
+                         struct directory_change **out);
+/* Everybody sees it, at once; at most once, then it is only to be kept. Takes a moment. */
+void directory_show(struct directory_change *change);
+enum directory_end {
+    DIRECTORY_KEEP, /* the other half is done; the change is seen, the note gone */
+    DIRECTORY_UNDO, /* it was not, and this one goes, too */
+    DIRECTORY_LEAVE /* who knows: the process stops, and its next start sees the note */
+};
+/* What cannot be undone now, or whose note stays, has an error; the note is there at the next
+ * start.
+ */
+enum err directory_end(struct directory_change *change, enum directory_end how);
+
+/* The first account after `after` that has a note, and the note (DIRECTORY_NOTE_MAX of room).
+ * ERR_NOT_FOUND: there is none. For the start, before anything is begun. */
+enum err directory_note(struct directory *directory, u32 after, u32 *account, void *note,
+                        usize *bytes);
+enum err directory_forget_note(struct directory *directory, u32 account);
+
 /* Says by hand whether a customer is internal; makes the customer if need be. */
 enum err directory_set_internal(struct directory *directory, struct agg *agg, u32 account,
                                 struct slice customer, bool internal, i64 now_ms);

@@ -277,6 +277,9 @@ static void show_clear(struct pipeline *pipeline, struct amend_request *request,
     agg_settle(pipeline->agg);
     agg_change_begin(pipeline->agg);
     store_show(pipeline->options.store);
+    if (request->shown != NULL) {
+        request->shown(request->shown_context);
+    }
     agg_clear(clearing, addition->rows, addition->group.part_count);
     for (u32 i = 0; i < addition->group.part_count; i++) {
         const struct agg_rows *rows = &addition->rows[i];

@@ -412,10 +412,10 @@ static const struct product *find_plan(const struct sales *sales, const struct n
 }
 
 /* The subscription's event: what it is worth, now. */
-static enum err add_event(struct sales *sales, const struct subscription *subscription,
+static enum err add_event(struct upload *upload, const struct subscription *subscription,
                           const struct product *plan) {
     struct upload_row *row;
-    enum err err = upload_add_row(&sales->upload, &row);
+    enum err err = upload_add_row(upload, &row);
     if (err != ERR_OK) {
         return err;
     }
@@ -424,10 +424,22 @@ static enum err add_event(struct sales *sales, const struct subscription *subscr
                                             : 0;
     upload_set_text(row, TEXT_CUSTOMER, subscription->customer_id);
     upload_set_text(row, TEXT_FEATURE, SLICE(FEATURE));
-    upload_set_number(row, NUM_TIME, sales->upload.now_ms);
+    upload_set_number(row, NUM_TIME, upload->now_ms);
     upload_set_number(row, NUM_USAGE, 0);
     upload_set_number(row, NUM_REVENUE, amount);
     return ERR_OK;
+}
+
+enum err sales_events(struct upload *upload, const struct book *book) {
+    enum err err = ERR_OK;
+    for (u32 i = 0; i < book->subscription_count && err == ERR_OK; i++) {
+        const struct subscription *one = &book->subscriptions[i];
+        if (one->source == DIRECTORY_UPLOAD) {
+            err = add_event(upload, one,
+                            one->product == BOOK_NONE ? NULL : &book->products[one->product]);
+        }
+    }
+    return err;
 }
 
 static enum err join(struct sales *sales, struct named *named) {
@@ -450,7 +462,7 @@ static enum err join(struct sales *sales, struct named *named) {
         if (plan == NULL && subscription->product_id.bytes > 0) {
             upload_add_problem(&sales->upload, i, "subscriptions: plan_id is none of the plans");
         }
-        err = add_event(sales, subscription, plan);
+        err = add_event(&sales->upload, subscription, plan);
     }
     return err;
 }

@@ -26,6 +26,9 @@ void sales_free(struct sales *sales);
 /* As upload_read(). */
 enum err sales_read(struct sales *sales, char *body, usize bytes);
 
+/* The events of what was uploaded last, as sales_read() makes them: into an upload of that kind. */
+enum err sales_events(struct upload *upload, const struct book *book);
+
 /* What the directory is to hold. */
 struct directory_set sales_set(const struct sales *sales);
 

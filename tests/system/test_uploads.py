@@ -1,13 +1,14 @@
 """Uploads: costs, usage, bills and revenue, each in the place of the one before; clearing."""
 
 import datetime
+import http.client
 import random
 import threading
 import time
 from collections import defaultdict
 from decimal import Decimal
 
-from harness import ensure, equal
+from harness import ensure, equal, once
 from test_accounts import OPEN, Session, account, admin
 
 UP = "/api/data/upload/"
@@ -376,4 +377,47 @@ def test_readers_see_one_upload(context):
             reader.join()
         ensure(len(seen) > 3, "answers: %d" % len(seen))
         equal(set(seen), {(100, 100, 100, 100, 1, 100, 50, 50)}, "events of an upload")
+        server.verify()
+
+
+@once
+def test_revenue_is_one_step(context):
+    """Killed at any moment of an upload: subscriptions and their events are of the same one."""
+    count = 2000
+
+    def body(price):
+        return {"plans": [{"plan_id": "p", "price_amount": price}],
+                "subscriptions": [{"customer_id": "c%d" % i, "plan_id": "p"} for i in range(count)]}
+
+    pick = random.Random(5)
+    with context.server() as server:
+        upload(server.client(), "revenue", body(1))
+        took = time.monotonic()
+        upload(server.client(), "revenue", body(2))
+        took = time.monotonic() - took
+        known = {2}
+        for turn in range(3, 15):
+            client = server.client()
+
+            def send(client=client, turn=turn):
+                try:
+                    client.send("POST", UP + "revenue", body(turn), checked=False)
+                except OSError:
+                    pass
+                except http.client.HTTPException:
+                    pass
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            time.sleep(took * pick.uniform(0.3, 1.1))
+            server.restart(hard=True)
+            sender.join()
+            client = server.client()
+            price = client.good("/api/plans")[0]["price_amount"]
+            ensure(price == turn or price in known, "an upload that was sent: %s" % price)
+            rows = client.good("/api/analytics/customer-pnl?days=all&limit=500")["customers"]
+            equal({row["event_revenue"] for row in rows}, {price}, "events of turn %d" % turn)
+            equal(client.good("/api/metrics/summary")["mrr"], price * count, "subscriptions")
+            equal(client.good("/api/metrics/source-breakdown")["total_events"], count, "events")
+            known = {price}
         server.verify()

@@ -310,6 +310,49 @@ static void say_subscriptions(struct said *said, struct wanted *all, bool *subsc
     }
 }
 
+static void check_no_note(void) {
+    char note[DIRECTORY_NOTE_MAX];
+    usize bytes;
+    u32 found;
+    cr_assert_eq(directory_note(directory, 0, &found, note, &bytes), ERR_NOT_FOUND);
+}
+
+/* Replaced in two steps, of which the second is one of three or a crash before it. */
+static enum err replace_noted(u32 account, const struct directory_set *set, i64 now_ms,
+                              bool *stands) {
+    char note[DIRECTORY_NOTE_MAX];
+    usize bytes;
+    u32 found;
+    struct directory_change *change;
+    const struct book *before = directory_acquire(directory, account);
+    enum err err = directory_begin(directory, NULL, account, set, text("half"), now_ms, &change);
+    const struct book *after = directory_acquire(directory, account);
+    cr_assert_eq(before, after, "nobody sees it");
+    directory_release(directory, after);
+    directory_release(directory, before);
+    if (err != ERR_OK) {
+        check_no_note();
+        return err;
+    }
+    cr_assert_eq(directory_note(directory, 0, &found, note, &bytes), ERR_OK);
+    cr_assert(found == account && bytes == 4 && memcmp(note, "half", 4) == 0);
+    cr_assert_eq(directory_note(directory, account, &found, note, &bytes), ERR_NOT_FOUND);
+    u32 how = draw(3);
+    *stands = how != DIRECTORY_UNDO;
+    if (how == DIRECTORY_KEEP) {
+        directory_show(change);
+    }
+    cr_assert_eq(directory_end(change, (enum directory_end)how), ERR_OK);
+    if (how == DIRECTORY_LEAVE) { /* the next start sees the change and the note */
+        close_directory();
+        open_directory();
+        cr_assert_eq(directory_note(directory, 0, &found, note, &bytes), ERR_OK);
+        cr_assert_eq(directory_forget_note(directory, account), ERR_OK);
+    }
+    check_no_note();
+    return err;
+}
+
 static void say_all(u32 account, i64 now_ms) {
     static struct said said;
     struct wanted next = wanted[account];
@@ -337,9 +380,11 @@ static void say_all(u32 account, i64 now_ms) {
     if (spoilt) {
         said.profiles[1].id = said.profiles[0].id;
     }
-    enum err err = directory_replace(directory, NULL, account, &said.set, now_ms);
+    bool stands = true;
+    enum err err = draw(2) == 0 ? directory_replace(directory, NULL, account, &said.set, now_ms)
+                                : replace_noted(account, &said.set, now_ms, &stands);
     cr_assert_eq(err, spoilt ? ERR_INVALID : ERR_OK);
-    wanted[account] = spoilt ? wanted[account] : next;
+    wanted[account] = spoilt || !stands ? wanted[account] : next;
 }
 
 /* --- by hand ---------------------------------------------------------------------------------- */
