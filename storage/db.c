@@ -28,7 +28,8 @@
 #define MAP_BYTES_MIN (64 * MIB)
 #define PATH_BYTES_MAX 4096
 #define READER_CHECK_NS ((u64)3600 * 1000000000) /* between looks for killed readers */
-#define FORMAT_VERSION 2                         /* 2: frames of any size */
+#define FORMAT_VERSION 3                         /* see format_upgrade() */
+#define FORMAT_OLDEST 2
 #define FORMAT_PREFIX "margind data "
 #define SHORT_BYTES_MAX                                                                            \
     (128 * KIB)                    /* pages made and freed by one transaction are never written    \
@@ -559,7 +560,7 @@ u64 db_map_bytes(struct db *db) {
 
 /* --- the data directory ----------------------------------------------------------------------- */
 
-static enum err format_read(int fd, const char *path, char *why, usize why_bytes) {
+static enum err format_read(int fd, const char *path, u32 *out, char *why, usize why_bytes) {
     char text[64] = {0};
     ssize_t bytes = read(fd, text, sizeof text - 1);
     usize prefix = sizeof FORMAT_PREFIX - 1;
@@ -573,13 +574,14 @@ static enum err format_read(int fd, const char *path, char *why, usize why_bytes
                  path, version, FORMAT_VERSION);
         return ERR_VERSION;
     }
-    if (version < FORMAT_VERSION) {
+    if (version < FORMAT_OLDEST) {
         snprintf(why, why_bytes,
-                 "%s: data format %lu is older than this program's (%d), which cannot read it: "
-                 "export the events with the version that wrote them and send them again",
-                 path, version, FORMAT_VERSION);
+                 "%s: data format %lu is older than any this program reads (%d to %d): export the "
+                 "events with the version that wrote them and send them again",
+                 path, version, FORMAT_OLDEST, FORMAT_VERSION);
         return ERR_VERSION;
     }
+    *out = (u32)version;
     return ERR_OK;
 }
 
@@ -623,6 +625,44 @@ static bool is_network_file_system(const char *dir) {
            type == CIFS_SUPER_MAGIC;
 }
 
+static enum err format_open(const char *dir, int *fd, char *why, usize why_bytes) {
+    char path[PATH_BYTES_MAX];
+    snprintf(path, sizeof path, "%s/FORMAT", dir);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    int code = errno;
+    return *fd >= 0 ? ERR_OK
+                    : explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
+                              "not a data directory:", path, code);
+}
+
+/* What each format brought, and what has to be done for a directory of the one before:
+ *
+ *   2  frames of any size. Blocks of format 1 are not read.
+ *   3  amendments, and with them events that are removed: a program that does not know of them
+ *      would count what is gone. Nothing has to be done, for a log without any is one of format 3.
+ *
+ * So that an upgrade can be cut off anywhere, the number is written when all is done. */
+enum err db_dir_upgrade(const char *dir, char *why, usize why_bytes) {
+    char path[PATH_BYTES_MAX];
+    u32 version;
+    int fd;
+    enum err err = format_open(dir, &fd, why, why_bytes);
+    if (err != ERR_OK) {
+        return err;
+    }
+    snprintf(path, sizeof path, "%s/FORMAT", dir);
+    err = format_read(fd, path, &version, why, why_bytes);
+    close(fd);
+    if (err != ERR_OK || version == FORMAT_VERSION) {
+        return err;
+    }
+    err = format_write(dir, path, why, why_bytes);
+    if (err == ERR_OK) {
+        log_info("format_upgraded", "dir=\"%s\" from=%u to=%d", dir, version, FORMAT_VERSION);
+    }
+    return err;
+}
+
 enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes) {
     char path[PATH_BYTES_MAX];
     if (strlen(dir) + sizeof "/FORMAT.0123456789" >= sizeof path) {
@@ -646,17 +686,16 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
         return ERR_SYSTEM;
     }
     snprintf(path, sizeof path, "%s/FORMAT", dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && create) {
+    if (create && access(path, F_OK) != 0 && errno == ENOENT) {
         return format_write(dir, path, why, why_bytes);
     }
-    if (fd < 0) {
-        int code = errno;
-        return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
-                       "not a data directory:", path, code);
+    int fd;
+    u32 version;
+    enum err err = format_open(dir, &fd, why, why_bytes);
+    if (err == ERR_OK) {
+        err = format_read(fd, path, &version, why, why_bytes);
+        close(fd);
     }
-    enum err err = format_read(fd, path, why, why_bytes);
-    close(fd);
     return err;
 }
 

@@ -76,6 +76,9 @@ u64 db_map_bytes(struct db *db);
 
 /* Makes the directory (if `create`), checks or writes the format version. */
 enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes);
+/* Brings a directory of an older format to the newest one, after which older programs refuse it.
+ * The caller holds its lock. */
+enum err db_dir_upgrade(const char *dir, char *why, usize why_bytes);
 /* Makes what was created, renamed or removed in the directory last: a synced file whose name is
  * lost with the power is lost, too. ERR_NO_SPACE, ERR_IO. */
 enum err db_dir_sync(const char *dir);

@@ -38,6 +38,7 @@ static enum err open_parts(struct store *store, const struct store_options *opti
     enum err err = db_dir_prepare(options->dir, create, why, why_bytes);
     if (err == ERR_OK && create) {
         err = db_dir_lock(options->dir, &store->lock_fd, why, why_bytes);
+        err = err == ERR_OK ? db_dir_upgrade(options->dir, why, why_bytes) : err;
     }
     if (err != ERR_OK) {
         return err;

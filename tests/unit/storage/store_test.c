@@ -158,7 +158,7 @@ Test(store, refuses_other_formats) {
     struct store *store;
     make_dir();
     int fd = open(path_of("FORMAT"), O_WRONLY | O_CREAT, 0600);
-    cr_assert(write(fd, "margind data 3\n", 15) == 15);
+    cr_assert(write(fd, "margind data 4\n", 15) == 15);
     cr_assert_eq(open_store(&store, false), ERR_VERSION);
     cr_assert(strstr(why, "newer") != NULL);
     cr_assert(pwrite(fd, "margind data 1\n", 15, 0) == 15);
