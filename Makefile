@@ -154,6 +154,11 @@ $(BUILD)/bench/simdjson_peer.o: bench/simdjson_peer.cc
 	g++ -std=c++17 -O2 -Wall -Wextra -c $< -o $@
 $(BUILD)/bench-decode: $(BUILD)/bench/decode.o $(BUILD)/bench/simdjson_peer.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) -lsimdjson -lstdc++ -lm
+# The race against other stores: their client libraries, and nothing that `make test` builds.
+RACE_LIBS := -lpq -lhiredis -lsqlite3 -lcurl
+$(BUILD)/bench/race/%.o: CFLAGS += -I/usr/include/postgresql
+$(BUILD)/race-peers: $(call objects,$(wildcard bench/race/*.c)) $(CLIENT) $(ENGINE) $(STORAGE)
+	$(LINK) $(RACE_LIBS) -lm
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -258,6 +263,12 @@ run: all  ## start the server on ./data with sample events
 bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figure with its ratio
 	@tools/deps.sh bench
 	@bench/run.sh $(BUILD)
+
+.PHONY: race-peers
+race-peers: all  ## the same events through PostgreSQL, Redis, ClickHouse, SQLite and margind; one table
+	@tools/deps.sh race
+	@$(MAKE) --no-print-directory $(BUILD)/race-peers
+	@$(BUILD)/race-peers --build $(BUILD) $(PEERS)
 
 install: all  ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/margin $(DESTDIR)$(PREFIX)/lib

@@ -1,18 +1,23 @@
 #!/bin/sh
-# deps.sh build|test|bench: installs the Debian packages that are missing, and says what it does.
-# Silent and offline when everything is there.
+# deps.sh build|test|bench|race: installs the Debian packages that are missing, and says what it
+# does. Silent and offline when everything is there.
 set -eu
 
 build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev
     zlib1g-dev libssl-dev libinih-dev"
 test="libcriterion-dev libjansson-dev zstd python3 patch clang libclang-rt-14-dev clang-format curl"
-bench="g++ libsimdjson-dev nginx-light"
+bench="g++ libsimdjson-dev nginx-light python3"
+# Other stores, to race against. Redis' server is in redis-tools under another name.
+race="postgresql-15 libpq-dev redis-tools libhiredis-dev clickhouse-server libsqlite3-dev
+    libcurl4-openssl-dev"
 
-case "${1:-build}" in
+set -- "${1:-build}"
+case "$1" in
 build) wanted=$build ;;
 test) wanted="$build $test" ;;
 bench) wanted="$build $bench" ;;
-*) echo "usage: deps.sh build|test|bench" >&2; exit 2 ;;
+race) wanted="$build $race" ;;
+*) echo "usage: deps.sh build|test|bench|race" >&2; exit 2 ;;
 esac
 
 missing=
@@ -29,6 +34,15 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=sudo
 fi
 export DEBIAN_FRONTEND=noninteractive
+# Packages of servers start a service when they are installed. Ours are private instances, so
+# Debian's switch for that says no meanwhile.
+policy=/usr/sbin/policy-rc.d
+if [ "$1" = race ] && [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+    $as_root chmod 755 $policy
+    trap '$as_root rm -f $policy' EXIT
+    trap 'exit 130' INT TERM
+fi
 $as_root apt-get update -qq
 # shellcheck disable=SC2086
 $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
