@@ -16,7 +16,7 @@ WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -W
 CFLAGS  := -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(CFLAGS_EXTRA)
 LDFLAGS := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS_EXTRA)
-LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lcrypto -linih
+LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lssl -lcrypto -linih
 
 # Vector kernels live in files of their own, named after what they need.
 %_avx2.o:   CFLAGS += -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul

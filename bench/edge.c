@@ -132,7 +132,7 @@ static double measure(enum edge_kind kind, struct client *client, u64 seconds, s
     http_router_init(&router, routes, ARRAY_COUNT(routes));
     struct http_server server = {
         .router = &router, .pool = pool, .head_ns = (u64)10000000000, .body_ns = (u64)10000000000};
-    struct net_listener listener = {&http_protocol, &server, "127.0.0.1", 0};
+    struct net_listener listener = {&http_protocol, &server, "127.0.0.1", 0, NULL};
     struct edge_options options = {.kind = kind,
                                    .listeners = &listener,
                                    .listener_count = 1,

@@ -37,8 +37,11 @@ static const char *const net_choices[] = {
     [EDGE_AUTO] = "auto", [EDGE_URING] = "uring", [EDGE_EPOLL] = "epoll", NULL};
 static const char *const level_choices[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+static const char *const tls_choices[] = {
+    [CONFIG_TLS_BOTH] = "both", [CONFIG_TLS_HTTP] = "http", [CONFIG_TLS_WIRE] = "wire", NULL};
 static const char *const switch_choices[] = {"off", "on", NULL};
 _Static_assert(sizeof(enum edge_kind) == sizeof(unsigned), "choices are stored as unsigned");
+_Static_assert(sizeof(enum config_tls) == sizeof(unsigned), "choices are stored as unsigned");
 _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "choices are stored as unsigned");
 
 #define AT(member) offsetof(struct config, member)
@@ -59,6 +62,12 @@ static const struct setting settings[] = {
      CONNECTIONS_SETTING_MAX, NULL, "connections a front thread holds open"},
     {"idle-seconds", "net", "idle-seconds", KIND_COUNT, AT(idle_seconds), "N", "120", 1, 86400,
      NULL, "a connection that is silent, or does not read its answers, is closed after this"},
+    {"tls-cert", "tls", "cert", KIND_PATH, AT(tls_certificate), "FILE", "", 0, 0, NULL,
+     "certificate and its chain (PEM): the listeners speak TLS only; SIGHUP reads it again"},
+    {"tls-key", "tls", "key", KIND_PATH, AT(tls_key), "FILE", "", 0, 0, NULL,
+     "the certificate's key (PEM, without passphrase), which only the server's user may read"},
+    {"tls-listen", "tls", "listen", KIND_CHOICE, AT(tls_listen), "both|http|wire", "both", 0, 0,
+     tls_choices, "which listeners speak TLS if there is a certificate; the other one does not"},
     {"log-map-bytes", "storage", "log-map-bytes", KIND_BYTES, AT(log_map_bytes), "SIZE", "1T", MIB,
      64 * 1024 * GIB, NULL, "the most the log may grow to; address space, not disk, is reserved"},
     {"snapshot-events", "storage", "snapshot-events", KIND_COUNT, AT(snapshot_events), "N",
@@ -489,6 +498,11 @@ static bool load_all(const struct flags *flags, char *const *envp, struct config
     if (plans_find(&out->plans, out->account_plan) == NULL) {
         buf_put_format(message, "there is no plan %s: a file's [plan %s] makes it",
                        out->account_plan, out->account_plan);
+        return false;
+    }
+    if ((out->tls_certificate[0] == 0) != (out->tls_key[0] == 0)) {
+        buf_put_format(message, "tls-cert and tls-key go together: there is no tls-%s",
+                       out->tls_key[0] == 0 ? "key" : "cert");
         return false;
     }
     if (out->front_threads == 0) {

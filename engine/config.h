@@ -22,6 +22,8 @@ struct config_listen {
     u16 port;                     /* 0: the system chooses */
 };
 
+enum config_tls { CONFIG_TLS_BOTH, CONFIG_TLS_HTTP, CONFIG_TLS_WIRE };
+
 struct config {
     bool print_only; /* --help or --version: print the message on stdout and exit 0 */
     char data_dir[CONFIG_PATH_BYTES_MAX];
@@ -30,8 +32,11 @@ struct config {
     struct config_listen wire;
     u64 front_threads; /* 1..FRONT_THREADS_MAX, "auto" resolved */
     enum edge_kind net;
-    u64 connections_max; /* a front thread */
-    u64 idle_seconds;    /* a connection silent for longer is closed */
+    u64 connections_max;                         /* a front thread */
+    u64 idle_seconds;                            /* a connection silent for longer is closed */
+    char tls_certificate[CONFIG_PATH_BYTES_MAX]; /* PEM files, both or none */
+    char tls_key[CONFIG_PATH_BYTES_MAX];
+    enum config_tls tls_listen; /* who speaks TLS, if there are such files */
     u64 log_map_bytes;
     u64 snapshot_events;
     char cors_origins[CONFIG_PATH_BYTES_MAX];

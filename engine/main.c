@@ -19,6 +19,7 @@
 #include "customer/roster.h"
 #include "net/edge.h"
 #include "net/protocols.h"
+#include "net/tls.h"
 #include "pipeline.h"
 #include "query/allocation.h"
 #include "recover.h"
@@ -38,8 +39,9 @@
 #define EXIT_USAGE 2
 #define WHY_BYTES (CONFIG_PATH_BYTES_MAX + 512)
 #define STOP_GRACE_NS 10000000000u
-#define HEAD_NS 10000000000u /* a request's head must be whole within this */
-#define BODY_NS 30000000000u /* and each HTTP_PROGRESS_BYTES of its body */
+#define HEAD_NS 10000000000u      /* a request's head must be whole within this */
+#define HANDSHAKE_NS 10000000000u /* TLS must be established within this */
+#define BODY_NS 30000000000u      /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
 #define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
@@ -75,6 +77,7 @@ struct server {
     struct pasts *pasts;
     struct docs docs;
     struct door door;
+    struct tls_identity *identity; /* NULL: no TLS */
     struct pipeline *pipeline;
     struct recovered recovered;
     _Atomic(struct agg *) agg;
@@ -131,7 +134,7 @@ static void mask_signals(int how) {
     pthread_sigmask(how, &stopping, NULL);
 }
 
-/* --- prices ----------------------------------------------------------------------------------- */
+/* --- what files say --------------------------------------------------------------------------- */
 
 static struct reload_files files_of(const struct config *config) {
     return (struct reload_files){.models = config->price_models,
@@ -140,7 +143,7 @@ static struct reload_files files_of(const struct config *config) {
 }
 
 /* A file that is no price table changes nothing: what was in force stays. */
-static void reload(struct server *server) {
+static void renew_prices(struct server *server) {
     const struct reload_files files = files_of(&server->config);
     struct price_table *table;
     char why[WHY_BYTES] = "";
@@ -156,6 +159,39 @@ static void reload(struct server *server) {
     }
     log_error("prices_refused", "reason=%s what=\"%s\" action=\"the old prices stay in force\"",
               err_text(err), why);
+}
+
+static enum err open_identity(struct server *server) {
+    const struct config *config = &server->config;
+    const struct tls_files files = {config->tls_certificate, config->tls_key};
+    if (files.certificate[0] == 0) {
+        return ERR_OK;
+    }
+    return tls_identity_open(&files, &server->identity, server->why, sizeof server->why);
+}
+
+static void renew_identity(struct server *server) {
+    char why[WHY_BYTES] = "";
+    enum err err = tls_identity_reload(server->identity, why, sizeof why);
+    if (err == ERR_OK) {
+        log_info("certificate_reloaded", "expires_in_days=%lld",
+                 (long long)(tls_identity_expires_s(server->identity) - clock_wall_ms() / 1000) /
+                     86400);
+    } else {
+        log_error("certificate_refused",
+                  "reason=%s what=\"%s\" action=\"the old certificate stays in force\"",
+                  err_text(err), why);
+    }
+}
+
+static void reload(struct server *server) {
+    const struct reload_files files = files_of(&server->config);
+    if (reload_has_files(&files)) {
+        renew_prices(server);
+    }
+    if (server->identity != NULL) {
+        renew_identity(server);
+    }
 }
 
 /* When each key was last used is noted in memory; here it is written, when nothing else is. */
@@ -380,6 +416,8 @@ static void edge_metrics(void *wiring, struct buf *out) {
         sum.starved += one.starved;
         sum.received_bytes += one.received_bytes;
         sum.sent_bytes += one.sent_bytes;
+        sum.tls_established += one.tls_established;
+        sum.tls_refused += one.tls_refused;
     }
     metrics_put_edge(out, &sum);
 }
@@ -458,8 +496,10 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
     wire_server_init(&front->wire, &wire_service, &front->context, front->http.pool);
     protocols_bind_wire(&front->wire);
     const struct net_listener listeners[LISTENERS] = {
-        [LISTEN_HTTP] = {&http_protocol, &front->http, config->http.host, port[LISTEN_HTTP]},
-        [LISTEN_WIRE] = {&wire_protocol, &front->wire, config->wire.host, port[LISTEN_WIRE]},
+        [LISTEN_HTTP] = {&http_protocol, &front->http, config->http.host, port[LISTEN_HTTP],
+                         config->tls_listen != CONFIG_TLS_WIRE ? server->identity : NULL},
+        [LISTEN_WIRE] = {&wire_protocol, &front->wire, config->wire.host, port[LISTEN_WIRE],
+                         config->tls_listen != CONFIG_TLS_HTTP ? server->identity : NULL},
     };
     const struct edge_options options = {
         .kind = config->net,
@@ -468,6 +508,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .share_ports = index > 0,
         .connections_max = (u32)config->connections_max,
         .idle_ns = config->idle_seconds * 1000000000u,
+        .handshake_ns = HANDSHAKE_NS,
         .on_wake = on_wake,
         .on_turn = on_turn,
         .context = front,
@@ -549,9 +590,12 @@ static enum err recover(struct server *server) {
 }
 
 static void log_ready(const struct server *server) {
-    log_info("ready", "http=%s:%u wire=%s:%u fronts=%u data=\"%s\"", server->config.http.host,
-             edge_port(server->front[0].edge, LISTEN_HTTP), server->config.wire.host,
-             edge_port(server->front[0].edge, LISTEN_WIRE), server->front_count,
+    static const char *const tls[] = {
+        [CONFIG_TLS_BOTH] = "both", [CONFIG_TLS_HTTP] = "http", [CONFIG_TLS_WIRE] = "wire"};
+    log_info("ready", "http=%s:%u wire=%s:%u tls=%s fronts=%u data=\"%s\"",
+             server->config.http.host, edge_port(server->front[0].edge, LISTEN_HTTP),
+             server->config.wire.host, edge_port(server->front[0].edge, LISTEN_WIRE),
+             server->identity != NULL ? tls[server->config.tls_listen] : "off", server->front_count,
              server->config.data_dir);
 }
 
@@ -615,6 +659,7 @@ static void close_all(struct server *server) {
     price_table_free(server->table);
     docs_free(&server->docs);
     limits_destroy(server->door.limits);
+    tls_identity_close(server->identity);
 }
 
 int main(int argc, char **argv) {
@@ -638,11 +683,14 @@ int main(int argc, char **argv) {
     server.front_count = (u32)server.config.front_threads;
     const struct reload_files files = files_of(&server.config);
     err = reload_prices(&files, &server.table, server.why, sizeof server.why);
+    if (err == ERR_OK) {
+        err = open_identity(&server);
+    }
     if (err != ERR_OK) {
         log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);
         return EXIT_USAGE;
     }
-    catch_signals(reload_has_files(&files));
+    catch_signals(reload_has_files(&files) || server.identity != NULL);
     mask_signals(SIG_BLOCK);
     err = serve(&server);
     if (err != ERR_OK) {

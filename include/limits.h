@@ -25,8 +25,12 @@
 #define NET_OUTPUT_BYTES_HIGH MIB         /* output waiting at which a protocol should stop */
 #define NET_OUTPUT_BYTES_LOW (256 * KIB)  /* and at which it may go on */
 #define NET_OUTPUT_BYTES_MAX (2 * REPLY_BYTES_MAX)
-#define NET_STASH_BYTES_MAX (4 * MIB)   /* input that arrives between a pause and its effect */
-#define NET_DIRECT_BYTES_MIN (16 * KIB) /* input worth a receive of its own */
+#define NET_STASH_BYTES_MAX (4 * MIB)      /* input that arrives between a pause and its effect */
+#define NET_DIRECT_BYTES_MIN (16 * KIB)    /* input worth a receive of its own */
+#define NET_SEAL_BYTES (256 * KIB)         /* text made into TLS records at a time */
+#define NET_SEALED_BYTES_MAX MIB           /* TLS records that wait for those before them */
+#define TLS_HELLO_BYTES_MAX (16 * KIB)     /* a client's first message */
+#define TLS_HANDSHAKE_BYTES_MAX (64 * KIB) /* all it sends before the connection is established */
 
 #define INGEST_EVENTS_MAX 1000 /* events in one HTTP ingest request */
 #define WIRE_EVENTS_MAX 4096   /* events in one native batch */
@@ -162,7 +166,7 @@
 #define PAGE_DEPTH_MAX 1000000  /* offset + limit of an event list */
 #define TRACE_SPANS_MAX 10000   /* spans one trace answer may hold */
 #define DIRECT_RECORDS_MAX 4096 /* more to look at: queries leave the front thread */
-#define LINKS_WAITING_MAX 4096 /* links with Stripe customers that wait to be made */
+#define LINKS_WAITING_MAX 4096  /* links with Stripe customers that wait to be made */
 #define KEY_CACHE_SLOTS 64      /* identities a front thread remembers */
 
 _Static_assert(INGEST_EVENTS_MAX <= EVENT_BATCH_MAX, "a request fits a batch");
@@ -170,6 +174,7 @@ _Static_assert(WIRE_EVENTS_MAX <= EVENT_BATCH_MAX, "a native batch fits a batch"
 _Static_assert(EVENT_BATCH_MAX <= COMMIT_GROUP_EVENTS_MAX, "a batch fits a commit");
 _Static_assert(2 * HTTP_BODY_INGEST_MAX <= EVENT_BATCH_TEXT_MAX, "a body fits a batch");
 _Static_assert(NET_OUTPUT_BYTES_LOW < NET_OUTPUT_BYTES_HIGH, "drained comes after full");
+_Static_assert(2 * NET_SEAL_BYTES <= NET_SEALED_BYTES_MAX, "what is sealed at a time has room");
 _Static_assert(REPLY_BYTES_MAX < NET_OUTPUT_BYTES_MAX, "a reply can be sent");
 _Static_assert(EVENT_BATCH_MAX % FRAME_ROWS_MAX == 0, "whole frames fill a batch");
 _Static_assert(COMMIT_GROUP_EVENTS_MAX <= SEGMENT_ROWS_MAX, "a block fits a segment");

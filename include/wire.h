@@ -17,6 +17,9 @@
  * flags, length, order, unknown type) is answered by an ERROR frame with code WIRE_BAD_FRAME or
  * WIRE_BAD_VERSION, then the server closes. An ERROR with another code ends only its request.
  *
+ * Where the server has a certificate, all of this goes over TLS 1.2 or 1.3; a client may name
+ * WIRE_ALPN as its protocol. Who does not speak TLS there gets one ERROR frame in the clear.
+ *
  * Shared shapes:
  *
  *   text16    u16 bytes, then the bytes. 0xffff instead of a length: absent.
@@ -115,6 +118,7 @@
 #define WIRE_VERSION 1
 
 #define WIRE_HEADER_BYTES 16
+#define WIRE_ALPN "margin/1"
 #define WIRE_FIGURES_BYTES 128
 #define WIRE_POINT_BYTES (WIRE_FIGURES_BYTES + 16)
 #define WIRE_CELL_BYTES 8        /* and the text */

@@ -38,6 +38,10 @@ static const struct metrics_row edge_rows[] = {
     METRICS_ROW(metrics_edge, sent_bytes, COUNTER, "sent_bytes_total", "Bytes sent."),
     METRICS_ROW(metrics_edge, starved, COUNTER, "receive_starved_total",
                 "Times the receive buffers ran out."),
+    METRICS_ROW(metrics_edge, tls_established, COUNTER, "tls_established_total",
+                "Connections whose TLS handshake succeeded."),
+    METRICS_ROW(metrics_edge, tls_refused, COUNTER, "tls_refused_total",
+                "Connections that did not speak TLS, or not well enough."),
 };
 
 void metrics_put_edge(struct buf *out, const struct metrics_edge *edge) {

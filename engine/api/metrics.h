@@ -41,6 +41,8 @@ struct metrics_edge {
     u64 sent_bytes;
     u64 starved;
     u64 expired;
+    u64 tls_established;
+    u64 tls_refused;
 };
 void metrics_put_edge(struct buf *out, const struct metrics_edge *edge);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define OUT_BYTES (4 * KIB) /* a piece of output memory; more is allocated and freed */
 #define SPARE_OUT_MAX 4096  /* pieces kept */
@@ -146,10 +147,17 @@ static struct net_conn *take_conn(struct edge *edge) {
         free(conn);
         return NULL;
     }
+    conn->edge = edge;
     conn->session = session;
     conn->slot = edge->slots_used++;
     edge->conn[conn->slot] = conn;
     return conn;
+}
+
+static void give_conn(struct net_conn *conn) {
+    conn->fd = -1;
+    conn->next_dirty = conn->edge->spare;
+    conn->edge->spare = conn;
 }
 
 /* A peer that takes nothing of its answers for the idle time is gone or means harm, whatever else
@@ -171,29 +179,53 @@ static void set_timer(struct net_conn *conn) {
     wheel_set(&conn->edge->wheel, &conn->timer, MIN(due, stalled_at(conn)));
 }
 
+static void open_session(struct net_conn *conn) {
+    conn->opened = true;
+    memset(conn->session, 0, conn->protocol->session_bytes);
+    conn->protocol->open(conn->session, conn, conn->context);
+}
+
+/* Records that TLS wants sent. Their bound is for peers that make it answer and do not read. */
+static bool take_records(void *context, const void *records, usize bytes) {
+    struct net_conn *conn = context;
+    return out_add(conn->edge, &conn->sealed, records, bytes, NET_SEALED_BYTES_MAX);
+}
+
 bool conn_open(struct edge *edge, const struct listener *listener, int fd) {
+    const struct net_listener *with = &listener->with;
     struct net_conn *conn = edge->stopping ? NULL : take_conn(edge);
-    if (conn == NULL) {
+    struct tls *tls = NULL;
+    if (conn != NULL && with->tls != NULL) {
+        tls = tls_open(with->tls, with->protocol->alpn, take_records, conn);
+    }
+    if (conn == NULL || (with->tls != NULL && tls == NULL)) {
         stat_add(&edge->stat_refused, 1);
         close(fd);
+        if (conn != NULL) {
+            give_conn(conn);
+        }
         return false;
     }
     *conn = (struct net_conn){
         .edge = edge,
-        .protocol = listener->with.protocol,
+        .protocol = with->protocol,
+        .context = with->context,
         .session = conn->session,
+        .tls = tls,
         .fd = fd,
         .slot = conn->slot,
         .generation = conn->generation + 1,
         .active_ns = edge->now_ns,
+        .deadline_ns = tls != NULL ? edge->now_ns + edge->options.handshake_ns : 0,
     };
     edge->open_count++;
     stat_add(&edge->stat_accepted, 1);
     atomic_store_explicit(&edge->stat_connections, edge->open_count, memory_order_relaxed);
-    memset(conn->session, 0, conn->protocol->session_bytes);
     set_timer(conn);
     conn_mark_dirty(conn);
-    conn->protocol->open(conn->session, conn, listener->with.context);
+    if (tls == NULL) {
+        open_session(conn);
+    }
     return true;
 }
 
@@ -201,13 +233,15 @@ static void free_conn(struct net_conn *conn) {
     struct edge *edge = conn->edge;
     edge->ring->ops->forget(edge->ring, conn->fd, conn->slot);
     close(conn->fd);
-    conn->fd = -1;
     wheel_remove(&edge->wheel, &conn->timer);
+    tls_close(conn->tls);
+    conn->tls = NULL;
     out_give(edge, &conn->out);
+    out_give(edge, &conn->clear);
+    out_give(edge, &conn->sealed);
     out_give(edge, &conn->flight);
     out_give(edge, &conn->stash);
-    conn->next_dirty = edge->spare;
-    edge->spare = conn;
+    give_conn(conn);
     edge->open_count--;
     atomic_store_explicit(&edge->stat_connections, edge->open_count, memory_order_relaxed);
 }
@@ -218,7 +252,10 @@ void conn_free_all(struct edge *edge) {
         if (conn->fd >= 0) {
             close(conn->fd);
         }
+        tls_close(conn->tls);
         free(conn->out.data);
+        free(conn->clear.data);
+        free(conn->sealed.data);
         free(conn->flight.data);
         free(conn->stash.data);
         free(conn->session);
@@ -241,16 +278,49 @@ void conn_kill(struct net_conn *conn) {
 
 /* --- settling --------------------------------------------------------------------------------- */
 
-static void settle_output(struct net_conn *conn) {
-    struct edge *edge = conn->edge;
-    if (conn->dead) {
-        out_give(edge, &conn->out);
+static void drop_output(struct net_conn *conn) {
+    out_give(conn->edge, &conn->out);
+    out_give(conn->edge, &conn->clear);
+    conn->clear_at = 0;
+}
+
+/* Makes records of some of the output, no more than a flight should hold: so what a slow peer makes
+ * us keep is the output that the protocol knows of, and little else. */
+static void seal(struct net_conn *conn) {
+    if (conn->clear_at == conn->clear.bytes) {
+        out_give(conn->edge, &conn->clear);
+        conn->clear = conn->out;
+        conn->clear_at = 0;
+        conn->out = (struct out){0};
+    }
+    usize bytes = MIN(conn->clear.bytes - conn->clear_at, NET_SEAL_BYTES);
+    if (bytes > 0 && !tls_put(conn->tls, conn->clear.data + conn->clear_at, bytes)) {
+        drop_output(conn);
+        conn_kill(conn);
         return;
     }
-    if (!conn->sending && conn->out.bytes > 0) {
+    conn->clear_at += bytes;
+    if (conn->closing && conn->clear_at == conn->clear.bytes && conn->out.bytes == 0) {
+        tls_end(conn->tls);
+        conn->ended = true;
+    }
+}
+
+static void settle_output(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    if (conn->tls != NULL && !conn->sending && !conn->dead) {
+        seal(conn);
+    }
+    if (conn->dead) {
+        drop_output(conn);
+        out_give(edge, &conn->sealed);
+        return;
+    }
+    struct out *ready = conn->tls != NULL ? &conn->sealed : &conn->out;
+    if (!conn->sending && ready->bytes > 0) {
         struct out empty = conn->flight;
-        conn->flight = conn->out;
-        conn->out = empty;
+        conn->flight = *ready;
+        *ready = empty;
         conn->flight_sent = 0;
         conn->sending = true;
         conn->sent_ns = edge->now_ns;
@@ -264,13 +334,17 @@ static void settle_output(struct net_conn *conn) {
     }
 }
 
+/* Does the protocol name memory for the next bytes, and are these the socket's? */
+static bool wants_direct(const struct net_conn *conn, char **into, usize *bytes) {
+    return conn->tls == NULL && !conn->closing && conn->protocol->direct != NULL &&
+           conn->protocol->direct(conn->session, into, bytes);
+}
+
 static void start_receive(struct net_conn *conn) {
     struct edge *edge = conn->edge;
-    const struct net_protocol *protocol = conn->protocol;
     char *into;
     usize bytes;
-    if (!conn->closing && protocol->direct != NULL &&
-        protocol->direct(conn->session, &into, &bytes)) {
+    if (wants_direct(conn, &into, &bytes)) {
         conn->receiving = RECEIVE_DIRECT;
         conn->bulk = BULK_REQUESTS;
         edge->ring->ops->receive_into(edge->ring, conn->fd, conn->slot, conn->generation, into,
@@ -295,14 +369,18 @@ static void settle_input(struct net_conn *conn) {
     }
     char *into;
     usize bytes;
-    bool go_direct = wanted && conn->receiving == RECEIVE_FOR_EVER && !conn->closing &&
-                     conn->protocol->direct != NULL &&
-                     conn->protocol->direct(conn->session, &into, &bytes);
+    bool go_direct =
+        wanted && conn->receiving == RECEIVE_FOR_EVER && wants_direct(conn, &into, &bytes);
     /* A dead connection's receive ends by the shutdown. */
     if ((!wanted || go_direct) && !conn->cancelling && !conn->dead) {
         conn->cancelling = true;
         edge->ring->ops->cancel_receive(edge->ring, conn->slot, conn->generation);
     }
+}
+
+/* Beside the flight. */
+static bool has_output(const struct net_conn *conn) {
+    return conn->out.bytes > 0 || conn->clear_at < conn->clear.bytes || conn->sealed.bytes > 0;
 }
 
 void conn_settle(struct net_conn *conn) {
@@ -315,7 +393,13 @@ void conn_settle(struct net_conn *conn) {
         conn->dead || conn->edge->stopping || (conn->input_ended && conn->stash.bytes == 0);
     if (input_over && conn->receiving == RECEIVE_IDLE && !conn->closed_told) {
         conn->closed_told = true;
-        conn->protocol->closed(conn->session);
+        if (conn->opened) {
+            conn->protocol->closed(conn->session);
+        }
+    }
+    if (conn->tls != NULL && conn->closed_told && conn->holds == 0 && !conn->closing) {
+        conn->closing = true; /* so that the peer is told that this is all */
+        conn_mark_dirty(conn);
     }
     if (conn->dead && conn->full) { /* who waits for room must not wait for ever */
         conn->full = false;
@@ -323,7 +407,7 @@ void conn_settle(struct net_conn *conn) {
             conn->protocol->drained(conn->session);
         }
     }
-    bool quiet = conn->receiving == RECEIVE_IDLE && !conn->sending && conn->out.bytes == 0;
+    bool quiet = conn->receiving == RECEIVE_IDLE && !conn->sending && !has_output(conn);
     if (conn->closed_told && quiet && conn->holds == 0 && !conn->dirty && !conn->called_back) {
         free_conn(conn);
     }
@@ -342,12 +426,60 @@ static void deliver(struct net_conn *conn, const char *data, usize bytes) {
         return;
     }
     conn->protocol->receive(conn->session, data, bytes);
-    if (conn->protocol->direct != NULL && conn->receiving == RECEIVE_FOR_EVER) {
-        char *into;
-        usize wanted;
-        if (conn->protocol->direct(conn->session, &into, &wanted)) {
-            conn_mark_dirty(conn);
+    char *into;
+    usize wanted;
+    if (conn->receiving == RECEIVE_FOR_EVER && wants_direct(conn, &into, &wanted)) {
+        conn_mark_dirty(conn);
+    }
+}
+
+/* TLS is over before it was established, or broke. What goes out is its alert, or, to a peer that
+ * does not speak it, a word of the protocol's own. */
+static void refuse_peer(struct net_conn *conn, enum tls_answer answer) {
+    char text[REFUSAL_BYTES_MAX];
+    stat_add(&conn->edge->stat_tls_refused, 1);
+    log_line(LOG_DEBUG, "tls_refused", "peer=%s listener=%s why=\"%s\"", net_peer(conn),
+             conn->protocol->name, tls_why(conn->tls));
+    drop_output(conn);
+    conn->ended = true;
+    if (answer == TLS_PLAIN && conn->protocol->refuse_plain != NULL) {
+        take_records(conn, text, conn->protocol->refuse_plain(text, sizeof text));
+    }
+    net_close_after_send(conn);
+}
+
+/* What came over TLS. All of it becomes text at once: what a paused session does not take waits
+ * like that of any other. */
+static void unseal(struct net_conn *conn, const char *data, usize bytes) {
+    const struct net_protocol *protocol = conn->protocol;
+    enum tls_answer answer = TLS_TEXT;
+    tls_give(conn->tls, data, bytes);
+    while (!conn->closing && !conn->dead && !conn->edge->stopping &&
+           (answer == TLS_TEXT || answer == TLS_ESTABLISHED)) {
+        char *into = conn->edge->text;
+        usize room = TLS_TEXT_BYTES;
+        usize count;
+        bool direct = conn->opened && !conn->paused && conn->stash.bytes == 0 &&
+                      protocol->direct != NULL && protocol->direct(conn->session, &into, &room);
+        answer = tls_take(conn->tls, into, room, &count);
+        if (answer == TLS_ESTABLISHED) {
+            stat_add(&conn->edge->stat_tls_established, 1);
+            net_set_deadline(conn, 0);
+            open_session(conn);
+        } else if (answer == TLS_TEXT && direct) {
+            protocol->received(conn->session, count);
+        } else if (answer == TLS_TEXT) {
+            deliver(conn, into, count);
         }
+    }
+    tls_give(conn->tls, NULL, 0); /* those bytes are the ring's */
+    if (answer == TLS_ENDED) {
+        conn->input_ended = true;
+    } else if (answer == TLS_PLAIN || answer == TLS_BROKEN) {
+        refuse_peer(conn, answer);
+    }
+    if (conn->sealed.bytes > 0 || conn->input_ended) {
+        conn_mark_dirty(conn);
     }
 }
 
@@ -362,7 +494,9 @@ void conn_on_receive(struct net_conn *conn, const struct ring_event *event) {
         usize bytes = (usize)event->result;
         conn->active_ns = conn->edge->now_ns;
         stat_add(&conn->edge->stat_received, bytes);
-        if (!direct) {
+        if (conn->tls != NULL) {
+            unseal(conn, event->data, bytes);
+        } else if (!direct) {
             if (conn->bulk > 0 && bytes < NET_DIRECT_BYTES_MIN / 4) {
                 conn->bulk--;
             }
@@ -413,7 +547,7 @@ void conn_on_send(struct net_conn *conn, const struct ring_event *event) {
             conn->protocol->drained(conn->session);
         }
     }
-    if (conn->out.bytes > 0 || conn->closing || conn->dead || conn->closed_told) {
+    if (has_output(conn) || conn->closing || conn->dead || conn->closed_told) {
         conn_mark_dirty(conn);
     }
 }
@@ -455,8 +589,8 @@ void conn_on_timer(struct net_conn *conn) {
         return;
     }
     stat_add(&edge->stat_expired, conn->finished ? 0 : 1);
-    bool ask = conn->deadline_ns != 0 && conn->protocol->expired != NULL && !conn->closing &&
-               !conn->closed_told && !conn->dead;
+    bool ask = conn->deadline_ns != 0 && conn->opened && conn->protocol->expired != NULL &&
+               !conn->closing && !conn->closed_told && !conn->dead;
     conn->deadline_ns = 0;
     conn->active_ns = now;
     if (ask) {
@@ -488,7 +622,7 @@ void conn_call_back(struct net_conn *conn) {
 /* --- for protocols ---------------------------------------------------------------------------- */
 
 void net_send(struct net_conn *conn, const void *data, usize bytes) {
-    if (conn->dead || conn->finished || bytes == 0) {
+    if (conn->dead || conn->finished || conn->ended || bytes == 0) {
         return;
     }
     conn->active_ns = conn->edge->now_ns;
@@ -505,7 +639,8 @@ void net_send(struct net_conn *conn, const void *data, usize bytes) {
 }
 
 usize net_output_bytes(const struct net_conn *conn) {
-    return conn->out.bytes + (conn->sending ? conn->flight.bytes - conn->flight_sent : 0);
+    return conn->out.bytes + conn->clear.bytes - conn->clear_at +
+           (conn->sending ? conn->flight.bytes - conn->flight_sent : 0);
 }
 
 void net_close_after_send(struct net_conn *conn) {
@@ -551,7 +686,11 @@ void net_release(struct net_conn *conn) {
 }
 
 bool net_is_closed(const struct net_conn *conn) {
-    return conn->dead || conn->finished;
+    return conn->dead || conn->finished || conn->ended;
+}
+
+bool net_is_secure(const struct net_conn *conn) {
+    return conn->tls != NULL;
 }
 
 const char *net_peer(const struct net_conn *conn) {

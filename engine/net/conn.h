@@ -16,12 +16,14 @@
 #include "limits.h"
 #include "net/edge.h"
 #include "net/ring.h"
+#include "net/tls.h"
 #include "net/wheel.h"
 
 #define LISTENERS_MAX 16
 #define LINGER_NS                                                                                  \
     ((u64)2000000000) /* after the last byte: so that the peer reads it before a reset */
 #define ACCEPT_BACKOFF_NS ((u64)100000000)
+#define REFUSAL_BYTES_MAX 512 /* of net_protocol.refuse_plain() */
 
 struct out { /* output bytes; memory is borrowed from the edge's spare pieces */
     char *data;
@@ -35,7 +37,9 @@ struct net_conn {
     struct wheel_node timer; /* first: the wheel's nodes are cast back */
     struct edge *edge;
     const struct net_protocol *protocol;
+    void *context; /* the listener's */
     void *session;
+    struct tls *tls; /* NULL: what goes over the socket is the protocol's own bytes */
     int fd;
     u32 slot;
     u32 generation;
@@ -51,8 +55,10 @@ struct net_conn {
     bool sending;
 
     /* Wishes and what happened. */
+    bool opened; /* protocol->open() has been called: at once, or after the handshake */
     bool paused;
     bool closing;     /* net_close_after_send() */
+    bool ended;       /* TLS: the peer was told that no more comes */
     bool finished;    /* our side is shut down: all output is sent */
     bool input_ended; /* no bytes will come any more */
     bool dead;        /* no bytes can go any more either */
@@ -67,7 +73,10 @@ struct net_conn {
     struct net_conn *next_back;
 
     struct out out;    /* collects */
+    struct out clear;  /* TLS: the output before it; bytes [clear_at, bytes) are not sealed yet */
+    struct out sealed; /* TLS: records for the next flight */
     struct out flight; /* with the ring */
+    usize clear_at;
     usize flight_sent;
     struct out stash; /* input that arrived while paused */
     char peer[INET6_ADDRSTRLEN];
@@ -112,9 +121,10 @@ struct edge {
     struct conn_list back;
     void *spare_out; /* pieces of OUT_BYTES, linked through their first bytes */
     u32 spare_out_count;
+    char *text; /* TLS_TEXT_BYTES of what is being read over TLS */
 
     _Atomic u64 stat_connections, stat_accepted, stat_refused, stat_received, stat_sent,
-        stat_starved, stat_expired;
+        stat_starved, stat_expired, stat_tls_established, stat_tls_refused;
 };
 
 /* One writer, so no read-modify-write is needed. */

@@ -143,9 +143,10 @@ enum err edge_create(const struct edge_options *options, struct edge **out, char
             MAX(edge->session_bytes, options->listeners[at].protocol->session_bytes);
     }
     edge->conn = calloc(options->connections_max, sizeof *edge->conn);
+    edge->text = malloc(TLS_TEXT_BYTES);
     edge->wake_fd = eventfd(0, EFD_CLOEXEC);
     enum err err = ERR_OK;
-    if (edge->conn == NULL || edge->wake_fd < 0) {
+    if (edge->conn == NULL || edge->text == NULL || edge->wake_fd < 0) {
         snprintf(why, why_bytes, "no memory or descriptor");
         err = ERR_NO_MEMORY;
     }
@@ -189,6 +190,7 @@ void edge_destroy(struct edge *edge) {
         close(edge->wake_fd);
     }
     free(edge->conn);
+    free(edge->text);
     free(edge);
 }
 
@@ -216,6 +218,8 @@ void edge_get_stats(const struct edge *edge, struct edge_stats *out) {
         .sent_bytes = atomic_load_explicit(&edge->stat_sent, memory_order_relaxed),
         .starved = atomic_load_explicit(&edge->stat_starved, memory_order_relaxed),
         .expired = atomic_load_explicit(&edge->stat_expired, memory_order_relaxed),
+        .tls_established = atomic_load_explicit(&edge->stat_tls_established, memory_order_relaxed),
+        .tls_refused = atomic_load_explicit(&edge->stat_tls_refused, memory_order_relaxed),
     };
 }
 

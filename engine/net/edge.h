@@ -13,6 +13,7 @@ struct net_conn;
 
 struct net_protocol {
     const char *name;
+    const char *alpn;    /* its name in TLS (RFC 7301) */
     usize session_bytes; /* memory beside each connection, zeroed before open() */
     void (*open)(void *session, struct net_conn *conn, void *context);
     /* Bytes arrived; the session consumes all of them. */
@@ -33,13 +34,19 @@ struct net_protocol {
      * received() or closed(). received() tells how many bytes were put there. Both or neither. */
     bool (*direct)(void *session, char **into, usize *bytes);
     void (*received)(void *session, usize bytes);
+    /* Writes what a peer is told that does not speak TLS where it must; at most `bytes_max` bytes.
+     * NULL: nothing. */
+    usize (*refuse_plain)(char *to, usize bytes_max);
 };
+
+struct tls_identity;
 
 struct net_listener {
     const struct net_protocol *protocol;
     void *context;
-    const char *host; /* numeric address */
-    u16 port;         /* 0: any; see edge_port() */
+    const char *host;         /* numeric address */
+    u16 port;                 /* 0: any; see edge_port() */
+    struct tls_identity *tls; /* NULL: no TLS. Sessions begin when the handshake is over */
 };
 
 enum edge_kind { EDGE_AUTO, EDGE_URING, EDGE_EPOLL };
@@ -51,7 +58,8 @@ struct edge_options {
     bool share_ports; /* other edges of this process listen there already; else a port that
                          anybody uses is refused, also one of another server */
     u32 connections_max;
-    u64 idle_ns; /* a connection without a deadline of its own is closed after this */
+    u64 idle_ns;      /* a connection without a deadline of its own is closed after this */
+    u64 handshake_ns; /* TLS must be established within this; with a listener that has TLS */
     void (*on_wake)(void *context); /* after edge_wake(), on the edge's thread */
     void (*on_turn)(void *context); /* after each turn of the loop that did something */
     void *context;
@@ -89,6 +97,8 @@ void net_release(struct net_conn *conn);
 bool net_is_closed(const struct net_conn *conn);
 /* Has protocol->later() called once before the loop waits again. */
 void net_call_later(struct net_conn *conn);
+/* Whether nobody in between can read or change it. */
+bool net_is_secure(const struct net_conn *conn);
 /* Numeric address of the peer, for limits and logs. */
 const char *net_peer(const struct net_conn *conn);
 
@@ -100,6 +110,8 @@ struct edge_stats {
     u64 sent_bytes;
     u64 starved; /* receive buffers ran out */
     u64 expired;
+    u64 tls_established;
+    u64 tls_refused; /* not TLS, or not good TLS */
 };
 void edge_get_stats(const struct edge *edge, struct edge_stats *out); /* any thread, approximate */
 

@@ -4,6 +4,8 @@
  */
 #include "net/protocols.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 
 /* --- what sessions ask of their connection ---------------------------------------------------- */
@@ -84,6 +86,18 @@ static const struct wire_io wire_io = {
 
 /* --- HTTP ------------------------------------------------------------------------------------- */
 
+/* An answer to a request that was not read: who speaks HTTP to a port with TLS forgot an "s". */
+static usize http_refuse_plain(char *to, usize bytes_max) {
+    static const char body[] =
+        "{\"error\":\"this port speaks TLS: use https\",\"code\":\"invalid_request\"}";
+    int bytes = snprintf(to, bytes_max,
+                         "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+                         "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                         sizeof body - 1, body);
+    check(bytes > 0 && (usize)bytes < bytes_max);
+    return (usize)bytes;
+}
+
 static void http_open(void *session, struct net_conn *conn, void *context) {
     http_session_open(session, context, &http_io, conn);
 }
@@ -118,6 +132,8 @@ static void http_received(void *session, usize bytes) {
 
 const struct net_protocol http_protocol = {
     .name = "http",
+    .alpn = "http/1.1",
+    .refuse_plain = http_refuse_plain,
     .session_bytes = sizeof(struct http_session),
     .open = http_open,
     .receive = http_receive,
@@ -133,6 +149,16 @@ const struct net_protocol http_protocol = {
 
 void protocols_bind_wire(struct wire_server *server) {
     server->io = &wire_io;
+}
+
+static usize wire_refuse_plain(char *to, usize bytes_max) {
+    static const char text[] = "this socket speaks TLS: connect with --tls";
+    char *payload = to + WIRE_HEADER_BYTES;
+    usize bytes = 4 + sizeof text - 1;
+    check(WIRE_HEADER_BYTES + bytes <= bytes_max);
+    memcpy(wire_write_u16(wire_write_u16(payload, WIRE_BAD_FRAME), 0), text, sizeof text - 1);
+    frame_seal(to, WIRE_ERROR, 0, payload, bytes);
+    return WIRE_HEADER_BYTES + bytes;
 }
 
 static void wire_open(void *session, struct net_conn *conn, void *context) {
@@ -165,6 +191,8 @@ static void wire_drained(void *session) {
 
 const struct net_protocol wire_protocol = {
     .name = "wire",
+    .alpn = WIRE_ALPN,
+    .refuse_plain = wire_refuse_plain,
     .session_bytes = sizeof(struct wire_session),
     .open = wire_open,
     .receive = wire_receive,

@@ -89,7 +89,7 @@ static void *run_client(void *argument) {
 }
 
 static void run(enum edge_kind kind) {
-    const struct net_listener listener = {&echo, NULL, "127.0.0.1", 0};
+    const struct net_listener listener = {&echo, NULL, "127.0.0.1", 0, NULL};
     const struct edge_options options = {.kind = kind,
                                          .listeners = &listener,
                                          .listener_count = 1,

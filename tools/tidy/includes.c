@@ -13,10 +13,23 @@ static const struct {
     const char *header;
     enum library_users users;
 } libraries[] = {
-    {"liburing", ONE_FILE}, {"lmdb.h", ONE_FILE},        {"xxhash.h", ONE_FILE},
-    {"roaring/", ONE_FILE}, {"openssl/", ONE_FILE},      {"zlib.h", ONE_FILE},
-    {"ini.h", ONE_FILE},    {"zstd", ONE_FILE_A_FOLDER}, {"curl/", ONE_FILE},
-    {"cmocka", TESTS_ONLY}, {"criterion/", TESTS_ONLY},  {"simdjson", BENCH_ONLY},
+    {"liburing", ONE_FILE},
+    {"lmdb.h", ONE_FILE},
+    {"xxhash.h", ONE_FILE},
+    {"roaring/", ONE_FILE},
+    {"openssl/crypto", ONE_FILE},
+    {"openssl/evp", ONE_FILE},
+    {"openssl/hmac", ONE_FILE},
+    {"openssl/ssl", ONE_FILE_A_FOLDER},
+    {"openssl/err", ONE_FILE_A_FOLDER},
+    {"openssl/x509", ONE_FILE_A_FOLDER},
+    {"zlib.h", ONE_FILE},
+    {"ini.h", ONE_FILE},
+    {"zstd", ONE_FILE_A_FOLDER},
+    {"curl/", ONE_FILE},
+    {"cmocka", TESTS_ONLY},
+    {"criterion/", TESTS_ONLY},
+    {"simdjson", BENCH_ONLY},
 };
 
 #define INCLUDES_MAX 32768

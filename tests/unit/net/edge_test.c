@@ -185,7 +185,7 @@ static void start(struct edge_options options) {
 }
 
 static void start_test_protocol(enum edge_kind kind) {
-    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0, NULL};
     start(options_of(kind, &listener));
 }
 
@@ -441,7 +441,7 @@ Test(edge, epoll_many) {
 }
 
 static void check_bounds(enum edge_kind kind) {
-    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0, NULL};
     struct edge_options options = options_of(kind, &listener);
     options.connections_max = 2;
     options.idle_ns = SECOND_NS / 5;
@@ -470,7 +470,7 @@ static void check_bounds(enum edge_kind kind) {
 /* Who asks and does not read is closed after the idle time, though somebody works for it and though
  * it goes on sending; who reads slowly is not. */
 static void check_stalled(enum edge_kind kind) {
-    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0, NULL};
     struct edge_options options = options_of(kind, &listener);
     options.idle_ns = SECOND_NS * 2; /* a busy machine may keep anybody waiting for a while */
     start(options);
@@ -510,7 +510,7 @@ Test(edge, epoll_stalled) {
 
 /* Idleness counts from the last input, though the loop slept long before that. */
 Test(edge, idle_counts_from_input) {
-    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    static const struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0, NULL};
     struct edge_options options = options_of(EDGE_AUTO, &listener);
     options.idle_ns = SECOND_NS * 2;
     start(options);
@@ -616,7 +616,7 @@ static void check_http(enum edge_kind kind) {
     http_router_init(&router, routes, ARRAY_COUNT(routes));
     struct http_server http = {
         .router = &router, .pool = pool, .head_ns = SECOND_NS, .body_ns = SECOND_NS};
-    struct net_listener listener = {&http_protocol, &http, "127.0.0.1", 0};
+    struct net_listener listener = {&http_protocol, &http, "127.0.0.1", 0, NULL};
     start(options_of(kind, &listener));
     usize bytes = 5000000;
     char *body = malloc(bytes);
@@ -695,7 +695,7 @@ static void forbid_uring(u32 error) {
 static void check_forbidden(u32 error, const char *name) {
     char why[256] = "";
     struct edge *edge = NULL;
-    struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0};
+    struct net_listener listener = {&test_protocol, &server, "127.0.0.1", 0, NULL};
     struct edge_options options = options_of(EDGE_URING, &listener);
     forbid_uring(error);
     cr_assert_eq(edge_create(&options, &edge, why, sizeof why), ERR_SYSTEM);
@@ -723,7 +723,7 @@ Test(edge, no_locked_memory) {
 Test(edge, refusals) {
     char why[256] = "";
     struct edge *edge = NULL;
-    struct net_listener listener = {&test_protocol, &server, "localhost", 0};
+    struct net_listener listener = {&test_protocol, &server, "localhost", 0, NULL};
     struct edge_options options = options_of(EDGE_AUTO, &listener);
     cr_assert_eq(edge_create(&options, &edge, why, sizeof why), ERR_INVALID);
     cr_assert(strstr(why, "localhost") != NULL);

@@ -105,7 +105,7 @@ static void check_turn(enum edge_kind kind) {
                                                  .closed = closed,
                                                  .direct = direct,
                                                  .received = received};
-    static const struct net_listener listener = {&protocol, NULL, "127.0.0.1", 0};
+    static const struct net_listener listener = {&protocol, NULL, "127.0.0.1", 0, NULL};
     struct edge_options options = {.kind = kind,
                                    .listeners = &listener,
                                    .listener_count = 1,
