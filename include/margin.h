@@ -23,7 +23,7 @@
  *     struct margin_ingested ingested;
  *     margin_ingest_batch(client, batch, &ingested);
  *
- * Link with -lmargin -lxxhash.
+ * Link with -lmargin -lxxhash -lssl -lcrypto.
  */
 #ifndef MARGIN_MARGIN_H
 #define MARGIN_MARGIN_H
@@ -51,7 +51,10 @@ struct margin_options {
     const char *host; /* name or numeric address */
     u16 port;
     const char *key;
-    u32 timeout_ms; /* for connecting and for each answer; 0: 30 s */
+    u32 timeout_ms;     /* for connecting and for each answer; 0: 30 s */
+    bool tls;           /* the server's certificate must be good and name `host` */
+    const char *tls_ca; /* PEM file of those who may have signed it, or of the certificate itself;
+                           NULL: whom the system trusts */
 };
 
 /* On failure `why` is one line that says what to do. */

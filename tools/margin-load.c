@@ -28,6 +28,8 @@ static const char usage[] =
     "                     point      point queries over the binary socket, pipelined\n"
     "  --http HOST:PORT   HTTP address (default 127.0.0.1:8080)\n"
     "  --server HOST:PORT binary socket (default 127.0.0.1:8081)\n"
+    "  --tls              TLS on both; on one of them: https://HOST:PORT, tls://HOST:PORT\n"
+    "  --tls-ca FILE      the same, with a certificate that is in FILE or signed by one that is\n"
     "  --key KEY          API key (default: MARGIN_KEY, else DIR/api-key)\n"
     "  --data-dir DIR     where api-key lies (default ./data)\n"
     "  --connections N    connections over all threads (default 8)\n"
@@ -58,6 +60,8 @@ enum option_code {
     OPTION_MODE = 256,
     OPTION_HTTP,
     OPTION_SERVER,
+    OPTION_TLS,
+    OPTION_TLS_CA,
     OPTION_KEY,
     OPTION_DATA_DIR,
     OPTION_CONNECTIONS,
@@ -83,6 +87,8 @@ static const struct option long_options[] = {
     {"mode", required_argument, NULL, OPTION_MODE},
     {"http", required_argument, NULL, OPTION_HTTP},
     {"server", required_argument, NULL, OPTION_SERVER},
+    {"tls", no_argument, NULL, OPTION_TLS},
+    {"tls-ca", required_argument, NULL, OPTION_TLS_CA},
     {"key", required_argument, NULL, OPTION_KEY},
     {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
@@ -199,6 +205,9 @@ static void read_options(int argc, char **argv, struct load_options *out) {
             read_address(optarg, &out->http);
         } else if (option == OPTION_SERVER) {
             read_address(optarg, &out->wire);
+        } else if (option == OPTION_TLS || option == OPTION_TLS_CA) {
+            out->http.tls = out->wire.tls = true;
+            out->tls_ca = option == OPTION_TLS_CA ? optarg : out->tls_ca;
         } else if (option == OPTION_KEY) {
             key = optarg;
         } else if (option == OPTION_DATA_DIR) {
@@ -345,6 +354,14 @@ static int run(const struct load_options *options) {
     static struct load_run shared;
     static struct load_counts total;
     shared.options = options;
+    if (options->http.tls || options->wire.tls) {
+        char why[512];
+        shared.trust = secure_trust_open(options->tls_ca, why, sizeof why);
+        if (shared.trust == NULL) {
+            fprintf(stderr, "margin-load: %s\n", why);
+            return 1;
+        }
+    }
     u32 threads = options->mode == LOAD_POINT ? options->connections : options->threads;
     threads = MIN(threads, THREADS_MAX);
     u32 all = threads + (options->query_rate > 0);
@@ -385,6 +402,7 @@ static int run(const struct load_options *options) {
                                                   seconds);
     }
     free(workers);
+    secure_trust_close(shared.trust);
     if (exit_code == 0 && total.sent > 0 && total.accepted + total.duplicates == 0) {
         bool key = total.status[401] + total.status[403] > 0;
         fprintf(stderr, "margin-load: no event was accepted%s\n",
@@ -396,8 +414,8 @@ static int run(const struct load_options *options) {
 
 int main(int argc, char **argv) {
     static struct load_options options = {.mode = LOAD_HTTP,
-                                          .http = {"127.0.0.1", 8080},
-                                          .wire = {"127.0.0.1", 8081},
+                                          .http = {"127.0.0.1", 8080, false},
+                                          .wire = {"127.0.0.1", 8081, false},
                                           .connections = 8,
                                           .threads = 1,
                                           .pipeline = 1,

@@ -21,6 +21,10 @@
 
 #define GLOBAL_HELP                                                                                \
     "  --server HOST:PORT the server's binary socket (default 127.0.0.1:8081)\n"                   \
+    "  --tls              over TLS; likewise --server tls://HOST:PORT. The server's certificate\n" \
+    "                     must be good and name HOST\n"                                            \
+    "  --tls-ca FILE      over TLS, to a server whose certificate is in FILE, or signed by one\n"  \
+    "                     that is; else by one that the system trusts\n"                           \
     "  --key KEY          API key (default: MARGIN_KEY, else DIR/api-key)\n"                       \
     "  --data-dir DIR     the server's data directory (default ./data)\n"                          \
     "  --help             this text\n"
@@ -131,6 +135,8 @@ static const struct ctl_command commands[] = {
 
 enum option_code {
     OPTION_SERVER = 256,
+    OPTION_TLS,
+    OPTION_TLS_CA,
     OPTION_KEY,
     OPTION_DATA_DIR,
     OPTION_WINDOW,
@@ -160,6 +166,8 @@ enum option_code {
 
 static const struct option long_options[] = {
     {"server", required_argument, NULL, OPTION_SERVER},
+    {"tls", no_argument, NULL, OPTION_TLS},
+    {"tls-ca", required_argument, NULL, OPTION_TLS_CA},
     {"key", required_argument, NULL, OPTION_KEY},
     {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
     {"window", required_argument, NULL, OPTION_WINDOW},
@@ -338,6 +346,11 @@ static bool read_option(int code, char *text, struct ctl_options *out) {
             return false;
         }
         return true;
+    case OPTION_TLS:
+        return out->server.tls = true;
+    case OPTION_TLS_CA:
+        out->tls_ca = text;
+        return out->server.tls = true;
     case OPTION_KEY:
         out->key = text;
         return true;
@@ -390,7 +403,7 @@ static const struct ctl_command *find_command(const char *name) {
 }
 
 int main(int argc, char **argv) {
-    static struct ctl_options options = {.server = {"127.0.0.1", 8081},
+    static struct ctl_options options = {.server = {"127.0.0.1", 8081, false},
                                          .data_dir = "./data",
                                          .from = INT64_MIN,
                                          .to = INT64_MAX,

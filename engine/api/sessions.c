@@ -15,11 +15,13 @@
 #include "json/reader.h"
 #include "json/write.h"
 
-/* Behind a proxy that ends TLS the cookie is for TLS only. The header can be forged, but by the
- * client, and only makes its own cookie stricter. */
+/* Over TLS, ours or that of a proxy, the cookie is for TLS only. The header can be forged, but by
+ * the client, and only makes its own cookie stricter. */
 static void put_cookie(struct http_call *call, const char *token, i64 seconds) {
     struct slice scheme;
-    bool secure = http_call_header(call, "x-forwarded-proto", &scheme) && slice_is(scheme, "https");
+    bool secure =
+        http_call_is_secure(call) ||
+        (http_call_header(call, "x-forwarded-proto", &scheme) && slice_is(scheme, "https"));
     buf_put_format(&call->headers,
                    "Set-Cookie: " AUTH_COOKIE "=%s; Path=/; Max-Age=%lld; HttpOnly; SameSite=Lax%s"
                    "\r\n",

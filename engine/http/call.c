@@ -54,6 +54,11 @@ const char *http_call_peer(const struct http_call *call) {
     return session->io->peer(session->conn);
 }
 
+bool http_call_is_secure(const struct http_call *call) {
+    const struct http_session *session = (const struct http_session *)call;
+    return session->io->is_secure(session->conn);
+}
+
 struct block http_call_take_body(struct http_call *call) {
     struct http_session *session = (struct http_session *)call;
     struct block block = session->body_block;

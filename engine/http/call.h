@@ -67,6 +67,8 @@ bool http_call_last_header(const struct http_call *call, const char *lower_name,
 bool http_call_param(const struct http_call *call, const char *name, struct slice *value);
 /* Numeric address of the client, "unknown" when its connection is gone. */
 const char *http_call_peer(const struct http_call *call);
+/* Whether it came over TLS: to us, not to a proxy before us. */
+bool http_call_is_secure(const struct http_call *call);
 /* Moves the body's memory to the caller, who gives it back to the front thread's pool. call->body
  * (which this may move) stays valid until then. `block.data` is NULL if the body was empty. */
 struct block http_call_take_body(struct http_call *call);

@@ -32,6 +32,7 @@ struct http_io {
     void (*release)(void *conn);
     bool (*is_closed)(const void *conn);
     const char *(*peer)(const void *conn);
+    bool (*is_secure)(const void *conn);
     u64 (*monotonic_ns)(void);
     i64 (*wall_ms)(void);
 };

@@ -50,6 +50,10 @@ static bool io_is_closed(const void *conn) {
     return net_is_closed(conn);
 }
 
+static bool io_is_secure(const void *conn) {
+    return net_is_secure(conn);
+}
+
 static const char *io_peer(const void *conn) {
     return net_peer(conn);
 }
@@ -66,6 +70,7 @@ static const struct http_io http_io = {
     .release = io_release,
     .is_closed = io_is_closed,
     .peer = io_peer,
+    .is_secure = io_is_secure,
     .monotonic_ns = clock_monotonic_ns,
     .wall_ms = clock_wall_ms,
 };

@@ -119,17 +119,38 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 }
 
 /* OpenSSL would ask the terminal. */
-static int no_passphrase(char *to, int bytes, int writing, void *unused) {
+static int no_passphrase(char *to, int bytes, int writing, void *asked) {
     (void)to;
     (void)bytes;
     (void)writing;
-    (void)unused;
+    *(bool *)asked = true;
     return -1;
 }
 
 static const char *first_reason(void) {
     const char *reason = ERR_reason_error_string(ERR_peek_error());
     return reason != NULL ? reason : "unknown";
+}
+
+/* The same for the usual mistakes with files. */
+static const char *why_not(void) {
+    unsigned long error = ERR_peek_error();
+    int reason = ERR_GET_REASON(error);
+    switch (ERR_GET_LIB(error)) {
+    case ERR_LIB_PEM:
+        return reason == PEM_R_NO_START_LINE ? "there is none in it" : first_reason();
+    case ERR_LIB_X509:
+        return reason == X509_R_KEY_TYPE_MISMATCH || reason == X509_R_KEY_VALUES_MISMATCH
+                   ? "it is another certificate's"
+                   : first_reason();
+    case ERR_LIB_SSL:
+        return reason == SSL_R_NO_CERTIFICATE_ASSIGNED ? "it is another certificate's"
+                                                       : first_reason();
+    case ERR_LIB_OSSL_DECODER:
+        return "there is none in it";
+    default:
+        return first_reason();
+    }
 }
 
 static SSL_CTX *make_context(void) {
@@ -144,7 +165,6 @@ static SSL_CTX *make_context(void) {
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(context, SUITES) != 1 ||
@@ -200,22 +220,23 @@ static enum err load(const struct tls_identity *identity, SSL_CTX **out, char *w
         snprintf(why, why_bytes, "cannot set up TLS: %s", first_reason());
         return ERR_NO_MEMORY;
     }
-    const char *wrong = NULL;
-    if (SSL_CTX_use_certificate_chain_file(context, identity->certificate_path) != 1) {
-        wrong = identity->certificate_path;
-    } else if (SSL_CTX_use_PrivateKey_file(context, identity->key_path, SSL_FILETYPE_PEM) != 1 ||
-               SSL_CTX_check_private_key(context) != 1) {
-        wrong = identity->key_path;
+    bool asked = false;
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(context, &asked);
+    bool certified = SSL_CTX_use_certificate_chain_file(context, identity->certificate_path) == 1;
+    if (certified &&
+        SSL_CTX_use_PrivateKey_file(context, identity->key_path, SSL_FILETYPE_PEM) == 1 &&
+        SSL_CTX_check_private_key(context) == 1) {
+        SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+        *out = context;
+        return ERR_OK;
     }
-    if (wrong != NULL) {
-        snprintf(why, why_bytes, "cannot use the %s in %s: %s",
-                 wrong == identity->key_path ? "key" : "certificate", wrong, first_reason());
-        ERR_clear_error();
-        SSL_CTX_free(context);
-        return ERR_INVALID;
-    }
-    *out = context;
-    return ERR_OK;
+    snprintf(why, why_bytes, "cannot use the %s in %s: %s", certified ? "key" : "certificate",
+             certified ? identity->key_path : identity->certificate_path,
+             asked ? "it has a passphrase" : why_not());
+    ERR_clear_error();
+    SSL_CTX_free(context);
+    return ERR_INVALID;
 }
 
 static void format_time(i64 seconds, char *to, usize to_bytes) {
@@ -435,8 +456,4 @@ void tls_end(struct tls *tls) {
 
 const char *tls_why(const struct tls *tls) {
     return tls->why;
-}
-
-const char *tls_version(const struct tls *tls) {
-    return SSL_get_version(tls->ssl);
 }

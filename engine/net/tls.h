@@ -73,7 +73,5 @@ bool tls_put(struct tls *tls, const char *data, usize bytes);
 void tls_end(struct tls *tls);
 /* Why it broke, in words; static or of the connection. */
 const char *tls_why(const struct tls *tls);
-/* "TLSv1.3"; static. */
-const char *tls_version(const struct tls *tls);
 
 #endif

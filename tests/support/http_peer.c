@@ -50,6 +50,11 @@ static void peer_release(void *conn) {
     ((struct http_peer *)conn)->holds--;
 }
 
+static bool peer_is_secure(const void *conn) {
+    (void)conn;
+    return false;
+}
+
 static bool peer_is_closed(const void *conn) {
     return ((const struct http_peer *)conn)->dead;
 }
@@ -79,6 +84,7 @@ static const struct http_io peer_io = {
     .release = peer_release,
     .is_closed = peer_is_closed,
     .peer = peer_peer,
+    .is_secure = peer_is_secure,
     .monotonic_ns = peer_monotonic_ns,
     .wall_ms = peer_wall_ms,
 };

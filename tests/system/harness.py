@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -72,14 +73,21 @@ class Client:
 
     description = None  # of the build under test, read from the first server that starts
 
-    def __init__(self, port, key=None):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    def __init__(self, port, key=None, trust=None):
+        self.connection = self.connect(port, trust)
         self.key = key
 
+    @staticmethod
+    def connect(port, trust):
+        """`trust` is an ssl.SSLContext, or None for a server without TLS."""
+        if trust is None:
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=120, context=trust)
+
     @classmethod
-    def learn(cls, port):
+    def learn(cls, port, trust):
         if cls.description is None:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            connection = cls.connect(port, trust)
             connection.request("GET", "/openapi.json")
             cls.description = schema.Description(json.loads(connection.getresponse().read()))
             connection.close()
@@ -128,15 +136,41 @@ class Client:
         self.connection.close()
 
 
-class Server:
-    """A margind process. `dir` may be an existing data directory."""
+class Certificate:
+    """A key and a certificate for 127.0.0.1 signed by itself, made by the openssl tool."""
 
-    def __init__(self, build, net, dir=None, arguments=(), http="127.0.0.1:0"):
+    def __init__(self, dir, name="server", names="DNS:localhost,IP:127.0.0.1", days=30,
+                 kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        self.file = os.path.join(dir, name + ".pem")
+        self.key = os.path.join(dir, name + ".key")
+        self.make(name, names, days, kind)
+
+    def make(self, name, names="DNS:localhost,IP:127.0.0.1", days=30,
+             kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        """Again: another one in the same files."""
+        done = subprocess.run(["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days",
+                               str(days), "-keyout", self.key, "-out", self.file, "-subj",
+                               "/CN=" + name, "-addext", "subjectAltName=" + names],
+                              capture_output=True, text=True, timeout=60)
+        equal(done.returncode, 0, "openssl req (%s)" % done.stderr)
+        os.chmod(self.key, 0o600)
+
+    def trust(self):
+        return ssl.create_default_context(cafile=self.file)
+
+
+class Server:
+    """A margind process. `dir` may be an existing data directory, `tls` is a Certificate."""
+
+    def __init__(self, build, net, dir=None, arguments=(), http="127.0.0.1:0", tls=None):
         self.binary = os.path.join(build, "margind")
         self.net = net
         self.own_dir = dir is None
         self.dir = dir or tempfile.mkdtemp(prefix="margin-system.")
         self.arguments = list(arguments)
+        self.tls = tls
+        if tls is not None:
+            self.arguments += ["--tls-cert", tls.file, "--tls-key", tls.key]
         self.listen = http
         self.process = None
         self.log = []
@@ -163,8 +197,12 @@ class Server:
             if time.monotonic() > deadline:
                 self.kill()
                 raise Failure("the server was not ready in time: " + "".join(self.log[-5:]))
-        Client.learn(self.port)
+        Client.learn(self.port, self.trust())
         return self
+
+    def trust(self):
+        """What a client of the HTTP port needs to believe: an ssl.SSLContext, or None."""
+        return None if self.tls is None or "wire" in self.arguments else self.tls.trust()
 
     def read_log(self, process):
         for line in process.stderr:
@@ -180,7 +218,7 @@ class Server:
             return file.read().strip()
 
     def client(self, key=None):
-        return Client(self.port, key or self.key)
+        return Client(self.port, key or self.key, self.trust())
 
     def stop(self):
         """SIGTERM; the exit code must be 0."""
@@ -198,6 +236,8 @@ class Server:
         """marginctl rebuilds every figure from the log and compares it with the live one."""
         command = [os.path.join(os.path.dirname(self.binary), "marginctl"), "verify", self.dir,
                    "--data-dir", self.dir, "--server", "127.0.0.1:%d" % self.wire_port]
+        if self.tls is not None:
+            command += ["--tls-ca", self.tls.file]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         equal(done.returncode, 0, "marginctl verify (%s%s)" % (done.stdout, done.stderr))
 

@@ -41,7 +41,7 @@ def test_install(context):
         with open(source, "w", encoding="ascii") as file:
             file.write(PROGRAM)
         command = ["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-isystem", include, source, "-o", program,
-                   "-L" + work + "/usr/lib", "-lmargin", "-lxxhash"]
+                   "-L" + work + "/usr/lib", "-lmargin", "-lxxhash", "-lssl", "-lcrypto"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         equal(done.returncode, 0, "compiling (%s)" % done.stderr)
         done = subprocess.run([program], capture_output=True, text=True, timeout=30, check=False)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import tempfile
 
@@ -41,6 +42,29 @@ def test_samples(context):
         rows = server.client().good("/api/events/by-customer")
         row = next(r for r in rows if r["customer_id"] == "acme")
         equal(str(row["total_cost"]), "0.000141", "cost of the two events")
+
+
+@nets("epoll")
+def test_tls_sample(context):
+    """The one sample that starts a server of its own, with a certificate it makes."""
+    block = re.search(r"^```bash\n(.*?)^```", readme(), re.MULTILINE | re.DOTALL)[1]
+    with tempfile.TemporaryDirectory() as work:
+        os.symlink(os.path.abspath(context.build), os.path.join(work, "build"))
+        ports = []
+        for _ in range(2):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                ports.append(probe.getsockname()[1])
+        block = block.replace("build/margind ", "build/margind --http-listen 127.0.0.1:%d "
+                              "--wire-listen 127.0.0.1:%d " % tuple(ports))
+        block = block.replace("localhost:8080", "localhost:%d" % ports[0])
+        block = block.replace("build/marginctl ",
+                              "build/marginctl --server 127.0.0.1:%d " % ports[1])
+        run = subprocess.run(["bash", "-euo", "pipefail", "-c",
+                              "trap 'kill %1; wait' EXIT\n" + block],
+                             cwd=work, text=True, capture_output=True, timeout=60, check=False)
+        equal(run.returncode, 0, "exit code of\n%s%s%s" % (block, run.stdout, run.stderr))
+        ensure('"ready"' in run.stdout and "margind/" in run.stdout, run.stdout)
 
 
 @nets("epoll")

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "codec.h"
+#include "tools/client/secure.h"
 #include "wire/frame.h"
 
 #define TIMEOUT_MS_DEFAULT 30000
@@ -32,6 +33,8 @@ struct push {
 
 struct margin_client {
     int fd;
+    struct secure_trust *trust; /* NULL: no TLS */
+    struct secure *secure;
     u32 timeout_ms;
     u32 account;
     u32 next_request;
@@ -81,8 +84,22 @@ static i64 now_ms(void) {
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
-/* Waits until the socket is ready for `events`; false when the deadline passes first. */
+static ssize_t send_some(struct margin_client *client, const char *data, usize bytes) {
+    return client->secure != NULL ? secure_send(client->secure, data, bytes)
+                                  : send(client->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t receive_some(struct margin_client *client, char *into, usize bytes) {
+    return client->secure != NULL ? secure_receive(client->secure, into, bytes)
+                                  : recv(client->fd, into, bytes, MSG_DONTWAIT);
+}
+
+/* Waits until the socket is ready for `events`, or what TLS needs before them; false when the
+ * deadline passes first. */
 static bool wait_ready(const struct margin_client *client, short events, i64 deadline_ms) {
+    if (client->secure != NULL) {
+        events = secure_events(client->secure);
+    }
     for (;;) {
         i64 left = deadline_ms - now_ms();
         struct pollfd poll_fd = {.fd = client->fd, .events = events};
@@ -103,8 +120,7 @@ enum margin_status margin_flush(struct margin_client *client) {
     i64 deadline_ms = now_ms() + client->timeout_ms;
     usize at = 0;
     while (at < client->out.bytes) {
-        ssize_t sent = send(client->fd, client->out.data + at, client->out.bytes - at,
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send_some(client, client->out.data + at, client->out.bytes - at);
         if (sent > 0) {
             at += (usize)sent;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -143,8 +159,8 @@ static enum margin_status fill(struct margin_client *client, usize bytes, i64 de
         return fail(client, MARGIN_NO_MEMORY, "no memory for an answer of %zu bytes", bytes);
     }
     while (client->in_end - client->in_at < bytes) {
-        ssize_t got = recv(client->fd, client->in + client->in_end,
-                           client->in_capacity - client->in_end, MSG_DONTWAIT);
+        ssize_t got =
+            receive_some(client, client->in + client->in_end, client->in_capacity - client->in_end);
         if (got > 0) {
             client->in_end += (usize)got;
         } else if (got == 0) {
@@ -374,6 +390,19 @@ static enum margin_status open_socket(struct margin_client *client,
     return MARGIN_OK;
 }
 
+static enum margin_status make_secure(struct margin_client *client,
+                                      const struct margin_options *options) {
+    char why[sizeof client->error];
+    client->trust = secure_trust_open(options->tls_ca, why, sizeof why);
+    if (client->trust != NULL) {
+        client->secure = secure_open(client->trust, client->fd, options->host, WIRE_ALPN,
+                                     client->timeout_ms, why, sizeof why);
+    }
+    return client->secure != NULL ? MARGIN_OK
+                                  : fail(client, MARGIN_LOST, "no secure connection to %s:%u: %s",
+                                         options->host, options->port, why);
+}
+
 static enum margin_status say_hello(struct margin_client *client) {
     char hello[WIRE_HELLO_BYTES];
     memcpy(hello, WIRE_MAGIC, WIRE_MAGIC_BYTES);
@@ -409,6 +438,9 @@ enum margin_status margin_connect(const struct margin_options *options, struct m
     client->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : TIMEOUT_MS_DEFAULT;
     buf_init(&client->out, WIRE_FRAME_BYTES_MAX + WIRE_HEADER_BYTES + 2 * OUT_BYTES_FLUSH);
     enum margin_status status = open_socket(client, options);
+    if (status == MARGIN_OK && options->tls) {
+        status = make_secure(client, options);
+    }
     if (status == MARGIN_OK) {
         status = say_hello(client);
     }
@@ -433,6 +465,8 @@ void margin_close(struct margin_client *client) {
     if (client == NULL) {
         return;
     }
+    secure_close(client->secure);
+    secure_trust_close(client->trust);
     if (client->fd >= 0) {
         close(client->fd);
     }

@@ -23,6 +23,13 @@ bool settings_read_number(const char *text, u64 least, u64 most, u64 *out) {
 }
 
 bool settings_read_address(const char *text, struct settings_address *out) {
+    static const char *const schemes[] = {"tls://", "https://"};
+    for (usize i = 0; i < ARRAY_COUNT(schemes); i++) {
+        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0) {
+            text += strlen(schemes[i]);
+            out->tls = true;
+        }
+    }
     const char *colon = strrchr(text, ':');
     const char *end = colon != NULL ? colon : text + strlen(text);
     if (text[0] == '[') {

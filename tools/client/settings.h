@@ -10,9 +10,11 @@
 struct settings_address {
     char host[SETTINGS_HOST_MAX];
     u16 port;
+    bool tls;
 };
 
-/* "HOST:PORT", "[IPV6]:PORT", "HOST" or ":PORT"; what is missing stays as it is in *out. */
+/* "HOST:PORT", "[IPV6]:PORT", "HOST" or ":PORT"; what is missing stays as it is in *out. With
+ * "tls://" or "https://" before it, over TLS. */
 bool settings_read_address(const char *text, struct settings_address *out);
 
 /* The API key: `given` if not NULL, else the environment's MARGIN_KEY, else the first line of

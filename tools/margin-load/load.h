@@ -13,6 +13,7 @@
 
 #include "base/histogram.h"
 #include "margin.h"
+#include "tools/client/secure.h"
 #include "tools/client/settings.h"
 
 enum load_mode {
@@ -28,6 +29,7 @@ struct load_options {
     enum load_mode mode;
     struct settings_address http;
     struct settings_address wire;
+    const char *tls_ca; /* NULL: whom the system trusts */
     char key[SETTINGS_KEY_MAX];
     u32 connections;
     u32 threads;
@@ -88,6 +90,7 @@ struct load_counts {
 /* What all threads share. */
 struct load_run {
     const struct load_options *options;
+    struct secure_trust *trust; /* NULL: no TLS */
     _Atomic u64 next_event;
     _Atomic bool stop;
     pthread_barrier_t barrier; /* see load_run_await_start() */

@@ -13,8 +13,11 @@
 
 static struct margin_client *connect_client(struct load_worker *worker) {
     const struct load_options *options = worker->run->options;
-    struct margin_options to = {
-        .host = options->wire.host, .port = options->wire.port, .key = options->key};
+    struct margin_options to = {.host = options->wire.host,
+                                .port = options->wire.port,
+                                .key = options->key,
+                                .tls = options->wire.tls,
+                                .tls_ca = options->tls_ca};
     struct margin_client *client;
     if (margin_connect(&to, &client, worker->why, sizeof worker->why) != MARGIN_OK) {
         worker->failed = true;

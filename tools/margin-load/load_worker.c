@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 #define TEMPLATE_BYTES_TOTAL (192 * MIB)
 #define RETRY_NS 1000000
 #define EVENTS_A_WAIT 256
+#define HANDSHAKE_MS 30000
 
 enum slot_state { SLOT_IDLE, SLOT_WRITING, SLOT_AWAITED, SLOT_RETRY };
 
@@ -40,8 +42,9 @@ struct slot {
 
 struct conn {
     int fd;
-    bool blocked; /* waiting for EPOLLOUT */
-    u32 *order;   /* slots: [written, queued) are to be written, [answered, written) awaited */
+    struct secure *secure; /* NULL: no TLS */
+    bool blocked;          /* waiting for EPOLLOUT */
+    u32 *order; /* slots: [written, queued) are to be written, [answered, written) awaited */
     u64 answered;
     u64 written;
     u64 queued;
@@ -76,6 +79,25 @@ static struct load_template *template_of(struct slot *slot) {
     return &slot->template[slot->template_at];
 }
 
+/* --- the socket, with or without TLS ---------------------------------------------------------- */
+
+static ssize_t send_some(struct conn *conn, const char *data, usize bytes) {
+    return conn->secure != NULL ? secure_send(conn->secure, data, bytes)
+                                : send(conn->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t receive_some(struct conn *conn, char *into, usize bytes) {
+    return conn->secure != NULL ? secure_receive(conn->secure, into, bytes)
+                                : recv(conn->fd, into, bytes, MSG_DONTWAIT);
+}
+
+static void close_conn(struct conn *conn) {
+    secure_close(conn->secure);
+    conn->secure = NULL;
+    close(conn->fd);
+    conn->fd = -1;
+}
+
 /* --- setting up ------------------------------------------------------------------------------- */
 
 static int open_socket(struct load_worker *worker, const struct settings_address *address) {
@@ -103,29 +125,34 @@ static int open_socket(struct load_worker *worker, const struct settings_address
     return fd;
 }
 
-static bool read_exactly(int fd, char *to, usize bytes) {
+static bool read_exactly(struct conn *conn, char *to, usize bytes) {
     while (bytes > 0) {
-        ssize_t got = recv(fd, to, bytes, 0);
-        if (got <= 0) {
+        ssize_t got = receive_some(conn, to, bytes);
+        if (got < 0 && errno == EAGAIN) {
+            struct pollfd poll_fd = {.fd = conn->fd, .events = POLLIN};
+            poll(&poll_fd, 1, -1);
+        } else if (got <= 0) {
             return false;
+        } else {
+            to += got;
+            bytes -= (usize)got;
         }
-        to += got;
-        bytes -= (usize)got;
     }
     return true;
 }
 
-/* Sends one frame and awaits its answer, on a blocking socket. */
-static bool call_blocking(struct load_worker *worker, int fd, u8 type, struct slice payload) {
+/* Sends one frame, for which a fresh socket has room, and awaits its answer. */
+static bool call_blocking(struct load_worker *worker, struct conn *conn, u8 type,
+                          struct slice payload) {
     char frame[WIRE_HEADER_BYTES + SETTINGS_KEY_MAX];
     memcpy(frame + WIRE_HEADER_BYTES, payload.data, payload.bytes);
     frame_seal(frame, type, 0, frame + WIRE_HEADER_BYTES, payload.bytes);
     char answer[1024];
     struct wire_header header;
-    if (send(fd, frame, WIRE_HEADER_BYTES + payload.bytes, MSG_NOSIGNAL) < 0 ||
-        !read_exactly(fd, answer, WIRE_HEADER_BYTES) ||
+    if (send_some(conn, frame, WIRE_HEADER_BYTES + payload.bytes) < 0 ||
+        !read_exactly(conn, answer, WIRE_HEADER_BYTES) ||
         frame_read_header(answer, &header) != NULL || header.bytes > sizeof answer ||
-        !read_exactly(fd, answer, header.bytes)) {
+        !read_exactly(conn, answer, header.bytes)) {
         return fail(worker, "the server's answer", "not the binary protocol");
     }
     if (header.type == WIRE_ERROR) {
@@ -135,14 +162,14 @@ static bool call_blocking(struct load_worker *worker, int fd, u8 type, struct sl
     return true;
 }
 
-static bool greet(struct load_worker *worker, int fd) {
+static bool greet(struct load_worker *worker, struct conn *conn) {
     const struct load_options *options = worker->run->options;
     char hello[WIRE_HELLO_BYTES];
     memcpy(hello, WIRE_MAGIC, WIRE_MAGIC_BYTES);
     wire_write_u16(wire_write_u16(hello + WIRE_MAGIC_BYTES, WIRE_VERSION), WIRE_VERSION);
     struct slice key = {options->key, strlen(options->key)};
-    return call_blocking(worker, fd, WIRE_HELLO, (struct slice){hello, sizeof hello}) &&
-           call_blocking(worker, fd, WIRE_AUTH, key);
+    return call_blocking(worker, conn, WIRE_HELLO, (struct slice){hello, sizeof hello}) &&
+           call_blocking(worker, conn, WIRE_AUTH, key);
 }
 
 static bool is_wire(const struct load_options *options) {
@@ -153,8 +180,20 @@ static bool open_conn(struct client *client, u32 index) {
     struct load_worker *worker = client->worker;
     struct conn *conn = &client->conns[index];
     bool wire = is_wire(client->options);
-    conn->fd = open_socket(worker, wire ? &client->options->wire : &client->options->http);
-    if (conn->fd < 0 || (wire && !greet(worker, conn->fd))) {
+    const struct settings_address *to = wire ? &client->options->wire : &client->options->http;
+    conn->fd = open_socket(worker, to);
+    if (conn->fd < 0) {
+        return false;
+    }
+    if (to->tls) {
+        char why[200];
+        conn->secure = secure_open(worker->run->trust, conn->fd, to->host,
+                                   wire ? WIRE_ALPN : "http/1.1", HANDSHAKE_MS, why, sizeof why);
+        if (conn->secure == NULL) {
+            return fail(worker, "no secure connection", why);
+        }
+    }
+    if (wire && !greet(worker, conn)) {
         return false;
     }
     int on = 1;
@@ -221,7 +260,7 @@ static bool set_up(struct client *client) {
 static void tear_down(struct client *client) {
     for (u32 i = 0; client->conns != NULL && i < client->conn_count; i++) {
         if (client->conns[i].fd > 0) {
-            close(client->conns[i].fd);
+            close_conn(&client->conns[i]);
         }
         free(client->conns[i].in);
         free(client->conns[i].order);
@@ -243,8 +282,7 @@ static void tear_down(struct client *client) {
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void lose(struct client *client, struct conn *conn) {
-    close(conn->fd);
-    conn->fd = -1;
+    close_conn(conn);
     client->worker->counts.lost++;
     client->conns_alive--;
     client->busy_count -= (u32)(conn->queued - conn->answered); /* slots that never come back */
@@ -264,8 +302,7 @@ static void write_out(struct client *client, struct conn *conn) {
     while (conn->written < conn->queued) {
         struct slot *slot = &client->slots[conn->order[conn->written % pipeline]];
         struct load_template *made = template_of(slot);
-        ssize_t sent = send(conn->fd, made->bytes + conn->offset, made->length - conn->offset,
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send_some(conn, made->bytes + conn->offset, made->length - conn->offset);
         if (sent < 0) {
             if (errno == EAGAIN || errno == EINTR) {
                 want_output(client, conn, true);
@@ -465,9 +502,8 @@ static usize take_wire(struct client *client, struct conn *conn, const char *at,
     return whole;
 }
 
-static void read_in(struct client *client, struct conn *conn) {
-    ssize_t got =
-        recv(conn->fd, conn->in + conn->in_bytes, IN_BYTES - conn->in_bytes, MSG_DONTWAIT);
+static void read_some(struct client *client, struct conn *conn) {
+    ssize_t got = receive_some(conn, conn->in + conn->in_bytes, IN_BYTES - conn->in_bytes);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
@@ -492,6 +528,13 @@ static void read_in(struct client *client, struct conn *conn) {
     }
     conn->in_bytes -= at;
     memmove(conn->in, conn->in + at, conn->in_bytes);
+}
+
+/* The socket does not say that TLS has more to give. */
+static void read_in(struct client *client, struct conn *conn) {
+    do {
+        read_some(client, conn);
+    } while (conn->secure != NULL && secure_has_more(conn->secure));
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */

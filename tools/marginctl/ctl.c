@@ -36,8 +36,11 @@ struct margin_client *ctl_connect(const struct ctl_options *options) {
         ctl_fail("%s", why);
         return NULL;
     }
-    struct margin_options to = {
-        .host = options->server.host, .port = options->server.port, .key = key};
+    struct margin_options to = {.host = options->server.host,
+                                .port = options->server.port,
+                                .key = key,
+                                .tls = options->server.tls,
+                                .tls_ca = options->tls_ca};
     struct margin_client *client;
     if (margin_connect(&to, &client, why, sizeof why) != MARGIN_OK) {
         ctl_fail("%s", why);

@@ -12,7 +12,8 @@
 struct ctl_options {
     struct settings_address server;
     bool server_given;
-    const char *key; /* NULL: look for one */
+    const char *tls_ca; /* NULL: whom the system trusts */
+    const char *key;    /* NULL: look for one */
     const char *data_dir;
     struct margin_filter filter[WIRE_FILTERS_MAX];
     u32 filter_count;
