@@ -44,6 +44,9 @@ static const char usage[] =
     "  --query-rate N     beside it, N queries a second for the top 100 customers by margin\n"
     "  --customers N, --features N, --models N   how many of each (default 10000, 40, 10)\n"
     "  --duplicates N     events of a thousand that repeat an earlier key (default 0)\n"
+    "  --shuffled         members of each JSON event in an order of its own\n"
+    "  --unexpected N     members more in each JSON event, of names nobody knows (default 0, at\n"
+    "                     most 8)\n"
     "  --spread           times over the last 30 days instead of now\n"
     "  --seed N           the seed of keys and content (default: new keys, the same content)\n"
     "  --json             the report as one JSON object\n"
@@ -76,6 +79,8 @@ enum option_code {
     OPTION_FEATURES,
     OPTION_MODELS,
     OPTION_DUPLICATES,
+    OPTION_SHUFFLED,
+    OPTION_UNEXPECTED,
     OPTION_SPREAD,
     OPTION_SEED,
     OPTION_JSON,
@@ -103,6 +108,8 @@ static const struct option long_options[] = {
     {"features", required_argument, NULL, OPTION_FEATURES},
     {"models", required_argument, NULL, OPTION_MODELS},
     {"duplicates", required_argument, NULL, OPTION_DUPLICATES},
+    {"shuffled", no_argument, NULL, OPTION_SHUFFLED},
+    {"unexpected", required_argument, NULL, OPTION_UNEXPECTED},
     {"spread", no_argument, NULL, OPTION_SPREAD},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -183,6 +190,9 @@ static bool read_number_option(int option, const char *text, struct load_options
     case OPTION_DUPLICATES:
         out->duplicates = number("duplicates", text, 0, 1000);
         return true;
+    case OPTION_UNEXPECTED:
+        out->unexpected = number("unexpected", text, 0, GENERATED_UNEXPECTED_MAX);
+        return true;
     case OPTION_SEED:
         out->seed = out->content_seed = number("seed", text, 0, UINT64_MAX);
         return true;
@@ -212,6 +222,8 @@ static void read_options(int argc, char **argv, struct load_options *out) {
             key = optarg;
         } else if (option == OPTION_DATA_DIR) {
             data_dir = optarg;
+        } else if (option == OPTION_SHUFFLED) {
+            out->shuffled = true;
         } else if (option == OPTION_SPREAD) {
             out->spread = true;
         } else if (option == OPTION_JSON) {
@@ -243,6 +255,10 @@ static void settle_options(struct load_options *options) {
     options->batch = options->mode == LOAD_SINGLE ? 1 : options->batch;
     if (options->mode != LOAD_WIRE && options->batch > INGEST_EVENTS_MAX) {
         bad_usage("a JSON batch has at most 1000 events", NULL);
+    }
+    bool plain = options->mode == LOAD_HTTP || options->mode == LOAD_WIRE_JSON;
+    if (!plain && (options->shuffled || options->unexpected > 0)) {
+        bad_usage("--shuffled and --unexpected are for the modes http and json-wire", NULL);
     }
     options->threads = MIN(options->threads, options->connections);
     options->events -= options->events % options->batch;

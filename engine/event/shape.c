@@ -292,7 +292,11 @@ static bool shape_learn(struct shape *shape, struct slice event, const struct fi
 
 #define CREDIT_MAX 64
 #define CREDIT_LEARN 16  /* learning costs about as much as this many matches save */
-#define LEARN_ANYWAY 256 /* without credit, one miss in so many is learned */
+#define LEARN_ANYWAY 512 /* without credit, one miss in so many is learned */
+#define TRUST_MAX 64     /* failed tries in a row, after enough good ones, until there is a rest */
+#define TRUST_A_MATCH 2  /* a match saves about what so many failed tries cost */
+#define TRUST_RESTED 4   /* failed tries after a rest until the next */
+#define REST 256         /* events */
 
 static shape_match_fn *match_of(const struct scan_kernel *scan) {
 #if defined(__x86_64__)
@@ -316,6 +320,8 @@ void predictor_init(struct predictor *predictor, const struct scan_kernel *scan,
     predictor->current = 0;
     predictor->replace = 0;
     predictor->credit = CREDIT_MAX;
+    predictor->trust = TRUST_MAX;
+    predictor->rest = 0;
     predictor->hits = 0;
     predictor->misses = 0;
     predictor->times = (struct time_cache){.date = {0}};
@@ -394,9 +400,22 @@ static bool try_shape(struct predictor *predictor, u32 index, const char *at, st
     return true;
 }
 
+/* Where events never look alike, trying each of them costs a third of what reading it does; so
+ * after a number of failures most events are not tried for a while. */
+static void note_failure(struct predictor *predictor) {
+    if (predictor->trust-- <= 0) {
+        predictor->trust = TRUST_RESTED;
+        predictor->rest = REST;
+    }
+}
+
 bool predictor_match(struct predictor *predictor, const char *at, struct draft *draft,
                      const char **end) {
     if (!predictor->on || predictor->shape_count == 0) {
+        return false;
+    }
+    if (unlikely(predictor->rest > 0)) {
+        predictor->rest--;
         return false;
     }
     seek(predictor, at);
@@ -406,10 +425,12 @@ bool predictor_match(struct predictor *predictor, const char *at, struct draft *
             predictor->hits++;
             predictor->current = index;
             predictor->credit = MIN(predictor->credit + 1, CREDIT_MAX);
+            predictor->trust = MIN(predictor->trust + TRUST_A_MATCH, TRUST_MAX);
             return true;
         }
         index = index + 1 == predictor->shape_count ? 0 : index + 1;
     }
+    note_failure(predictor);
     return false;
 }
 

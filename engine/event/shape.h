@@ -142,6 +142,8 @@ struct predictor {
     u32 current; /* the shape that matched last */
     u32 replace; /* the shape that a new one takes the place of */
     i32 credit;  /* what learning may cost before matches have to pay for more */
+    i32 trust;   /* what failed tries may cost before there is a rest */
+    u32 rest;    /* events still to be read plainly without a try */
     u64 hits;    /* events read by prediction, since the start */
     u32 misses;
     struct time_cache times;

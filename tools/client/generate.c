@@ -230,23 +230,100 @@ void generator_event(const struct generator *generator, u64 index, struct genera
     *put_uuid(out->key, draw(generator, origin, 12), draw(generator, origin, 13)) = 0;
 }
 
-/* Writes the event's JSON object, without NUL, and returns its length (<= GENERATED_JSON_MAX). */
+/* --- JSON --------------------------------------------------------------------------------------
+ */
+
+enum member {
+    MEMBER_EVENT_NAME,
+    MEMBER_CUSTOMER,
+    MEMBER_FEATURE,
+    MEMBER_TIME,
+    MEMBER_MODEL,
+    MEMBER_PROVIDER,
+    MEMBER_INPUT,
+    MEMBER_OUTPUT,
+    MEMBER_REVENUE,
+    MEMBER_DURATION,
+    MEMBER_KEY,
+    MEMBERS
+};
+
+static char *put_member(char *to, const struct generated_event *event, enum member member) {
+    switch (member) {
+    case MEMBER_EVENT_NAME:
+        return PUT(put_text(PUT(to, "\"eventName\":\""), event->event_name), "\"");
+    case MEMBER_CUSTOMER:
+        return PUT(put_text(PUT(to, "\"customerReferenceId\":\""), event->customer), "\"");
+    case MEMBER_FEATURE:
+        return PUT(put_text(PUT(to, "\"featureKey\":\""), event->feature), "\"");
+    case MEMBER_TIME:
+        return PUT(put_time(PUT(to, "\"timestamp\":\""), event->time_ms), "\"");
+    case MEMBER_MODEL:
+        return PUT(put_text(PUT(to, "\"model\":\""), event->model), "\"");
+    case MEMBER_PROVIDER:
+        return PUT(put_text(PUT(to, "\"modelProvider\":\""), event->provider), "\"");
+    case MEMBER_INPUT:
+        return put_number(PUT(to, "\"inputTokens\":"), event->input_tokens);
+    case MEMBER_OUTPUT:
+        return put_number(PUT(to, "\"outputTokens\":"), event->output_tokens);
+    case MEMBER_REVENUE:
+        return put_dollars(PUT(to, "\"revenueAmount\":"), event->revenue_pico);
+    case MEMBER_DURATION:
+        return put_number(PUT(to, "\"durationMs\":"), event->duration_ms);
+    case MEMBER_KEY:
+        return PUT(put_text(PUT(to, "\"idempotencyKey\":\""), event->key), "\"");
+    case MEMBERS:
+        break;
+    }
+    check(false);
+}
+
+/* A member of a name that hardly comes twice, and a value of one kind or another. */
+static char *put_unexpected(char *to, u64 random) {
+    to = PUT(put_digits(PUT(to, "\"x"), random % 1000000, 6), "\":");
+    i64 number = (i64)(random >> 40);
+    switch (random >> 32 & 3) {
+    case 0:
+        return PUT(put_number(PUT(to, "\"eu-"), number), "\"");
+    case 1:
+        return put_number(to, number);
+    case 2:
+        return PUT(put_number(PUT(to, "{\"try\":"), number), ",\"tags\":[\"a\",\"b\"]}");
+    default:
+        return PUT(to, "false");
+    }
+}
+
+/* The order of an event's members; those from MEMBERS on are the unexpected ones. */
+static u32 order_members(const struct generator *generator, u64 index,
+                         u8 order[MEMBERS + GENERATED_UNEXPECTED_MAX]) {
+    u32 count = MEMBERS + MIN(generator->unexpected, GENERATED_UNEXPECTED_MAX);
+    for (u32 i = 0; i < count; i++) {
+        order[i] = (u8)i;
+    }
+    u64 random = draw(generator, index, 14);
+    for (u32 i = count - 1; generator->shuffled && i > 0; i--) { /* Fisher and Yates */
+        random = mix(random);
+        u64 other = below(random, i + 1);
+        u8 member = order[i];
+        order[i] = order[other];
+        order[other] = member;
+    }
+    return count;
+}
+
 usize generator_json(const struct generator *generator, u64 index, char *buf) {
     struct generated_event event;
     generator_event(generator, index, &event);
+    u8 order[MEMBERS + GENERATED_UNEXPECTED_MAX];
+    u32 count = order_members(generator, index, order);
     char *to = buf;
-    to = put_text(PUT(to, "{\"eventName\":\""), event.event_name);
-    to = put_text(PUT(to, "\",\"customerReferenceId\":\""), event.customer);
-    to = put_text(PUT(to, "\",\"featureKey\":\""), event.feature);
-    to = put_time(PUT(to, "\",\"timestamp\":\""), event.time_ms);
-    to = put_text(PUT(to, "\",\"model\":\""), event.model);
-    to = put_text(PUT(to, "\",\"modelProvider\":\""), event.provider);
-    to = put_number(PUT(to, "\",\"inputTokens\":"), event.input_tokens);
-    to = put_number(PUT(to, ",\"outputTokens\":"), event.output_tokens);
-    to = put_dollars(PUT(to, ",\"revenueAmount\":"), event.revenue_pico);
-    to = put_number(PUT(to, ",\"durationMs\":"), event.duration_ms);
-    to = put_text(PUT(to, ",\"idempotencyKey\":\""), event.key);
-    to = PUT(to, "\"}");
+    for (u32 i = 0; i < count; i++) {
+        *to++ = i == 0 ? '{' : ',';
+        to = order[i] < MEMBERS ? put_member(to, &event, (enum member)order[i])
+                                : put_unexpected(to, draw(generator, index, 15 + order[i]));
+    }
+    *to++ = '}';
     return (usize)(to - buf);
 }
 

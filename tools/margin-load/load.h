@@ -46,6 +46,8 @@ struct load_options {
     u64 seed;         /* of keys */
     u64 content_seed; /* of everything else */
     bool spread;      /* times over the last 30 days instead of now */
+    bool shuffled;    /* members of JSON objects in any order */
+    u64 unexpected;   /* members more in each */
     bool json;
 };
 

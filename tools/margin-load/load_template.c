@@ -29,6 +29,8 @@ static struct generator make_generator(const struct load_options *options) {
     generator.models = (u32)options->models;
     generator.time_span_ms = SPREAD_MS;
     generator.time_events = 1000003;
+    generator.shuffled = options->shuffled;
+    generator.unexpected = (u32)options->unexpected;
     return generator;
 }
 
@@ -61,20 +63,21 @@ static usize write_single(const struct generator *generator, u64 index, char *to
     return (usize)bytes;
 }
 
-/* Finds each event's key and time behind `at`. */
+/* Finds each event's key and time behind `at`, in whatever order they come. */
 static void find_patches(const struct load_options *options, struct load_template *made, u32 at) {
     bool single = options->mode == LOAD_SINGLE;
     const char *key_name = single ? "\"eventIdempotencyKey\":\"" : "\"idempotencyKey\":\"";
     const char *time_name = single ? "\"occurredAt\":\"" : "\"timestamp\":\"";
     const char *end = made->bytes + made->length;
-    const char *from = made->bytes + at;
+    const char *key = made->bytes + at;
+    const char *time = made->bytes + at;
     for (u32 i = 0; i < options->batch; i++) {
-        const char *time = memmem(from, (usize)(end - from), time_name, strlen(time_name));
-        const char *key = memmem(from, (usize)(end - from), key_name, strlen(key_name));
+        key = memmem(key, (usize)(end - key), key_name, strlen(key_name));
+        time = memmem(time, (usize)(end - time), time_name, strlen(time_name));
         check(time != NULL && key != NULL);
-        made->patch[i].time = (u32)(time - made->bytes + (i64)strlen(time_name));
-        made->patch[i].key = (u32)(key - made->bytes + (i64)strlen(key_name));
-        from = (time > key ? time : key) + KEY_BYTES;
+        key += strlen(key_name);
+        time += strlen(time_name);
+        made->patch[i] = (struct load_patch){(u32)(key - made->bytes), (u32)(time - made->bytes)};
     }
 }
 
@@ -217,12 +220,17 @@ static inline void put_key(char *to, u64 seed, u64 index) {
 
 /* The event whose key event `index` carries: its own, or an earlier one's. */
 static u64 origin_of(const struct load_options *options, u64 index) {
-    if (options->duplicates == 0 || index == 0) {
-        return index;
+    while (options->duplicates > 0 && index > 0) {
+        u64 dice = hash_mix(index ^ options->seed << 32);
+        if (options->duplicates == 1000) {
+            return dice % 100000; /* there is no first one to be found */
+        }
+        if (dice % 1000 >= options->duplicates) {
+            break;
+        }
+        index -= 1 + (dice >> 16) % MIN(index, 100000);
     }
-    u64 dice = hash_mix(index ^ options->seed << 32);
-    return dice % 1000 < options->duplicates ? index - 1 - (dice >> 16) % MIN(index, 100000)
-                                             : index;
+    return index;
 }
 
 void load_template_patch(const struct load_options *options, struct load_template *made, u64 index,

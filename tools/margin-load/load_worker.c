@@ -213,7 +213,7 @@ static bool make_slot(struct client *client, u32 index, u32 slots_total) {
     const struct load_options *options = client->options;
     struct slot *slot = &client->slots[index];
     slot->conn = index / options->pipeline;
-    usize each = (usize)options->batch * 400 + 1024;
+    usize each = (usize)options->batch * (400 + 32 * options->unexpected) + 1024;
     usize fitting = TEMPLATE_BYTES_TOTAL / options->threads / slots_total / each;
     slot->template_count = (u32)MIN(MAX(fitting, 1), TEMPLATES_MAX);
     for (u32 i = 0; i < slot->template_count; i++) {

@@ -373,6 +373,37 @@ Test(decode, generated_events) {
     free(body);
 }
 
+/* Decodes the next 1000 events and returns how many were read by prediction. */
+static u64 hits_of_a_body(const struct generator *generator, u64 first, char *body) {
+    u64 hits = fixture.decoder->predictor.hits;
+    usize bytes = generator_body(generator, first, INGEST_EVENTS_MAX, body);
+    cr_assert_eq(decode_with_room(body, bytes, 0), ERR_OK);
+    cr_assert_eq(fixture.batch->count, INGEST_EVENTS_MAX);
+    for (u32 row = 0; row < INGEST_EVENTS_MAX; row++) {
+        expect_generated(generator, first + row, row);
+    }
+    return fixture.decoder->predictor.hits - hits;
+}
+
+Test(decode, surprises) {
+    struct generator generator = generator_default(6, 1777000000000);
+    generator.time_span_ms = 5 * 24 * 3600 * (i64)1000;
+    guard_destroy(&fixture.guard);
+    fixture.guard = guard_create(2 * MIB);
+    char *body = malloc((usize)INGEST_EVENTS_MAX * GENERATED_JSON_MAX + 16);
+    for (u32 round = 0; round < 4; round++) {
+        generator.shuffled = round % 2 == 0;
+        generator.unexpected = round * 2;
+        cr_assert_lt(hits_of_a_body(&generator, round * 1000, body), 100);
+    }
+    /* Prediction rests meanwhile, and comes back when events look alike again. */
+    generator.shuffled = false;
+    generator.unexpected = 0;
+    hits_of_a_body(&generator, 4000, body);
+    cr_assert_eq(hits_of_a_body(&generator, 5000, body), INGEST_EVENTS_MAX);
+    free(body);
+}
+
 Test(decode, limits_leave_all_as_it_was) {
     const char *body = "{\"events\":[{" REQUIRED ",\"model\":\"\\u0041\","
                        "\"meta\":{\"a\":1,\"b\":2,\"c\":3,\"d\":4}}]}";
