@@ -76,58 +76,36 @@ static bool out_add(struct edge *edge, struct out *out, const void *data, usize 
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
+static void list_add(struct net_conn *conn, enum conn_list_kind kind) {
+    if (conn->listed[kind]) {
+        return;
+    }
+    struct conn_list *list = &conn->edge->list[kind];
+    conn->listed[kind] = true;
+    conn->next[kind] = NULL;
+    if (list->last == NULL) {
+        list->first = conn;
+    } else {
+        list->last->next[kind] = conn;
+    }
+    list->last = conn;
+}
+
+struct net_conn *conn_list_pop(struct edge *edge, enum conn_list_kind kind) {
+    struct conn_list *list = &edge->list[kind];
+    struct net_conn *conn = list->first;
+    if (conn != NULL) {
+        list->first = conn->next[kind];
+        if (list->first == NULL) {
+            list->last = NULL;
+        }
+        conn->listed[kind] = false;
+    }
+    return conn;
+}
+
 void conn_mark_dirty(struct net_conn *conn) {
-    if (conn->dirty) {
-        return;
-    }
-    struct conn_list *list = &conn->edge->dirty;
-    conn->dirty = true;
-    conn->next_dirty = NULL;
-    if (list->last == NULL) {
-        list->first = conn;
-    } else {
-        list->last->next_dirty = conn;
-    }
-    list->last = conn;
-}
-
-struct net_conn *conn_list_pop_dirty(struct edge *edge) {
-    struct net_conn *conn = edge->dirty.first;
-    if (conn != NULL) {
-        edge->dirty.first = conn->next_dirty;
-        if (edge->dirty.first == NULL) {
-            edge->dirty.last = NULL;
-        }
-        conn->dirty = false;
-    }
-    return conn;
-}
-
-static void mark_back(struct net_conn *conn) {
-    if (conn->called_back) {
-        return;
-    }
-    struct conn_list *list = &conn->edge->back;
-    conn->called_back = true;
-    conn->next_back = NULL;
-    if (list->last == NULL) {
-        list->first = conn;
-    } else {
-        list->last->next_back = conn;
-    }
-    list->last = conn;
-}
-
-struct net_conn *conn_list_pop_back(struct edge *edge) {
-    struct net_conn *conn = edge->back.first;
-    if (conn != NULL) {
-        edge->back.first = conn->next_back;
-        if (edge->back.first == NULL) {
-            edge->back.last = NULL;
-        }
-        conn->called_back = false;
-    }
-    return conn;
+    list_add(conn, LIST_DIRTY);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -135,7 +113,7 @@ struct net_conn *conn_list_pop_back(struct edge *edge) {
 static struct net_conn *take_conn(struct edge *edge) {
     struct net_conn *conn = edge->spare;
     if (conn != NULL) {
-        edge->spare = conn->next_dirty;
+        edge->spare = conn->next[LIST_DIRTY];
         return conn;
     }
     if (edge->slots_used == edge->options.connections_max) {
@@ -156,7 +134,7 @@ static struct net_conn *take_conn(struct edge *edge) {
 
 static void give_conn(struct net_conn *conn) {
     conn->fd = -1;
-    conn->next_dirty = conn->edge->spare;
+    conn->next[LIST_DIRTY] = conn->edge->spare;
     conn->edge->spare = conn;
 }
 
@@ -408,7 +386,8 @@ void conn_settle(struct net_conn *conn) {
         }
     }
     bool quiet = conn->receiving == RECEIVE_IDLE && !conn->sending && !has_output(conn);
-    if (conn->closed_told && quiet && conn->holds == 0 && !conn->dirty && !conn->called_back) {
+    bool listed = conn->listed[LIST_DIRTY] || conn->listed[LIST_BACK] || conn->listed[LIST_SHAKING];
+    if (conn->closed_told && quiet && conn->holds == 0 && !listed) {
         free_conn(conn);
     }
 }
@@ -483,6 +462,26 @@ static void unseal(struct net_conn *conn, const char *data, usize bytes) {
     }
 }
 
+/* A step of a handshake costs as much as a hundred small requests, so it waits for these. */
+static void shake_later(struct net_conn *conn, const char *data, usize bytes) {
+    if (conn->closing || conn->dead || conn->edge->stopping) {
+        return;
+    }
+    if (!out_add(conn->edge, &conn->stash, data, bytes, NET_STASH_BYTES_MAX)) {
+        conn_kill(conn);
+        return;
+    }
+    list_add(conn, LIST_SHAKING);
+}
+
+void conn_shake(struct net_conn *conn) {
+    struct out stash = conn->stash;
+    conn->stash = (struct out){0};
+    unseal(conn, stash.data, stash.bytes);
+    out_give(conn->edge, &stash);
+    conn_mark_dirty(conn);
+}
+
 void conn_on_receive(struct net_conn *conn, const struct ring_event *event) {
     bool direct = conn->receiving == RECEIVE_DIRECT;
     if (!event->more) {
@@ -494,8 +493,10 @@ void conn_on_receive(struct net_conn *conn, const struct ring_event *event) {
         usize bytes = (usize)event->result;
         conn->active_ns = conn->edge->now_ns;
         stat_add(&conn->edge->stat_received, bytes);
-        if (conn->tls != NULL) {
+        if (conn->tls != NULL && conn->opened) {
             unseal(conn, event->data, bytes);
+        } else if (conn->tls != NULL) {
+            shake_later(conn, event->data, bytes);
         } else if (!direct) {
             if (conn->bulk > 0 && bytes < NET_DIRECT_BYTES_MIN / 4) {
                 conn->bulk--;
@@ -658,13 +659,13 @@ void net_pause(struct net_conn *conn) {
 void net_resume(struct net_conn *conn) {
     if (conn->paused) {
         conn->paused = false;
-        mark_back(conn);
+        list_add(conn, LIST_BACK);
     }
 }
 
 void net_call_later(struct net_conn *conn) {
     conn->later = true;
-    mark_back(conn);
+    list_add(conn, LIST_BACK);
 }
 
 void net_set_deadline(struct net_conn *conn, u64 deadline_ns) {

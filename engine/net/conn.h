@@ -33,6 +33,14 @@ struct out { /* output bytes; memory is borrowed from the edge's spare pieces */
 
 enum conn_receive { RECEIVE_IDLE, RECEIVE_FOR_EVER, RECEIVE_ONCE, RECEIVE_DIRECT };
 
+/* What waits for the loop. */
+enum conn_list_kind {
+    LIST_DIRTY,   /* to be settled */
+    LIST_BACK,    /* to be called back */
+    LIST_SHAKING, /* input of a TLS handshake has come */
+    LISTS
+};
+
 struct net_conn {
     struct wheel_node timer; /* first: the wheel's nodes are cast back */
     struct edge *edge;
@@ -67,10 +75,8 @@ struct net_conn {
     bool later;
     u8 bulk; /* counts down: receive one at a time, for large bodies follow */
 
-    bool dirty;
-    bool called_back; /* in the list of calls back */
-    struct net_conn *next_dirty;
-    struct net_conn *next_back;
+    bool listed[LISTS];
+    struct net_conn *next[LISTS];
 
     struct out out;    /* collects */
     struct out clear;  /* TLS: the output before it; bytes [clear_at, bytes) are not sealed yet */
@@ -78,7 +84,7 @@ struct net_conn {
     struct out flight; /* with the ring */
     usize clear_at;
     usize flight_sent;
-    struct out stash; /* input that arrived while paused */
+    struct out stash; /* input that arrived while paused; of a handshake, that waits */
     char peer[INET6_ADDRSTRLEN];
 };
 
@@ -112,13 +118,12 @@ struct edge {
     struct wheel wheel;
 
     struct net_conn **conn; /* by slot */
-    struct net_conn *spare; /* closed ones, linked by next_dirty */
+    struct net_conn *spare; /* closed ones, linked by next[LIST_DIRTY] */
     u32 slots_used;
     u32 open_count;
     usize session_bytes;
 
-    struct conn_list dirty;
-    struct conn_list back;
+    struct conn_list list[LISTS];
     void *spare_out; /* pieces of OUT_BYTES, linked through their first bytes */
     u32 spare_out_count;
     char *text; /* TLS_TEXT_BYTES of what is being read over TLS */
@@ -145,8 +150,9 @@ void conn_kill(struct net_conn *conn);
 /* Protocol calls that had to wait for the loop: kept input after net_resume(), later(). */
 void conn_call_back(struct net_conn *conn);
 void conn_settle(struct net_conn *conn);
-struct net_conn *conn_list_pop_dirty(struct edge *edge);
-struct net_conn *conn_list_pop_back(struct edge *edge);
+/* Goes on with a handshake. */
+void conn_shake(struct net_conn *conn);
+struct net_conn *conn_list_pop(struct edge *edge, enum conn_list_kind kind);
 /* At the very end: memory of every connection, open or not. */
 void conn_free_all(struct edge *edge);
 

@@ -309,15 +309,29 @@ static void run_timers(struct edge *edge) {
 
 static void call_back(struct edge *edge) {
     struct net_conn *conn;
-    while ((conn = conn_list_pop_back(edge)) != NULL) {
+    while ((conn = conn_list_pop(edge, LIST_BACK)) != NULL) {
         edge->did_something = true;
         conn_call_back(conn);
     }
 }
 
+/* Handshakes that are due, for as long as large receives may take; the others go on after a look at
+ * what else has come. */
+static void shake_hands(struct edge *edge) {
+    struct net_conn *conn = conn_list_pop(edge, LIST_SHAKING);
+    if (conn == NULL) {
+        return;
+    }
+    u64 end_ns = clock_monotonic_ns() + RING_LARGE_NS;
+    edge->did_something = true;
+    do {
+        conn_shake(conn);
+    } while (clock_monotonic_ns() < end_ns && (conn = conn_list_pop(edge, LIST_SHAKING)) != NULL);
+}
+
 static void settle_all(struct edge *edge) {
     struct net_conn *conn;
-    while ((conn = conn_list_pop_dirty(edge)) != NULL) {
+    while ((conn = conn_list_pop(edge, LIST_DIRTY)) != NULL) {
         conn_settle(conn);
     }
 }
@@ -338,7 +352,7 @@ static void begin_stop(struct edge *edge) {
  * the whole by the owner, and at last everything that has changed goes out with the next wait. */
 static void turn(struct edge *edge, u64 timeout_ns) {
     int runs = LOOP_RUNS;
-    if (edge->back.first != NULL ||
+    if (edge->list[LIST_BACK].first != NULL || edge->list[LIST_SHAKING].first != NULL ||
         !atomic_compare_exchange_strong(&edge->wake, &runs, LOOP_SLEEPS)) {
         timeout_ns = 0;
     }
@@ -355,6 +369,7 @@ static void turn(struct edge *edge, u64 timeout_ns) {
     if (atomic_load(&edge->stop) && !edge->stopping) {
         begin_stop(edge);
     }
+    shake_hands(edge);
     call_back(edge);
     run_timers(edge);
     if (edge->did_something && edge->options.on_turn != NULL) {
