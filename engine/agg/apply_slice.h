@@ -106,7 +106,7 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     } else {
         apply_older(agg, &series->newest, series->band, band, time, &addend.delta);
     }
-    changes_note(agg, series->cell[KIND_CUSTOMER], band, &addend.delta);
+    changes_note(agg, series->cell, band, &addend.delta);
     add_tally(agg, batch, i, series, time, &addend);
     for (u32 kind = 0; kind < KINDS; kind++) {
         add_cell(agg, series->cell[kind], band, time, &addend);

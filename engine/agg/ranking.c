@@ -254,10 +254,9 @@ static void ranking_catch_up(const struct agg *agg, struct ranking *ranking,
     ranking->changed_seen = until;
 }
 
-/* Has the writer note changes from now on, as many as the ring holds. So what a ranking is behind
- * by is in the ring whenever the ring is long enough for it. */
-static void changes_want(struct agg *agg) {
-    agg->changed_until = agg->changed_count + CHANGED_RING;
+/* Readers with different mutexes may do so at once; what they write is the same. */
+void changes_want(struct agg *agg) {
+    __atomic_store_n(&agg->changed_until, agg->changed_count + CHANGED_RING, __ATOMIC_RELAXED);
 }
 
 /* Can the ranking be caught up, and for less than looking at everybody? */

@@ -47,6 +47,11 @@ struct ranking {
     u64 used;
 };
 
+/* Has the writer note changes from now on, as many as the ring holds. So what whoever calls it is
+ * behind by later is in the ring whenever the ring is long enough for it. Caller holds the read
+ * lock. */
+void changes_want(struct agg *agg);
+
 /* Gives the ranking, caught up, with the read lock held (the caller must not hold it) until
  * ranking_give(). ERR_NO_MEMORY, ERR_BUSY (events or moving windows outran it again and again),
  * ERR_NOT_FOUND (no such account): nothing is held. Any thread. */

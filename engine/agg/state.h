@@ -139,6 +139,7 @@ struct owner {
 /* What one event adds to a band of a customer's cell. */
 struct change {
     u32 cell;
+    u32 feature; /* the feature's cell */
     u32 band;
     i64 cost;
     i64 revenue;
@@ -336,7 +337,7 @@ struct agg {
     struct array owners;    /* struct owner of each cell. Rebuilt */
     struct change *changed; /* ring of what events added to customers, in their order */
     u64 changed_count;      /* events ever */
-    u64 changed_until;      /* only events before are noted in the ring; the rankings' */
+    u64 changed_until;      /* only events before are noted in the ring; see changes_want() */
     struct rankings *rankings;
 };
 #define CHANGED_RING ((u32)1 << 17)
@@ -535,10 +536,12 @@ bool rankings_init(struct agg *agg);
 void rankings_free(struct agg *agg);
 
 /* Notes what an event added, if any ranking will ask. Writer, with the lock. */
-static inline void changes_note(struct agg *agg, u32 cell, u32 band, const struct delta *delta) {
+static inline void changes_note(struct agg *agg, const u32 *cell, u32 band,
+                                const struct delta *delta) {
     if (agg->changed_count < agg->changed_until) {
         agg->changed[agg->changed_count % CHANGED_RING] =
-            (struct change){cell, band, delta->row.cost, delta->row.revenue, delta->row.usage};
+            (struct change){cell[KIND_CUSTOMER], cell[KIND_FEATURE], band,
+                            delta->row.cost,     delta->row.revenue, delta->row.usage};
     }
     agg->changed_count++;
 }

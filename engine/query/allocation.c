@@ -1,38 +1,32 @@
 /*
- * allocation.c: a customer's parts follow from its figures by feature. Columns of cost, revenue and
- * events, which rankings give for next to nothing, tell which customers had events since the last
- * time; their parts are taken back and made anew.
+ * allocation.c: a customer's parts follow from its figures by feature. For the windows of
+ * dashboards these are kept up to date event by event (parts.h); for any other all pairs of
+ * customer and feature are read and split.
  */
 #include "query/allocation.h"
 
-#include "agg/ranking.h"
-#include "query/plan.h"
+#include "query/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT 8           /* windows of accounts whose parts are kept */
-#define STEP_SERIES 2048 /* looked at between two times of letting the writer in */
+#define KEPT 8 /* windows of accounts whose parts are kept */
 #define TRIES 3
 
-struct piece {
-    u32 feature; /* place */
-    i128 amount;
+/* What kept parts are of; equal bytes mean the same. A window that ends now is the same one an hour
+ * later, when other events are in it. */
+struct kept_key {
+    u32 account;
+    u32 class_mask;
+    u32 band_mask;
+    u32 none;
+    i64 length_ms; /* what the shares belong to */
 };
 
-/* Parts of all customers of an account in one window. */
 struct kept {
-    struct revenue_window window;
-    u64 stamp;   /* of the book; 0: free */
-    u64 changes; /* the account's when it was begun */
-    u64 used;
-    u32 count; /* customers; columns one behind the other, as of the last time */
-    i128 *columns;
-    struct piece **pieces; /* by customer */
-    u32 *piece_count;
-    i128 *amount; /* sums by feature */
-    u32 *customers;
-    u32 feature_count;
+    struct kept_key key;
+    u64 used; /* 0: free */
+    struct parts parts;
 };
 
 /* A customer's figures by feature, while it is looked at. */
@@ -71,18 +65,6 @@ enum err allocations_create(struct revenues *revenues, struct allocations **out)
     return ERR_OK;
 }
 
-static void kept_clear(struct kept *kept) {
-    for (u32 i = 0; i < kept->count; i++) {
-        free(kept->pieces[i]);
-    }
-    free(kept->columns);
-    free(kept->pieces);
-    free(kept->piece_count);
-    free(kept->amount);
-    free(kept->customers);
-    *kept = (struct kept){0};
-}
-
 static void scratch_free(struct scratch *scratch) {
     free(scratch->sums);
     free(scratch->seen);
@@ -96,7 +78,7 @@ void allocations_destroy(struct allocations *allocations) {
         return;
     }
     for (u32 i = 0; i < KEPT; i++) {
-        kept_clear(&allocations->kept[i]);
+        parts_clear(&allocations->kept[i].parts);
     }
     scratch_free(&allocations->scratch);
     pthread_mutex_destroy(&allocations->mutex);
@@ -336,256 +318,87 @@ static enum err read_pairs(struct allocations *allocations, struct agg *agg, str
 
 /* --- kept parts ------------------------------------------------------------------------------- */
 
-#define COLUMNS 3 /* cost, revenue, events */
-
-/* What one look at the kept parts needs. */
-struct look {
-    struct allocations *allocations;
-    struct agg *agg;
-    struct plan plan;
-    struct query query;
-    struct revenue revenue;
-    i128 *column[RANKING_COLUMNS];
-    u32 count;
-    struct kept *kept;
-    u32 steps_left;
-};
-
-static bool same_window(const struct revenue_window *a, const struct revenue_window *b) {
-    return a->account == b->account && a->from == b->from && a->to == b->to &&
-           a->length_ms == b->length_ms;
-}
-
-static struct kept *kept_of(struct allocations *allocations, const struct revenue_window *window) {
+/* The window's parts, or those that nobody has asked for the longest. */
+static struct kept *kept_of(struct allocations *allocations, const struct kept_key *key) {
     struct kept *oldest = &allocations->kept[0];
     for (u32 i = 0; i < KEPT; i++) {
         struct kept *kept = &allocations->kept[i];
-        if (kept->stamp != 0 && same_window(&kept->window, window)) {
+        if (kept->used != 0 && memcmp(&kept->key, key, sizeof *key) == 0) {
             return kept;
         }
         oldest = kept->used < oldest->used ? kept : oldest;
     }
-    kept_clear(oldest);
+    parts_clear(&oldest->parts);
+    *oldest = (struct kept){.key = *key};
     return oldest;
 }
 
-/* Room for customers and features that are new. */
-static bool kept_extend(struct kept *kept, u32 count) {
-    struct piece **pieces = realloc(kept->pieces, (count + (usize)1) * sizeof(struct piece *));
-    kept->pieces = pieces != NULL ? pieces : kept->pieces;
-    u32 *piece_count = realloc(kept->piece_count, (count + (usize)1) * sizeof *piece_count);
-    kept->piece_count = piece_count != NULL ? piece_count : kept->piece_count;
-    if (pieces == NULL || piece_count == NULL) {
-        return false;
+/* Recurring revenue, if it may be another one. */
+static enum err take_shares(struct allocations *allocations, struct agg *agg,
+                            const struct revenue_window *window, struct parts *parts) {
+    if (parts_have_shares(parts, revenues_stamp(allocations->revenues, window->account))) {
+        return ERR_OK;
     }
-    for (; kept->count < count; kept->count++) {
-        kept->pieces[kept->count] = NULL;
-        kept->piece_count[kept->count] = 0;
+    struct revenue revenue;
+    enum err err = revenue_read(allocations->revenues, agg, NULL, window, REVENUE_SHARES, &revenue);
+    if (err == ERR_OK) {
+        parts_share(parts, revenue.share, revenue.book->stamp);
+        revenue_free(allocations->revenues, &revenue);
     }
-    return true;
+    return err;
 }
 
-static bool kept_features(struct kept *kept, u32 features) {
-    if (features <= kept->feature_count) {
-        return true;
-    }
-    i128 *amount = realloc(kept->amount, features * sizeof *amount);
-    if (amount == NULL) {
-        return false;
-    }
-    kept->amount = amount;
-    u32 *customers = realloc(kept->customers, features * sizeof *customers);
-    if (customers == NULL) {
-        return false;
-    }
-    kept->customers = customers;
-    for (; kept->feature_count < features; kept->feature_count++) {
-        amount[kept->feature_count] = 0;
-        customers[kept->feature_count] = 0;
-    }
-    return true;
-}
-
-/* The customer's parts become those of the scratch. */
-static bool kept_replace(struct kept *kept, u32 place, const struct scratch *scratch) {
-    u32 count = scratch->seen_count;
-    struct piece *pieces = NULL;
-    if (count > 0) {
-        pieces = malloc(count * sizeof *pieces);
-        if (pieces == NULL) {
-            return false;
-        }
-    }
-    for (u32 i = 0; i < kept->piece_count[place]; i++) {
-        const struct piece *piece = &kept->pieces[place][i];
-        kept->amount[piece->feature] -= piece->amount;
-        kept->customers[piece->feature]--;
-    }
-    for (u32 i = 0; i < count; i++) {
-        pieces[i] = (struct piece){scratch->seen[i], scratch->parts[i]};
-        kept->amount[pieces[i].feature] += pieces[i].amount;
-        kept->customers[pieces[i].feature]++;
-    }
-    free(kept->pieces[place]);
-    kept->pieces[place] = pieces;
-    kept->piece_count[place] = count;
-    return true;
-}
-
-/* The customer's figures by feature. Caller holds the read lock. */
-static void add_series(struct look *look, u32 value) {
-    const struct agg *agg = look->agg;
-    struct scratch *scratch = &look->allocations->scratch;
-    for (u32 at = value_at(agg, DIM_CUSTOMER, value)->series_head; at != 0;) {
-        const struct link *link = link_at(agg, at - 1);
-        const struct series *series = series_at(agg, at - 1);
-        struct sums sums = {0};
-        at = link->next[DIM_CUSTOMER];
-        look->steps_left -= MIN(look->steps_left, 1u);
-        if ((look->plan.class_mask >> link->class & 1) == 0) {
-            continue;
-        }
-        for (u32 mask = look->plan.band_mask; mask != 0; mask &= mask - 1) {
-            u32 band = (u32)__builtin_ctz(mask);
-            row_read(band_of(agg, &series->newest, series->band, band), &agg->wides, &sums);
-        }
-        if (sums.events != 0) {
-            const struct owner *owner = array_at(&agg->owners, series->cell[KIND_FEATURE]);
-            scratch_add(scratch, owner->place, sums.cost, sums.revenue, sums.events);
-        }
-    }
-}
-
-static bool look_at_customer(struct look *look, u32 place) {
-    const struct agg *agg = look->agg;
-    struct scratch *scratch = &look->allocations->scratch;
-    u32 account = look->query.account;
-    u32 features = account_at(agg, account)->entities[KIND_FEATURE].count;
-    u32 value = look->revenue.value[place];
-    if (!scratch_make(scratch, features) || !kept_features(look->kept, features)) {
-        return false;
-    }
-    if (value != DIM_NONE && look->column[0][place] != RANKING_NONE) {
-        add_series(look, value);
-        scratch_split(scratch, agg, account, look->revenue.share[place]);
-    }
-    bool good = kept_replace(look->kept, place, scratch);
-    scratch_clear(scratch);
-    return good;
-}
-
-static bool is_same(const struct look *look, u32 place, u32 known) {
-    if (place >= known) {
-        return false;
-    }
-    for (u32 i = 0; i < COLUMNS; i++) {
-        if (look->column[i][place] != look->kept->columns[(usize)i * known + place]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Looks at all customers whose figures are not what they were. */
-static enum err catch_up(struct look *look) {
-    struct kept *kept = look->kept;
-    u32 known = kept->columns == NULL ? 0 : kept->count;
-    bool good = kept_extend(kept, look->count);
-    agg_read_lock(look->agg);
-    look->steps_left = STEP_SERIES;
-    for (u32 place = 0; good && place < look->count; place++) {
-        if (is_same(look, place, known)) {
-            continue;
-        }
-        good = look_at_customer(look, place);
-        if (look->steps_left == 0) {
-            agg_read_unlock(look->agg);
-            look->steps_left = STEP_SERIES;
-            agg_read_lock(look->agg);
-        }
-    }
-    bool holds = plan_holds(&look->plan);
-    agg_read_unlock(look->agg);
-    if (!good || !holds) {
-        kept_clear(kept);
-        return good ? ERR_BUSY : ERR_NO_MEMORY;
-    }
-    free(kept->columns);
-    kept->columns = look->column[0];
-    look->column[0] = NULL;
-    return ERR_OK;
-}
-
-/* The columns that tell who had events. ERR_NOT_FOUND: there are none of such a window. */
-static enum err read_columns(struct look *look) {
-    struct agg *agg = look->agg;
-    agg_read_lock(agg);
-    plan_make(&look->plan, agg, &look->query);
-    const struct plan *plan = &look->plan;
-    const struct account *account = account_at(agg, look->query.account);
-    bool fits = plan->source == PLAN_ENTITIES && plan->kind == KIND_CUSTOMER && plan->by_bands &&
-                account->entities[KIND_CUSTOMER].count >= agg->ranked_min;
-    u64 planned = agg->layout;
-    agg_read_unlock(agg);
-    if (!fits) {
+/* Which parts answer the query. ERR_NOT_FOUND: there are none of such a window. Caller holds the
+ * read lock. */
+static enum err plan_kept(struct plan *plan, struct agg *agg, const struct query *query,
+                          const struct revenue_window *window, struct kept_key *key) {
+    plan_make(plan, agg, query);
+    if (plan->source != PLAN_ENTITIES || plan->kind != KIND_CUSTOMER || !plan->by_bands ||
+        account_at(agg, query->account)->entities[KIND_CUSTOMER].count < agg->ranked_min) {
         return ERR_NOT_FOUND;
     }
-    static const u32 measures[COLUMNS] = {MEASURE_COST, MEASURE_REVENUE, MEASURE_EVENTS};
-    struct ranking_key keys[COLUMNS];
-    for (u32 i = 0; i < COLUMNS; i++) {
-        keys[i] = (struct ranking_key){.account = look->query.account,
-                                       .class_mask = plan->class_mask,
-                                       .band_mask = plan->band_mask,
-                                       .measure = measures[i]};
-    }
-    u64 layout;
-    enum err err = ranking_columns(agg, keys, COLUMNS, look->column, &look->count, &layout);
-    if (err != ERR_OK) {
-        return err == ERR_NO_MEMORY ? err : ERR_NOT_FOUND;
-    }
-    return layout == planned ? ERR_OK : ERR_BUSY;
+    *key = (struct kept_key){.account = query->account,
+                             .class_mask = plan->class_mask,
+                             .band_mask = plan->band_mask,
+                             .length_ms = window->length_ms};
+    return ERR_OK;
 }
 
 static enum err read_kept(struct allocations *allocations, struct agg *agg,
                           const struct revenue_window *window, struct allocation *out) {
-    struct look look = {.allocations = allocations,
-                        .agg = agg,
-                        .query = {.account = window->account,
-                                  .group = {DIM_CUSTOMER},
-                                  .group_count = 1,
-                                  .live = true,
-                                  .without_first = true,
-                                  .without_last = true,
-                                  .unordered = true,
-                                  .from = window->from,
-                                  .to = window->to}};
-    enum err err = read_columns(&look);
+    const struct query query = {.account = window->account,
+                                .group = {DIM_CUSTOMER},
+                                .group_count = 1,
+                                .live = true,
+                                .without_first = true,
+                                .without_last = true,
+                                .unordered = true,
+                                .from = window->from,
+                                .to = window->to};
+    struct plan plan;
+    struct kept_key key;
+    struct kept *kept = NULL;
+    agg_read_lock(agg);
+    enum err err = plan_kept(&plan, agg, &query, window, &key);
     if (err == ERR_OK) {
-        err = revenue_read(allocations->revenues, agg, NULL, window, REVENUE_SHARES, &look.revenue);
+        kept = kept_of(allocations, &key);
+        kept->used = ++allocations->uses;
+        err = parts_refresh(&kept->parts, &plan);
     }
-    if (err != ERR_OK) {
-        free(look.column[0]);
-        return err;
-    }
-    look.kept = kept_of(allocations, window);
-    u64 stamp = look.revenue.book->stamp;
-    if (look.kept->stamp != stamp || look.kept->changes != look.plan.changes) {
-        kept_clear(look.kept);
-    }
-    look.kept->window = *window;
-    look.kept->stamp = stamp;
-    look.kept->changes = look.plan.changes;
-    look.kept->used = ++allocations->uses;
-    err = catch_up(&look);
+    agg_read_unlock(agg);
     if (err == ERR_OK) {
-        err = allocation_make(out, look.kept->feature_count) ? ERR_OK : ERR_NO_MEMORY;
+        err = take_shares(allocations, agg, window, &kept->parts);
+    }
+    if (err == ERR_OK) {
+        err = parts_split(&kept->parts);
+    }
+    if (err == ERR_OK) {
+        err = allocation_make(out, kept->parts.feature_count) ? ERR_OK : ERR_NO_MEMORY;
     }
     if (err == ERR_OK && out->count > 0) {
-        memcpy(out->amount, look.kept->amount, out->count * sizeof *out->amount);
-        memcpy(out->customers, look.kept->customers, out->count * sizeof *out->customers);
+        memcpy(out->amount, kept->parts.amount, out->count * sizeof *out->amount);
+        memcpy(out->customers, kept->parts.customer_count, out->count * sizeof *out->customers);
     }
-    free(look.column[0]);
-    revenue_free(allocations->revenues, &look.revenue);
     return err;
 }
 

@@ -379,6 +379,13 @@ void revenue_free(struct revenues *revenues, struct revenue *revenue) {
     free(revenue->share);
 }
 
+u64 revenues_stamp(struct revenues *revenues, u32 account) {
+    const struct book *book = directory_acquire(revenues->directory, account);
+    u64 stamp = book->stamp;
+    directory_release(revenues->directory, book);
+    return stamp;
+}
+
 u32 revenue_place(const struct agg *agg, u32 account, u32 value) {
     u32 entity = value == DIM_NONE ? account_at(agg, account)->none[KIND_CUSTOMER]
                                    : value_at(agg, DIM_CUSTOMER, value)->entity;

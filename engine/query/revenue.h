@@ -51,6 +51,9 @@ enum err revenue_read(struct revenues *revenues, struct agg *agg, struct store *
                       struct revenue *out);
 void revenue_free(struct revenues *revenues, struct revenue *revenue);
 
+/* Changes with whatever may change recurring revenue. */
+u64 revenues_stamp(struct revenues *revenues, u32 account);
+
 /* Where a customer with events stands. Caller holds the read lock. */
 u32 revenue_place(const struct agg *agg, u32 account, u32 value);
 /* The customer's id; empty: events without one. */

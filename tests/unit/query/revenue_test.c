@@ -288,10 +288,17 @@ static void run(u32 seed, u32 ranked_min) {
     open_all(seed, ranked_min);
     for (u32 round = 0; round < 14; round++) {
         put_facts(round == 0 ? 1000 : 1 + draw(60));
+        if (draw(4) == 0) { /* as if there had been more than the ring of changes holds */
+            agg->changed_count += CHANGED_RING + 1;
+        }
         check_all();
         now += draw(3) == 0 ? (i64)draw(40) * HOUR_MS : (i64)draw(100) * 60000;
         for (u32 i = 0; i < 200; i++) {
             agg_advance(agg, now);
+        }
+        if (draw(4) == 0) {
+            put_facts(1 + draw(4));
+            agg->changed_count += CHANGED_RING + 1;
         }
         if (round == 9) {
             subscribe(); /* other ones, all at once */
@@ -302,7 +309,7 @@ static void run(u32 seed, u32 ranked_min) {
 }
 
 Test(revenue, columns_and_parts_by_rankings) {
-    for (u32 seed = 1; seed <= 4; seed++) {
+    for (u32 seed = 1; seed <= 12; seed++) {
         run(seed, 1);
     }
 }
