@@ -22,6 +22,7 @@
 #include "net/tls.h"
 #include "pipeline.h"
 #include "query/allocation.h"
+#include "query/keeper.h"
 #include "recover.h"
 #include "reload.h"
 
@@ -74,6 +75,7 @@ struct server {
     struct rosters *rosters;
     struct revenues *revenues;
     struct allocations *allocations;
+    struct keeper *keeper;
     struct pasts *pasts;
     struct docs docs;
     struct door door;
@@ -585,8 +587,12 @@ static enum err recover(struct server *server) {
         server->front[i].context.agg = server->recovered.agg;
         server->front[i].context.usage = server->recovered.usage;
     }
-    return pipeline_start(server->pipeline, server->recovered.agg, server->recovered.dedup,
-                          server->recovered.usage, server->recovered.snapshot_id);
+    err = pipeline_start(server->pipeline, server->recovered.agg, server->recovered.dedup,
+                         server->recovered.usage, server->recovered.snapshot_id);
+    if (err == ERR_OK) {
+        err = keeper_start(server->recovered.agg, server->allocations, &server->keeper);
+    }
+    return err == ERR_OK ? err : say(server, err, "cannot start the threads");
 }
 
 static void log_ready(const struct server *server) {
@@ -627,6 +633,7 @@ static enum err serve(struct server *server) {
     fault_point("stop.asked");
     stop_fronts(server);
     fault_point("stop.fronts-stopped");
+    keeper_stop(server->keeper);
     pipeline_stop(server->pipeline);
     fault_point("stop.pipeline-stopped");
     write_last_uses(server);

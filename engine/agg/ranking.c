@@ -321,6 +321,7 @@ enum err ranking_take(struct agg *agg, const struct ranking_key *key, struct ran
     pthread_mutex_lock(&rankings->mutex);
     struct ranking *ranking = slot_of(rankings, key);
     ranking->used = ++rankings->uses;
+    ranking->kept_ms = KEPT_FOR_MS;
     agg_read_lock(agg);
     enum err err = ranking_refresh(agg, ranking);
     if (err != ERR_OK) {
@@ -369,6 +370,7 @@ enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 co
     for (u32 i = 0; i < columns; i++) { /* so many slots that none takes another's */
         taken[i] = slot_of(rankings, &keys[i]);
         taken[i]->used = ++rankings->uses;
+        taken[i]->kept_ms = KEPT_FOR_MS;
     }
     agg_read_lock(agg);
     enum err err = refresh_all(agg, taken, columns);
@@ -385,6 +387,34 @@ enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 co
     }
     pthread_mutex_unlock(&rankings->mutex);
     return err;
+}
+
+static void ranking_keep(struct agg *agg, struct ranking *ranking) {
+    agg_read_lock(agg);
+    enum err err = ERR_OK;
+    if (agg->changed_count - ranking->changed_seen >= KEPT_BEHIND) {
+        err = ranking_refresh(agg, ranking);
+    }
+    agg_read_unlock(agg);
+    if (err != ERR_OK) {
+        ranking_clear(ranking);
+    }
+}
+
+bool rankings_keep(struct agg *agg, u32 ms) {
+    struct rankings *rankings = agg->rankings;
+    bool any = false;
+    for (u32 i = 0; i < RANKINGS_MAX; i++) {
+        struct ranking *ranking = &rankings->slot[i];
+        pthread_mutex_lock(&rankings->mutex);
+        ranking->kept_ms -= MIN(ranking->kept_ms, ms);
+        if (ranking->kept_ms > 0) {
+            any = true;
+            ranking_keep(agg, ranking);
+        }
+        pthread_mutex_unlock(&rankings->mutex);
+    }
+    return any;
 }
 
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {

@@ -45,6 +45,7 @@ struct ranking {
     u64 changed_seen; /* agg->changed_count that the keys belong to */
     u64 layout;
     u64 used;
+    u32 kept_ms; /* it is kept up to date for so long without being asked for */
 };
 
 /* Has the writer note changes from now on, as many as the ring holds. So what whoever calls it is
@@ -63,6 +64,11 @@ void ranking_give(struct agg *agg);
 #define RANKING_COLUMNS 3
 enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 columns,
                          i128 *column[RANKING_COLUMNS], u32 *count, u64 *layout);
+/* Brings up to date what is behind by some thousand changes and has been asked for within
+ * KEPT_FOR_MS; to be called every `ms`. True: there are such rankings. Any thread. */
+#define KEPT_FOR_MS 60000
+#define KEPT_BEHIND 8192 /* changes */
+bool rankings_keep(struct agg *agg, u32 ms);
 /* Would the ranking be taken without looking at everybody, and at once? Caller holds the read lock.
  */
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key);

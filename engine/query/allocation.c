@@ -5,6 +5,7 @@
  */
 #include "query/allocation.h"
 
+#include "agg/ranking.h"
 #include "query/parts.h"
 
 #include <stdlib.h>
@@ -25,7 +26,9 @@ struct kept_key {
 
 struct kept {
     struct kept_key key;
-    u64 used; /* 0: free */
+    u64 used;                     /* 0: free */
+    u32 kept_ms;                  /* it is kept up to date for so long without being asked for */
+    struct revenue_window window; /* that was asked for last */
     struct parts parts;
 };
 
@@ -364,17 +367,21 @@ static enum err plan_kept(struct plan *plan, struct agg *agg, const struct query
     return ERR_OK;
 }
 
+static struct query by_customer(const struct revenue_window *window) {
+    return (struct query){.account = window->account,
+                          .group = {DIM_CUSTOMER},
+                          .group_count = 1,
+                          .live = true,
+                          .without_first = true,
+                          .without_last = true,
+                          .unordered = true,
+                          .from = window->from,
+                          .to = window->to};
+}
+
 static enum err read_kept(struct allocations *allocations, struct agg *agg,
                           const struct revenue_window *window, struct allocation *out) {
-    const struct query query = {.account = window->account,
-                                .group = {DIM_CUSTOMER},
-                                .group_count = 1,
-                                .live = true,
-                                .without_first = true,
-                                .without_last = true,
-                                .unordered = true,
-                                .from = window->from,
-                                .to = window->to};
+    const struct query query = by_customer(window);
     struct plan plan;
     struct kept_key key;
     struct kept *kept = NULL;
@@ -383,6 +390,8 @@ static enum err read_kept(struct allocations *allocations, struct agg *agg,
     if (err == ERR_OK) {
         kept = kept_of(allocations, &key);
         kept->used = ++allocations->uses;
+        kept->kept_ms = KEPT_FOR_MS;
+        kept->window = *window;
         err = parts_refresh(&kept->parts, &plan);
     }
     agg_read_unlock(agg);
@@ -418,6 +427,40 @@ enum err allocation_read(struct allocations *allocations, struct agg *agg, struc
         allocation_free(out);
     }
     return err;
+}
+
+/* Shares that are not known wait for the next question, as does a window that the hour has left. */
+static void keep(struct kept *kept, struct agg *agg, struct allocations *allocations) {
+    const struct query query = by_customer(&kept->window);
+    struct plan plan;
+    struct kept_key key;
+    agg_read_lock(agg);
+    enum err err = parts_behind(&kept->parts, agg) < KEPT_BEHIND
+                       ? ERR_BUSY
+                       : plan_kept(&plan, agg, &query, &kept->window, &key);
+    if (err == ERR_OK && memcmp(&key, &kept->key, sizeof key) == 0) {
+        err = parts_refresh(&kept->parts, &plan);
+    }
+    agg_read_unlock(agg);
+    if (err == ERR_OK &&
+        parts_have_shares(&kept->parts, revenues_stamp(allocations->revenues, key.account))) {
+        parts_split(&kept->parts); /* what is left over is split when it is asked for */
+    }
+}
+
+bool allocations_keep(struct allocations *allocations, struct agg *agg, u32 ms) {
+    bool any = false;
+    for (u32 i = 0; i < KEPT; i++) {
+        struct kept *kept = &allocations->kept[i];
+        pthread_mutex_lock(&allocations->mutex);
+        kept->kept_ms -= MIN(kept->kept_ms, ms);
+        if (kept->kept_ms > 0) {
+            any = true;
+            keep(kept, agg, allocations);
+        }
+        pthread_mutex_unlock(&allocations->mutex);
+    }
+    return any;
 }
 
 i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,

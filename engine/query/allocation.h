@@ -27,6 +27,8 @@ struct allocation { /* of a window */
 enum err allocation_read(struct allocations *allocations, struct agg *agg, struct store *store,
                          const struct revenue_window *window, struct allocation *out);
 void allocation_free(struct allocation *allocation);
+/* As rankings_keep(). */
+bool allocations_keep(struct allocations *allocations, struct agg *agg, u32 ms);
 /* What a feature gets, and how many customers it has; `value` may be DIM_NONE. Takes the read lock.
  */
 i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,

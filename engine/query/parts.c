@@ -247,14 +247,13 @@ static const struct owner *owner_at(const struct agg *agg, u32 cell) {
     return array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof(struct owner));
 }
 
-/* The customer that a change concerns; NULL: none, or one that will be looked at yet. */
+/* The customer that a change concerns; NULL: none, or one that is yet to be looked at at all. */
 static inline struct part_customer *customer_of(struct parts *parts, const struct plan *plan,
                                                 const struct change *change) {
     const struct owner *owner = owner_at(plan->agg, change->cell);
-    bool counts = owner->account == plan->query->account &&
-                  (plan->class_mask >> owner->class & 1) != 0 &&
-                  (plan->band_mask >> change->band & 1) != 0 && !owner->none &&
-                  owner->place < (parts->lost ? parts->looked : parts->count);
+    bool counts =
+        owner->account == plan->query->account && (plan->class_mask >> owner->class & 1) != 0 &&
+        (plan->band_mask >> change->band & 1) != 0 && !owner->none && owner->place < parts->count;
     return counts ? &parts->customers[owner->place] : NULL;
 }
 

@@ -38,7 +38,7 @@ struct parts {        /* zero at first; belongs to who holds the owner's mutex *
     u32 count;
     u32 capacity;
     u32 looked; /* customers from here on may not be what they should be */
-    bool lost;  /* and these do not have all events, for the ring was too short */
+    bool lost;  /* for the ring was too short */
     bool made;
     u64 stamp; /* of the book that the shares are from, which so many customers have */
     u32 shared;
