@@ -173,10 +173,10 @@ static enum auth_outcome look_up(struct context *context, struct slice text, i64
     enum err err = accounts_authenticate(context->accounts, text, now_ms, identity);
     if (err == ERR_CORRUPT || err == ERR_VERSION) {
         log_error("account_unreadable", "reason=%s", err_text(err));
+        return AUTH_DAMAGED;
     }
     if (err != ERR_OK) {
-        bool known = err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_VERSION;
-        return known ? AUTH_UNKNOWN : AUTH_UNAVAILABLE;
+        return err == ERR_NOT_FOUND ? AUTH_UNKNOWN : AUTH_UNAVAILABLE;
     }
     *slot = (struct key_slot){
         .bytes = (u8)text.bytes, .identity = *identity, .version = version, .checked_ms = now_ms};
@@ -335,6 +335,8 @@ static const char *text_of(enum auth_outcome outcome) {
         return "a page of another site sent this with your cookie";
     case AUTH_UNAVAILABLE:
         return "the accounts cannot be read now; try again";
+    case AUTH_DAMAGED:
+        return "what is stored of this API key or session is damaged; the server's log says more";
     default:
         return "the API key or session is unknown, revoked or expired";
     }
@@ -350,6 +352,8 @@ static struct refusal refusal_of(enum auth_outcome outcome) {
     case AUTH_STARTING:
     case AUTH_UNAVAILABLE:
         return (struct refusal){503, "overloaded"};
+    case AUTH_DAMAGED:
+        return (struct refusal){500, "internal"};
     case AUTH_FORBIDDEN:
     case AUTH_SESSION:
     case AUTH_KEY:

@@ -28,6 +28,7 @@ enum auth_outcome {
     AUTH_ROLE,        /* the session's role is too low */
     AUTH_CROSS_SITE,  /* a write by cookie from a page that is not ours */
     AUTH_UNAVAILABLE, /* the accounts could not be read */
+    AUTH_DAMAGED,     /* what is stored of the credential does not hold */
 };
 
 /* Whether the route may be called with what the request presents; session tokens only where the

@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/log.h"
+
 _Static_assert((int)WIRE_DIM_SOURCE == (int)DIM_SOURCE && (int)WIRE_DIM_AGENT == (int)QUERY_AGENT,
                "the protocol's dimensions are the store's");
 _Static_assert((int)WIRE_ORDER_LAST_SEEN == (int)ORDER_LAST_SEEN &&
@@ -25,7 +27,11 @@ static enum wire_error authenticate(void *context, const char *peer, struct slic
         return 0;
     }
     /* A session's rights depend on more than its scopes: its token is no key here. */
-    if (err == ERR_OK || err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_VERSION) {
+    if (err == ERR_CORRUPT || err == ERR_VERSION) {
+        log_error("account_unreadable", "reason=%s", err_text(err));
+        return WIRE_INTERNAL;
+    }
+    if (err == ERR_OK || err == ERR_NOT_FOUND) {
         bool is_first = door_count_bad_key(api, peer, now_ms, &retry_s);
         return is_first ? WIRE_UNAUTHORIZED : WIRE_GUESSING;
     }

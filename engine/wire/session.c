@@ -141,6 +141,8 @@ static const char *text_of_refusal(enum wire_error refusal) {
         return "too many unknown, revoked or expired keys from this address; try again in a minute";
     case WIRE_BUSY:
         return "the keys cannot be read now; try again";
+    case WIRE_INTERNAL:
+        return "what is stored of this key is damaged; the server's log says more";
     default:
         return "unknown, revoked or expired key";
     }

@@ -267,8 +267,7 @@ struct margin_client *client_connect(u32 account, u32 timeout_ms) {
     const struct margin_options options = {
         .host = "127.0.0.1", .port = SIM_WIRE_PORT, .key = key, .timeout_ms = timeout_ms};
     enum margin_status status = margin_connect(&options, &client, why, sizeof why);
-    /* After a failed write to the control tables they cannot be read; said as if no key were known.
-     */
+    /* After a failed write to the control tables they cannot be read, which is something else. */
     promise(status != MARGIN_DENIED, "account %u: %s", account, why);
     promise(status != MARGIN_PROTOCOL, "account %u: %s", account, why);
     return status == MARGIN_OK ? client : NULL;

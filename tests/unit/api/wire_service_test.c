@@ -375,6 +375,25 @@ Test(wire_service, refuses_what_the_key_may_not) {
     close_all();
 }
 
+Test(wire_service, damage_is_not_the_fault_of_a_key) {
+    open_all(SCOPE_ALL);
+    u32 account = 0;
+    u32 scopes = 0;
+    const struct slice good = {key, KEY_TEXT_BYTES};
+    cr_expect_eq(wire_service.authenticate(&context, "127.0.0.1", good, 1000, &account, &scopes),
+                 0);
+    cr_expect_eq(account, 1);
+    const struct control_object row = {1, CONTROL_KEY, 1, {NULL, 0}};
+    char value[KIB];
+    usize bytes = sizeof value;
+    cr_assert_eq(control_get(control, &row, value, &bytes), ERR_OK);
+    value[bytes / 2] ^= 1;
+    cr_assert_eq(control_put(control, &row, (struct slice){value, bytes}), ERR_OK);
+    cr_expect_eq(wire_service.authenticate(&context, "127.0.0.1", good, 1000, &account, &scopes),
+                 WIRE_INTERNAL);
+    close_all();
+}
+
 Test(wire_service, no_payload_does_harm) {
     open_all(SCOPE_ALL);
     ingest_json(TWO_EVENTS);
