@@ -111,8 +111,9 @@ struct question {
 static const char *make_query(const struct http_call *call, u32 account, const struct by *by,
                               struct query *query) {
     struct window window;
+    struct page page;
+    const char *bad_page = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX, &page);
     const char *why = params_window(call, by->days, &window);
-    const struct page page = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX);
     *query = (struct query){.account = account,
                             .group_count = by->group_count,
                             .present_only = by->present_only,
@@ -126,7 +127,7 @@ static const char *make_query(const struct http_call *call, u32 account, const s
     for (u32 i = 0; i < by->group_count; i++) {
         query->group[i] = by->group[i];
     }
-    return why;
+    return why != NULL ? why : bad_page;
 }
 
 static void write_rows(struct http_call *call, const struct by *by, const struct query *query,

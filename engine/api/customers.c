@@ -73,7 +73,9 @@ static void write_list(struct http_call *call, const struct list *list) {
 static enum err list_customers(struct http_call *call, u32 account, bool at_once) {
     struct context *context = call->context;
     struct window window;
+    struct page page;
     const char *why = params_window(call, CUSTOMERS_DAYS, &window);
+    why = why != NULL ? why : params_page(call, CUSTOMERS_LIMIT, CUSTOMERS_LIMIT_MAX, &page);
     if (why != NULL) {
         error_invalid(call, why);
         return ERR_OK;
@@ -83,7 +85,6 @@ static enum err list_customers(struct http_call *call, u32 account, bool at_once
         error_of(call, ERR_NO_MEMORY);
         return ERR_OK;
     }
-    struct page page = params_page(call, CUSTOMERS_LIMIT, CUSTOMERS_LIMIT_MAX);
     list->page =
         (struct roster_page){.offset = page.offset, .limit = page.limit, .rows = list->rows};
     list->window_ms = params_window_ms(call, &window);
@@ -208,7 +209,7 @@ static void work_one(struct http_call *call, u32 account) {
                                 .order = ORDER_COST,
                                 .limit = QUERY_ROWS_MAX},
                       .book = directory_acquire(context->directory, account),
-                      .window_ms = params_window_ms(call, &window)};
+                      .window_ms = params_period_ms(call, &window)};
     one.query.filter[DIM_CUSTOMER] = call->capture[0];
     if (find_customer(context, account, call->capture[0], &one)) {
         write_one(call, &one);

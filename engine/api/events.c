@@ -71,10 +71,10 @@ static const char *add_order(const struct http_call *call, struct event_list *li
     list->sort = event_list_sort(text);
     http_call_param(call, "sort_dir", &text);
     list->ascending = text.bytes == 3 && text.data[0] == 'a';
-    *page = params_page(call, EVENTS_LIMIT, PAGE_EVENTS_MAX);
+    why = params_page(call, EVENTS_LIMIT, PAGE_EVENTS_MAX, page);
     list->limit = page->limit;
     list->offset = page->offset;
-    return NULL;
+    return why;
 }
 
 static void write_list(struct http_call *call, const struct event_list *list, const u64 *ids,

@@ -252,7 +252,7 @@ static void put_operation(struct json_writer *json, const struct route *route) {
     if (route->request != NULL) {
         begin(json, "requestBody");
         json_key(json, "required");
-        json_bool(json, true);
+        json_bool(json, !route->body_optional);
         put_content(json, route->request);
         json_object_end(json);
     }

@@ -38,16 +38,17 @@ static bool saturating(const struct http_call *call, const char *name, u64 *valu
     return true;
 }
 
-struct page params_page(const struct http_call *call, u32 limit_default, u32 limit_max) {
-    struct page page = {limit_default, 0};
+const char *params_page(const struct http_call *call, u32 limit_default, u32 limit_max,
+                        struct page *page) {
     u64 value;
+    *page = (struct page){limit_default, 0};
     if (saturating(call, "limit", &value) && value > 0) {
-        page.limit = (u32)MIN(value, (u64)limit_max);
+        page->limit = (u32)MIN(value, (u64)limit_max);
     }
     if (saturating(call, "offset", &value)) {
-        page.offset = value;
+        page->offset = value;
     }
-    return page;
+    return page->offset > PAGE_OFFSET_MAX ? "offset is above 9007199254740991" : NULL;
 }
 
 /* The first instant a date names and the first one behind it. */
@@ -135,13 +136,19 @@ const char *params_period(const struct http_call *call, u32 days, struct window 
                                     : params_window(call, days, window);
 }
 
-i64 params_window_ms(const struct http_call *call, const struct window *window) {
+static i64 length_ms(const struct http_call *call, const struct window *window, bool is_exact) {
     if (window->from == INT64_MIN) {
         return 0;
     }
     i64 to = window->to == INT64_MAX ? MAX(call->now_ms, window->from + 1) : window->to;
-    bool is_exact =
-        window->to != INT64_MAX || is_given(call, dates.from) || is_given(call, period.from);
     i64 days = (to - window->from) / TIME_MS_PER_DAY;
     return is_exact ? to - window->from : days * TIME_MS_PER_DAY;
+}
+
+i64 params_window_ms(const struct http_call *call, const struct window *window) {
+    return length_ms(call, window, any_given(call, &dates));
+}
+
+i64 params_period_ms(const struct http_call *call, const struct window *window) {
+    return length_ms(call, window, any_given(call, &period) || any_given(call, &dates));
 }

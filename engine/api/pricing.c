@@ -254,8 +254,12 @@ static bool write_change(void *context, const struct price_change *change) {
 
 static void work_log(struct http_call *call, u32 account) {
     struct context *context = call->context;
-    struct change_page page = {.json = json_writer(&call->reply),
-                               .page = params_page(call, CHANGES_LIMIT, PRICE_CHANGES_MAX)};
+    struct change_page page = {.json = json_writer(&call->reply)};
+    const char *why = params_page(call, CHANGES_LIMIT, PRICE_CHANGES_MAX, &page.page);
+    if (why != NULL) {
+        error_invalid(call, why);
+        return;
+    }
     json_object_begin(&page.json);
     json_key(&page.json, "changes");
     json_array_begin(&page.json);

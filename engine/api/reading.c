@@ -7,6 +7,7 @@
 #include "api/figures.h"
 #include "api/params.h"
 #include "api/past.h"
+#include "api/routes.h"
 #include "customer/directory.h"
 #include "json/time.h"
 
@@ -16,12 +17,15 @@
 
 bool reading_query(struct http_call *call, u32 account, u32 days, struct query *query) {
     struct window window;
+    struct page page = {QUERY_ROWS_MAX, 0};
     const char *why = params_window(call, days, &window);
+    if (why == NULL && routes_has_pages(route_of(call))) {
+        why = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX, &page);
+    }
     if (why != NULL) {
         error_invalid(call, why);
         return false;
     }
-    struct page page = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX);
     *query = (struct query){.account = account,
                             .live = true,
                             .without_first = true,

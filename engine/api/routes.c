@@ -123,7 +123,7 @@ const struct route routes_table[] = {
     {HTTP_POST, "/api/analytics/suggest-pricing", features_handle_suggest, SCOPE_USAGE_WRITE,
      .tag = "Analytics", .summary = "A price for each feature that leaves 60 percent of it",
      .query = "limit_rows offset " WINDOW, .request = "price_suggestion_request",
-     .response = "price_suggestions"},
+     .body_optional = true, .response = "price_suggestions"},
 
     /* --- prices --- */
     {HTTP_GET, "/api/pricing/models", pricing_handle_models, ROUTE_PUBLIC,
@@ -191,7 +191,8 @@ const struct route routes_table[] = {
      .response = "my_accounts"},
     {HTTP_POST, "/api/sdk-keys", sdk_keys_handle_create, ROUTE_ANY_CREDENTIAL,
      .caller = CALLER_SESSION, .tag = "Keys", .summary = "Make a key, which is shown only here",
-     .request = "key_request", .response = "new_key", .status = 201, .errors = "409"},
+     .request = "key_request", .body_optional = true, .response = "new_key", .status = 201,
+     .errors = "409"},
     {HTTP_GET, "/api/sdk-keys", sdk_keys_handle_list, SCOPE_EVENTS_WRITE,
      .tag = "Keys", .summary = "The active keys, newest first", .response = "key_list"},
     {HTTP_GET, "/api/sdk-keys/me", sdk_keys_handle_me, ROUTE_ANY_CREDENTIAL,
@@ -312,4 +313,8 @@ const struct http_router *routes_router(void) {
 
 const struct route *route_of(const struct http_call *call) {
     return &routes_table[call->route->row];
+}
+
+bool routes_has_pages(const struct route *route) {
+    return route->query != NULL && strstr(route->query, "offset") != NULL;
 }

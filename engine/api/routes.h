@@ -36,6 +36,7 @@ struct route {
     const char *summary;  /* one line, without a full stop */
     const char *query;    /* names in schema/parameters.json, one blank between them; NULL: none */
     const char *request;  /* schema of the body; NULL: none is read */
+    bool body_optional;   /* it may be left out */
     const char *response; /* schema of the body of `status`; with a '/': a media type, not JSON */
     u16 status;           /* of success; 0: 200 */
     const char *errors;   /* statuses besides those every such route has, e.g. "409 502" */
@@ -50,6 +51,8 @@ const struct http_router *routes_router(void);
 
 /* The row that serves a call. */
 const struct route *route_of(const struct http_call *call);
+/* Does it take limit and offset? */
+bool routes_has_pages(const struct route *route);
 
 enum call_outcome ingest_handle(struct http_call *call);        /* POST /api/events/ingest */
 enum call_outcome client_events_handle(struct http_call *call); /* POST /api/v1/client/events */

@@ -33,8 +33,12 @@ enum call_outcome subscriptions_handle_list(struct http_call *call) {
     if (!auth_require(call, &identity)) {
         return CALL_DONE;
     }
+    struct page page;
+    const char *why = params_page(call, SUBSCRIPTIONS_LIMIT, SUBSCRIPTIONS_LIMIT_MAX, &page);
+    if (why != NULL) {
+        return error_invalid(call, why);
+    }
     const struct book *book = directory_acquire(context->directory, identity.account);
-    struct page page = params_page(call, SUBSCRIPTIONS_LIMIT, SUBSCRIPTIONS_LIMIT_MAX);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "data");
@@ -158,7 +162,12 @@ static void write_sums(struct json_writer *json, const i128 *sum) {
 
 static void work_movements(struct http_call *call, u32 account) {
     struct context *context = call->context;
-    struct page page = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX);
+    struct page page;
+    const char *why = params_page(call, QUERY_ROWS_MAX, QUERY_ROWS_MAX, &page);
+    if (why != NULL) {
+        error_invalid(call, why);
+        return;
+    }
     const struct book *book = directory_acquire(context->directory, account);
     struct movements movements;
     enum err err = movements_make(book, call->now_ms, &movements);

@@ -51,8 +51,9 @@ static void write_trace(struct json_writer *json, const struct agg *agg,
 
 static void answer_list(struct http_call *call, u32 account) {
     struct context *context = call->context;
-    struct page page = params_page(call, TRACES_LIMIT, TRACES_LIMIT_MAX);
+    struct page page;
     struct window window;
+    check(params_page(call, TRACES_LIMIT, TRACES_LIMIT_MAX, &page) == NULL);
     check(params_window(call, WINDOW_ALL, &window) == NULL);
     struct trace_summary *traces = calloc(page.limit, sizeof *traces);
     if (traces == NULL) {
@@ -87,7 +88,9 @@ enum call_outcome traces_handle_list(struct http_call *call) {
     }
     struct context *context = call->context;
     struct window window;
+    struct page page;
     const char *why = params_window(call, WINDOW_ALL, &window);
+    why = why != NULL ? why : params_page(call, TRACES_LIMIT, TRACES_LIMIT_MAX, &page);
     if (why != NULL) {
         return error_invalid(call, why);
     }

@@ -123,7 +123,7 @@ def test_paging(context):
             equal((page["limit"], page["offset"], page["total"]), (limit, offset, total), query)
             equal(len(page["events"]), max(0, min(limit, total - offset)), "events of " + query)
         begin = time.monotonic()
-        page = client.good("/api/events?offset=99999999999999999999999")
+        page = client.good("/api/events?offset=9007199254740991")
         ensure(page["events"] == [] and time.monotonic() - begin < 1, "a huge offset is cheap")
         for bad in ("?date_from=x", "?date_to=2026-13-01", "?days=x", "?days=0", "?days=-3",
                     "?date_from=2026-05-02&date_to=2026-05-01"):

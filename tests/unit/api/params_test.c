@@ -31,18 +31,26 @@ Test(params, page) {
         {"200", "1", {200, 1}},
         {"201", "1", {200, 1}},
         {"5.5", "1e3", {50, 0}},
-        {"1", "18446744073709551616", {1, UINT64_MAX}},
-        {"99999999999999999999", "18446744073709551615", {200, UINT64_MAX}},
+        {"99999999999999999999", "9007199254740991", {200, PAGE_OFFSET_MAX}},
     };
+    static const char *const too_far[] = {"9007199254740992", "18446744073709551615",
+                                          "18446744073709551616", "99999999999999999999999"};
+    struct page page;
     for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
         const char *pairs[] = {"limit", cases[i].limit, "offset", cases[i].offset};
         struct http_call call = make_call(pairs, 2);
-        struct page page = params_page(&call, 50, 200);
+        cr_assert_null(params_page(&call, 50, 200, &page));
         cr_assert_eq(page.limit, cases[i].expected.limit, "limit of case %u", i);
         cr_assert_eq(page.offset, cases[i].expected.offset, "offset of case %u", i);
     }
+    for (u32 i = 0; i < ARRAY_COUNT(too_far); i++) {
+        const char *pairs[] = {"offset", too_far[i]};
+        struct http_call call = make_call(pairs, 1);
+        cr_assert_not_null(params_page(&call, 50, 200, &page), "%s", too_far[i]);
+    }
     struct http_call none = make_call(NULL, 0);
-    cr_assert_eq(params_page(&none, 50, 200).limit, 50);
+    cr_assert_null(params_page(&none, 50, 200, &page));
+    cr_assert_eq(page.limit, 50);
 }
 
 static i64 at(const char *text) {
@@ -146,8 +154,8 @@ Test(params, periods) {
         cr_expect_eq(window.from, cases[i].from == NULL ? INT64_MIN : at(cases[i].from),
                      "case %u: %lld", i, (long long)window.from);
         cr_expect_eq(window.to, cases[i].to == NULL ? INT64_MAX : at(cases[i].to), "case %u", i);
-        cr_expect_eq(params_window_ms(&call, &window), cases[i].length_ms, "case %u: %lld", i,
-                     (long long)params_window_ms(&call, &window));
+        cr_expect_eq(params_period_ms(&call, &window), cases[i].length_ms, "case %u: %lld", i,
+                     (long long)params_period_ms(&call, &window));
     }
     const char *bad[] = {"period_start", "2026-02-30"};
     const char *late[] = {"period_start", "2026-03-01", "period_end", "2026-02-01"};
