@@ -18,10 +18,21 @@ struct reading {
     struct buf refused; /* scopes that may not be asked for */
 };
 
+static bool is_blank(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* What counts is what stays of it. */
 static void read_name(struct reading *reading) {
     struct slice text;
     if (!json_read_string(&reading->json, &text)) {
         return;
+    }
+    while (text.bytes > 0 && is_blank(text.data[0])) {
+        text = (struct slice){text.data + 1, text.bytes - 1};
+    }
+    while (text.bytes > 0 && is_blank(text.data[text.bytes - 1])) {
+        text.bytes--;
     }
     if (text.bytes > KEY_NAME_MAX) {
         json_read_refuse(&reading->json, ERR_INVALID, "name is longer than 100 characters");

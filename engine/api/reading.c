@@ -121,8 +121,7 @@ void reading_put_change(struct json_writer *json, const char *key, i128 now, i12
     if (before == 0) {
         json_null(json);
     } else {
-        i128 sign = before < 0 ? -1 : 1;
-        json_decimal(json, reading_round((now - before) * 1000 * sign, before * sign), 1);
+        json_decimal(json, reading_round((now - before) * 1000, before < 0 ? -before : before), 1);
     }
 }
 

@@ -52,7 +52,8 @@ void reading_put_money(struct json_writer *json, const char *key, i128 value);
 void reading_put_margin(struct json_writer *json, const char *key, i128 cost, i128 revenue);
 /* Margin below 0, or cost without revenue. */
 bool reading_is_unprofitable(i128 cost, i128 revenue);
-/* In percent, one decimal; null if there is nothing to compare with. */
+/* In percent of the amount before, one decimal; above 0 it rose, also from below 0. null if it was
+ * 0. */
 void reading_put_change(struct json_writer *json, const char *key, i128 now, i128 before);
 /* sum / count in dollars, to 12 decimals; null without events. */
 void reading_write_average(struct json_writer *json, const char *key, i128 sum, u64 count);

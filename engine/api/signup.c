@@ -68,7 +68,7 @@ enum call_outcome signup_handle(struct http_call *call) {
         return CALL_DONE;
     }
     if (!users_read_email(fields.email, signup.email)) {
-        return error_invalid(call, "email must be an address of at most 255 characters");
+        return error_invalid(call, "email must be an address of at most 255 bytes");
     }
     signup.key = fields.key;
     return slow_request(call, false, work, &signup, sizeof signup);

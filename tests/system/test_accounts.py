@@ -270,6 +270,11 @@ def test_making_keys(context):
         equal((reply.status, reply.json["code"]), (409, "conflict"), "a name twice")
         long = session.make_key(name="é" * 100)
         equal(long["name"], "é" * 100, "100 characters")
+        equal(session.make_key(name=" " * 400 + "blank" + "\t" * 9)["name"], "blank",
+              "what is around a name does not count")
+        unbounded = session.make_key(name="period", budget_period="month")
+        equal((unbounded["budget_cents"], unbounded["budget_period"]), (None, None),
+              "a period of no budget")
         for body in ({"name": "é" * 101}, {"name": 5}, {"name": "a\nb"}, {"scopes": ["all"]},
                      {"scopes": "admin"}, {"scopes": [1]}, {"budget_cents": -1},
                      {"budget_cents": 1.5}, {"budget_cents": "1"}, {"budget_period": "week"},
@@ -283,14 +288,15 @@ def test_making_keys(context):
         ensure(reply.json["error"].endswith("a" + "\u00e9" * 31), "cut between letters")
         rows = session.get("/api/sdk-keys").json
         equal([row["name"] for row in rows],
-              ["é" * 100, "plain", "mine", "default-3", "default-2", "default"], "newest first")
-        mine = rows[2]
+              ["period", "blank", "é" * 100, "plain", "mine", "default-3", "default-2",
+               "default"], "newest first")
+        mine = rows[4]
         equal((mine["full_key"], mine["key_prefix"], mine["budget_cents"],
                mine["budget_used_cents"],
                mine["budget_period"], mine["scopes"]),
               (None, key["prefix"], 500, 0, "month", ["events.read", "admin"]), "row")
         ensure(mine["budget_reset_at"].endswith("-01T00:00:00.000Z"), "resets with the month")
-        equal(rows[1]["budget_used_cents"], None, "no budget")
+        equal(rows[3]["budget_used_cents"], None, "no budget")
 
 
 def test_key_me(context):
@@ -482,6 +488,29 @@ def test_signup_with_an_address_of_another(context):
         account(context, server, "third")
         said = admin(context, server, "me@example.com", "--account", "third")
         ensure("sign-up" not in said, said)
+
+
+def test_only_a_sign_up_is_left(context):
+    """Whom the operator takes out of his account is said to end up in a stranger's, if he does."""
+    with context.server(arguments=OPEN) as server:
+        signup(server, "me@example.com")
+        admin(context, server, "me@example.com")
+        admin(context, server, "you@example.com")
+        account(context, server, "third")
+        admin(context, server, "me@example.com", "--account", "third")
+
+        def remove(email, of):
+            done = context.tool("marginctl", "admin", "remove", email, "--account", of,
+                                "--data-dir", server.dir)
+            equal(done.returncode, 0, done.stderr)
+            return done.stderr
+
+        ensure("sign-up" not in remove("you@example.com", "1"), "nothing is left to you")
+        ensure("sign-up" not in remove("me@example.com", "third"), "an account is left to me")
+        said = remove("me@example.com", "1")
+        ensure("all that is left to me@example.com is account 2 by sign-up" in said, said)
+        ensure("marginctl admin remove me@example.com --account 2" in said, said)
+        ensure("sign-up" not in remove("me@example.com", "2"), "and then nothing")
 
 
 def plan_server(context, limit):

@@ -225,8 +225,7 @@ def month_number(ms):
 
 
 def change(now, before):
-    return None if before == 0 else Decimal(ceil_free(
-        (now - before) * 1000 * (1 if before > 0 else -1), abs(before))) / 10
+    return None if before == 0 else Decimal(ceil_free((now - before) * 1000, abs(before))) / 10
 
 
 def compare_months(client, book, wanted, query, now):

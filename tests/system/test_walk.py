@@ -19,17 +19,18 @@ STRANGE_WINDOWS = ["days=x", "days=0", "days=-1", "days=1.5", "date_from=yesterd
 def send_some(client, mark):
     """An account with something in each list."""
     events = [{"eventName": "chat", "customerReferenceId": "%s-c%d" % (mark, i % 5),
-               "featureKey": "%s-f%d" % (mark, i % 4), "model": "gpt-4o-mini", "inputTokens": 10 * i,
-               "outputTokens": i, "revenueAmount": 0.01 * i, "traceId": "%s-t%d" % (mark, i % 3),
-               "spanId": "s%d" % i, "agentId": "%s-a%d" % (mark, i % 2), "durationMs": i,
+               "featureKey": "%s-f%d" % (mark, i % 4), "model": "gpt-4o-mini",
+               "inputTokens": 10 * i, "outputTokens": i, "revenueAmount": 0.01 * i,
+               "traceId": "%s-t%d" % (mark, i % 3), "spanId": "s%d" % i,
+               "agentId": "%s-a%d" % (mark, i % 2), "durationMs": i,
                "timestamp": "2026-%02d-0%dT00:00:00Z" % (1 + i % 5, 1 + i % 9)}
               for i in range(40)]
     events += [dict(event, timestamp=None) for event in events]
     equal(client.ingest(events)["accepted"], 80, "events")
     sales = {"customers": [{"customer_id": "%s-c%d" % (mark, i)} for i in range(3)],
              "plans": [{"plan_id": "%s-p%d" % (mark, i), "price_amount": i + 1} for i in range(3)],
-             "subscriptions": [{"customer_id": "%s-c%d" % (mark, i), "plan_id": "%s-p%d" % (mark, i)}
-                               for i in range(3)]}
+             "subscriptions": [{"customer_id": "%s-c%d" % (mark, i),
+                                "plan_id": "%s-p%d" % (mark, i)} for i in range(3)]}
     equal(client.send("POST", "/api/data/upload/revenue", sales).status, 200, "sales")
     for i in range(3):
         equal(client.send("POST", "/api/feature-pricing",
@@ -164,8 +165,9 @@ def test_strangers(context):
                                   {"name": "x"}).status, 404, "a definition")
         for key in theirs.good("/api/sdk-keys"):
             ensure(key["id"] not in {k["id"] for k in own_keys}, "keys of both")
-            for method, path in (("DELETE", "/api/sdk-keys/%d"), ("POST", "/api/sdk-keys/%d/reset")):
-                equal(session.send(method, path % key["id"]).status, 404, "a key")
+            path = "/api/sdk-keys/%d" % key["id"]
+            equal(session.send("DELETE", path).status, 404, "a key")
+            equal(session.send("POST", path + "/reset").status, 404, "a key")
         equal(theirs.good("/api/data/status")["customer_count"], 5, "theirs are there")
 
 

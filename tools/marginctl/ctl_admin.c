@@ -124,6 +124,28 @@ static int warn_of_signup(const struct ctl_control *control, const struct user *
     return err == ERR_OK ? 0 : ctl_fail("the accounts could not be read: %s", err_text(err));
 }
 
+/* A login leads to the account that an operator gave; without one, to a stranger's. */
+static int warn_of_what_is_left(const struct ctl_control *control, const char *email) {
+    struct membership all[MEMBERSHIPS_MAX];
+    struct user user;
+    u32 count = 0;
+    enum err err = users_find(control->accounts, email, &user);
+    if (err == ERR_OK) {
+        err = users_memberships(control->accounts, user.id, all, MEMBERSHIPS_MAX, &count);
+    }
+    u32 strange = 0;
+    for (u32 i = 0; err == ERR_OK && i < count; i++) {
+        strange += all[i].signed_up;
+    }
+    if (strange > 0 && strange == count) {
+        fprintf(stderr,
+                "all that is left to %s is account %u by sign-up, which nobody verified, and a "
+                "login leads there; to end that: marginctl admin remove %s --account %u\n",
+                email, all[0].account, email, all[0].account);
+    }
+    return err == ERR_OK ? 0 : ctl_fail("the accounts could not be read: %s", err_text(err));
+}
+
 static int create(const struct ctl_control *control, const struct ctl_options *options,
                   const char *email) {
     char password[PASSWORD_BYTES_MAX + 2];
@@ -188,9 +210,9 @@ static int set_role(const struct ctl_control *control, const char *email, enum r
     }
     if (to == ROLE_NONE) {
         fprintf(stderr, "%s does not belong to account %u any more\n", email, control->account);
-    } else {
-        fprintf(stderr, "%s is %s of account %u\n", email, role_text(to), control->account);
+        return warn_of_what_is_left(control, email);
     }
+    fprintf(stderr, "%s is %s of account %u\n", email, role_text(to), control->account);
     return 0;
 }
 

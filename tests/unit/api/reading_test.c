@@ -59,7 +59,9 @@ Test(reading, changes_have_one_decimal) {
     reading_put_change(&json, "x", 5, 0);
     wrote("\"x\":null");
     reading_put_change(&json, "x", 5, -10);
-    wrote("\"x\":-150"); /* as the formula says: 15 of -10 */
+    wrote("\"x\":150"); /* it rose, by 15 of 10 */
+    reading_put_change(&json, "x", -15, -10);
+    wrote("\"x\":-50");
 }
 
 Test(reading, margins_and_averages_may_be_null) {
