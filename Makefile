@@ -102,6 +102,9 @@ $(BUILD)/faults/%.o: %.c
 	@$(CC) $(CFLAGS) -DFAULTS -c $< -o $@
 $(BUILD)/margind-faults: $(FAULT_OBJ) $(ENGINE) $(STORAGE)
 	$(LINK)
+# Preloaded into the server by tests/crash/calls.py.
+$(BUILD)/failing.so: tests/crash/failing.c
+	@echo "LD $@" && $(CC) $(filter-out -MMD -MP,$(CFLAGS)) -fPIC -shared $< -ldl -o $@
 # A tool is tools/NAME.c and what is in the folder tools/NAME, if there is one.
 .SECONDEXPANSION:
 $(addprefix $(BUILD)/,$(filter-out embed tidy,$(TOOLS))): $(BUILD)/%: $(BUILD)/tools/%.o \
@@ -234,18 +237,20 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 
 .PHONY: test-programs
 # Benchmarks, too, so that they do not rot; all but simdjson's half of one.
-test-programs: $(BUILD)/unit $(BUILD)/sim $(BUILD)/margind-faults $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
+test-programs: $(BUILD)/unit $(BUILD)/sim $(BUILD)/margind-faults $(BUILD)/failing.so $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
     $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))) $(BUILD)/bench/decode.o
 
 system: deps-test all  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)
 
-crash: deps-test all $(BUILD)/margind-faults  ## kill the server under load and at every step, check every acknowledged event
+crash: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## kill the server under load and at every step, fail its calls, check every acknowledged event
 	python3 tests/crash/run.py --build $(BUILD)
 	python3 tests/crash/points.py --build $(BUILD)
+	python3 tests/crash/calls.py --build $(BUILD)
 
-crash-long: deps-test all $(BUILD)/margind-faults  ## the same at later times, on both edges: minutes
+crash-long: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## the same at later times, on both edges: minutes
 	python3 tests/crash/points.py --build $(BUILD) --long
+	python3 tests/crash/calls.py --build $(BUILD) --long
 
 MINUTES ?= 15
 soak: deps-test all  ## full load beside hostile clients for MINUTES; memory must stay flat

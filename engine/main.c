@@ -206,11 +206,15 @@ static void write_last_uses(struct server *server) {
     said = err;
 }
 
+static bool has_failed(const struct server *server) {
+    return atomic_load(&write_failed) || control_failed(server->control);
+}
+
 static void wait_for_signal(struct server *server) {
     sigset_t open;
     sigemptyset(&open);
     u32 seconds = 0;
-    while (!atomic_load(&stop_wanted) && !atomic_load(&write_failed)) {
+    while (!atomic_load(&stop_wanted) && !has_failed(server)) {
         if (atomic_exchange(&reload_wanted, false)) {
             reload(server);
         }
@@ -246,6 +250,7 @@ static bool write_whole(const char *dir, const char *path, const char *text, usi
     char fresh[CONFIG_PATH_BYTES_MAX + 32];
     snprintf(fresh, sizeof fresh, "%s.new", path);
     int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    errno = file >= 0 ? ENOSPC : errno; /* what a short write means */
     bool good = file >= 0 && write(file, text, bytes) == (ssize_t)bytes && fsync(file) == 0;
     if (file >= 0) {
         close(file);
@@ -269,7 +274,7 @@ static enum err write_first_key(struct server *server) {
     enum err err =
         keys_create(server->accounts, ACCOUNT_DEFAULT, &request, clock_wall_ms(), key, &info);
     if (err != ERR_OK) {
-        return err;
+        return say(server, err, "cannot make the first key");
     }
     char path[CONFIG_PATH_BYTES_MAX + 16];
     key_file_path(server, path, sizeof path);
@@ -637,8 +642,8 @@ static enum err serve(struct server *server) {
     pipeline_stop(server->pipeline);
     fault_point("stop.pipeline-stopped");
     write_last_uses(server);
-    if (err == ERR_OK && atomic_load(&write_failed)) {
-        return say(server, ERR_IO, "a write to the log failed; restart to recover");
+    if (err == ERR_OK && has_failed(server)) {
+        return say(server, ERR_IO, "a write failed; restart to recover");
     }
     return err == ERR_BUSY ? ERR_OK : err;
 }

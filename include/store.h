@@ -291,6 +291,10 @@ enum err control_open(const char *dir, bool create, struct control **out, char *
                       usize why_bytes);
 void control_close(struct control *control);
 
+/* A write failed: what the disk holds is unknown, every call is ERR_IO from now on, and the process
+ * should end. */
+bool control_failed(const struct control *control);
+
 /* Copies the value into `value` (at most *bytes), sets *bytes. ERR_NOT_FOUND. */
 enum err control_meta_get(struct control *control, struct slice name, void *value, usize *bytes);
 /* ERR_EXISTS if the name is there. */

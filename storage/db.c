@@ -592,6 +592,7 @@ static enum err format_write(const char *dir, const char *path, char *why, usize
     snprintf(fresh, sizeof fresh, "%s/FORMAT.%ld", dir, (long)getpid());
     int length = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", FORMAT_VERSION);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    errno = fd >= 0 ? ENOSPC : errno; /* what a short write means */
     bool good = fd >= 0 && write(fd, text, (usize)length) == length && fsync(fd) == 0;
     int code = good ? 0 : errno;
     if (fd >= 0) {

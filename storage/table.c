@@ -8,9 +8,11 @@
 #include "storage/table.h"
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "limits.h"
 #include "store.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@ _Static_assert(TABLE_OBJECTS + 1 == CONTROL_TABLES, "all of them");
 
 struct control {
     struct db *db;
+    _Atomic bool failed;
 };
 
 struct object_key {
@@ -72,6 +75,23 @@ void control_close(struct control *control) {
     }
 }
 
+bool control_failed(const struct control *control) {
+    return atomic_load(&control->failed);
+}
+
+/* A write that failed leaves a disk of which nobody knows what it holds, and LMDB then refuses
+ * everything. */
+static enum err note(struct control *control, enum err err) {
+    if (err == ERR_IO && !atomic_exchange(&control->failed, true)) {
+        log_error("write_failed", "what=\"control tables\" action=\"restart to recover\"");
+    }
+    return err;
+}
+
+static enum err begin(struct control *control, bool write, struct db_txn *txn) {
+    return note(control, db_begin(control->db, write, txn));
+}
+
 u64 control_version(struct control *control) {
     return db_version(control->db);
 }
@@ -116,7 +136,7 @@ static enum err read_value(struct control *control, enum table table, struct sli
                            usize *bytes) {
     struct db_txn txn;
     struct slice found = {NULL, 0};
-    enum err err = db_begin(control->db, false, &txn);
+    enum err err = begin(control, false, &txn);
     if (err != ERR_OK) {
         return err;
     }
@@ -183,7 +203,7 @@ static enum err each(struct db_txn *txn, const struct control_object *from, cont
 enum err control_each_from(struct control *control, const struct control_object *from,
                            control_visit visit, void *context) {
     struct db_txn txn;
-    enum err err = db_begin(control->db, false, &txn);
+    enum err err = begin(control, false, &txn);
     if (err == ERR_OK) {
         err = each(&txn, from, visit, context);
         db_abort(&txn);
@@ -201,13 +221,13 @@ enum err control_each(struct control *control, u32 account, enum control_kind ki
 
 enum err control_meta_add(struct control *control, struct slice name, struct slice value) {
     struct db_txn txn;
-    enum err err = db_begin(control->db, true, &txn);
+    enum err err = begin(control, true, &txn);
     if (err != ERR_OK) {
         return err;
     }
     db_put(&txn, TABLE_META, name, value, DB_ADD);
     fault_point("control.meta-put");
-    err = db_commit(&txn);
+    err = note(control, db_commit(&txn));
     fault_point("control.meta-committed");
     return err;
 }
@@ -240,7 +260,7 @@ static struct db_txn db_txn_of(const struct control_txn *txn) {
 enum err control_begin(struct control *control, struct control_txn *txn) {
     struct db_txn begun = {0};
     *txn = (struct control_txn){.control = control};
-    txn->err = db_begin(control->db, true, &begun);
+    txn->err = begin(control, true, &begun);
     txn->handle = txn->err == ERR_OK ? begun.handle : NULL;
     return txn->err;
 }
@@ -261,7 +281,7 @@ enum err control_commit(struct control_txn *txn) {
     struct db_txn begun = db_txn_of(txn);
     txn->handle = NULL;
     fault_point("control.put");
-    txn->err = db_commit(&begun);
+    txn->err = note(txn->control, db_commit(&begun));
     fault_point("control.committed");
     return txn->err;
 }

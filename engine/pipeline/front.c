@@ -58,6 +58,9 @@ static void slots_unmap(struct slot *slot) {
 
 /* Slots that a failed commit thread never gave back end with the process. */
 void front_close(struct front *front) {
+    if (front->pipeline == NULL) {
+        return; /* never opened: what comes before it could not be made */
+    }
     if (front->open != NULL) {
         slot_recycle(front->open);
     }

@@ -16,6 +16,20 @@ GONE = (OSError, EOFError, ValueError, http.client.HTTPException)
 SIZES = (1, 5, 60, 400, 1000)
 
 
+class Refused(Failure):
+    """The server says that it cannot now; nothing of it may have happened."""
+
+
+def done(reply, what, *good):
+    """The answer, if it is one of the good ones."""
+    if reply.status in (500, 503):
+        if reply.status == 503:
+            ensure(int(reply.headers.get("Retry-After", "0")) >= 1, what + ": Retry-After")
+        raise Refused("%s: %d %r" % (what, reply.status, reply.body[:200]))
+    ensure(reply.status in good, "%s: %d %r" % (what, reply.status, reply.body[:200]))
+    return reply
+
+
 class Request:
     """One ingest request: `count` events of a customer of its own."""
 
@@ -45,9 +59,9 @@ class Request:
     def read(self, reply):
         """(accepted, duplicates)"""
         if self.single:
-            ensure(reply.status in (201, 409), "status %d" % reply.status)
+            done(reply, self.name, 201, 409)
             return (1, 0) if reply.status == 201 else (0, 1)
-        equal(reply.status, 200, "status")
+        done(reply, self.name, 200)
         return reply.json["accepted"], reply.json["duplicates"]
 
     def send(self, client):
@@ -80,9 +94,9 @@ class Upload:
 
     def step(self, client):
         self.tried = (self.tried or 0) + 1
-        reply = client.send("POST", "/api/data/upload/costs", {"records": [
-            {"month": "2026-01", "cost": self.tried, "customer_id": self.CUSTOMER}] * 3})
-        equal(reply.status, 200, "upload")
+        done(client.send("POST", "/api/data/upload/costs", {"records": [
+            {"month": "2026-01", "cost": self.tried, "customer_id": self.CUSTOMER}] * 3}),
+             "an upload", 200)
         self.stands = self.tried
 
     def check(self, client, rows):
@@ -107,8 +121,9 @@ class Backfill:
         self.events = {}  # name: "sent", "stored", "priced"
 
     def ingest(self, client, name):
-        got = client.ingest([{"eventName": "crash", "customerReferenceId": name,
-                              "featureKey": "feature of " + name, "idempotencyKey": name}])
+        got = done(client.send("POST", "/api/events/ingest", {"events": [
+            {"eventName": "crash", "customerReferenceId": name,
+             "featureKey": "feature of " + name, "idempotencyKey": name}]}), name, 200).json
         ensure(got["accepted"] + got["duplicates"] == 1, "an event that earns later: %s" % got)
 
     def step(self, client):
@@ -116,10 +131,10 @@ class Backfill:
         self.events[name] = "sent"
         self.ingest(client, name)
         self.events[name] = "stored"
-        equal(client.send("POST", "/api/feature-pricing",
-                          {"feature_key": "feature of " + name,
-                           "revenue_per_unit": self.PRICE}).status, 200, "a price")
-        equal(client.send("POST", "/api/backfill/revenue").status, 200, "backfill")
+        done(client.send("POST", "/api/feature-pricing",
+                         {"feature_key": "feature of " + name,
+                          "revenue_per_unit": self.PRICE}), "a price", 200)
+        done(client.send("POST", "/api/backfill/revenue"), "backfill", 200)
         self.events[name] = "priced"
 
     def check(self, _client, rows):
@@ -148,9 +163,8 @@ class Definitions:
     def step(self, client):
         key = "described-%d" % len(self.tried)
         self.tried.append(key)
-        reply = client.send("POST", "/api/feature-definitions",
-                            {"feature_key": key, "name": "Feature " + key})
-        ensure(reply.status in (200, 201), "define: %d %r" % (reply.status, reply.body[:200]))
+        done(client.send("POST", "/api/feature-definitions",
+                         {"feature_key": key, "name": "Feature " + key}), "define", 200, 201)
         self.made.append(key)
 
     def check(self, client, _rows):

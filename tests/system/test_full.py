@@ -1,8 +1,11 @@
-"""A full log: a clear refusal, nothing half done, reads go on, and room makes writing go on."""
+"""A full log or disk: a clear refusal, nothing half done, reads go on; room makes it write again."""
 
+import contextlib
 import os
+import subprocess
+import tempfile
 
-from harness import ensure, equal
+from harness import Failure, ensure, equal, once
 
 BATCH = 1000
 
@@ -14,10 +17,10 @@ def batch(number):
              "idempotencyKey": os.urandom(60).hex()} for _ in range(BATCH)]
 
 
-def fill(client):
+def fill(client, first=0):
     """Sends until the log is full; the batches that were acknowledged and the one that was not."""
     kept = []
-    for number in range(500):
+    for number in range(first, first + 500):
         events = batch(number)
         reply = client.send("POST", "/api/events/ingest", {"events": events})
         if reply.status != 200:
@@ -69,3 +72,132 @@ def test_full_log(context):
         page = client.good("/api/events?customer_id=%s&limit=200"
                            % refused[0]["customerReferenceId"])
         equal(page["total"], BATCH, "events of the refused batch")
+
+
+DISK_BYTES = 24 << 20
+
+
+def attempt(*command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def small_disk():
+    """A file system of its own: ext4 on a loop device, or else in memory; None: not permitted."""
+    with tempfile.TemporaryDirectory(prefix="margin-disk.") as place:
+        image, at = os.path.join(place, "image"), os.path.join(place, "disk")
+        os.mkdir(at)
+        with open(image, "wb") as file:
+            file.truncate(DISK_BYTES)
+        mounted = (attempt("mkfs.ext4", "-q", "-m", "0", image) and
+                   attempt("mount", "-o", "loop", image, at)) or \
+            attempt("mount", "-t", "tmpfs", "-o", "size=%d" % DISK_BYTES, "tmpfs", at)
+        try:
+            yield at if mounted else None
+        finally:
+            if mounted:
+                subprocess.run(["umount", at], check=True)
+
+
+def fill_disk(path, leave):
+    """Takes all the room there is but for `leave` bytes."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                room = os.statvfs(path)
+                more = room.f_bavail * room.f_frsize - leave
+                if more <= 0:
+                    return
+                file.write(b"x" * min(more, 1 << 16))
+        except OSError:
+            pass
+
+
+def fill_again(client, kept):
+    """What merges gave back inside the log's file is used; then all is refused again."""
+    more, refused, reply = fill(client, len(kept))
+    equal((reply.status, reply.json["code"]), (503, "overloaded"), "the answer when full")
+    ensure(int(reply.headers["Retry-After"]) >= 1, "Retry-After")
+    kept += more
+    for number in range(3):
+        reply = client.send("POST", "/api/feature-definitions",
+                            {"feature_key": "f-%d" % number, "name": "n",
+                             "description": "d" * 4000})
+        ensure(reply.status == 200 or int(reply.headers["Retry-After"]) >= 1,
+               "control data on a full disk: %d" % reply.status)
+    return refused
+
+
+def full_disk(context, disk):
+    ballast = os.path.join(disk, "ballast")
+    fill_disk(ballast, 8 << 20)
+    with context.server(dir=os.path.join(disk, "data"),
+                        arguments=["--snapshot-events", "1000"]) as server:
+        client = server.client()
+        kept = []
+        fill_again(client, kept)
+        ensure(len(kept) >= 3, "the disk was full after %d batches" % len(kept))
+        fill_disk(ballast + "2", 0)  # snapshots that failed have given their room back
+        refused = fill_again(client, kept)
+        check(client, kept)
+        for hard in (True, False):
+            server.restart(hard)
+            client = server.client()
+            check(client, kept)
+            refused = fill_again(client, kept)
+        server.verify()
+        os.remove(ballast)
+        os.remove(ballast + "2")
+        equal(client.ingest(refused)["accepted"], BATCH, "there is room again")
+        kept.append(refused)
+        for hard in (True, False):
+            server.restart(hard)
+            client = server.client()
+            check(client, kept)
+            equal(client.ingest(kept[hard])["duplicates"], BATCH, "known")
+        server.verify()
+        server.stop()
+
+
+def full_first_start(context, disk):
+    """Wherever a first start runs out of room, it says so, and the next one goes on from there."""
+    room = 0
+    while True:
+        ballast = os.path.join(disk, "ballast")
+        server = context.server(dir=os.path.join(disk, "first"))
+        fill_disk(ballast, room)
+        try:
+            server.start()
+            break
+        except Failure:
+            ended = "".join(server.log)
+            equal(server.process.poll(), 1, "exit code: " + ended)
+            ensure("No space left" in ended or "no_space" in ended, ended)
+        finally:
+            server.kill()
+            os.remove(ballast)
+        room += 16 << 10
+        ensure(room < DISK_BYTES, "it never started")
+    ensure(room > 0, "it started on a full disk")
+    server.start()
+    equal(server.client().ingest(batch(0))["accepted"], BATCH, "accepted")
+    server.verify()
+    server.stop()
+
+
+@once
+def test_full_disk(context):
+    with small_disk() as disk:
+        if disk is None:
+            print("     not permitted to mount a small disk: skipped")
+            return
+        full_disk(context, disk)
+
+
+@once
+def test_full_disk_at_first_start(context):
+    with small_disk() as disk:
+        if disk is None:
+            print("     not permitted to mount a small disk: skipped")
+            return
+        full_first_start(context, disk)
