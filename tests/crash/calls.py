@@ -27,7 +27,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "system")]
 
-from harness import Client, Failure, Server, ensure, equal  # noqa: E402
+from harness import Failure, Server, ensure, equal  # noqa: E402
 from load import GONE, Load, Refused, Request  # noqa: E402
 
 END_SECONDS = 20
@@ -236,8 +236,8 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    with Server(options.build, options.net) as server:
-        Client.learn(server.port)  # once for all
+    with Server(options.build, options.net):
+        pass  # its description is read once, for all
     counts = {when: list_calls(options, when) for when in ("first", "later")}
     named = [name.split() for name in options.names]
     jobs = [(options, words[0], tuple(words[1:]), 1) for words in named] or jobs_of(options, counts)

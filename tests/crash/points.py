@@ -26,7 +26,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "system")]
 
-from harness import Client, Failure, Server, ensure, equal  # noqa: E402
+from harness import Failure, Server, ensure, equal  # noqa: E402
 from load import Load  # noqa: E402
 
 PROGRAM = "margind-faults"
@@ -295,8 +295,8 @@ def main():
     jobs, wrong = jobs_of(options, places)
     for line in wrong:
         print(line)
-    with Server(options.build, options.net) as server:
-        Client.learn(server.port)  # once for all
+    with Server(options.build, options.net):
+        pass  # its description is read once, for all
     done, failed = 0, len(wrong)
     with multiprocessing.Pool(options.jobs) as pool:
         for count, line in pool.imap_unordered(run_job, jobs):

@@ -1,4 +1,4 @@
-"""A full log or disk: a clear refusal, nothing half done, reads go on; room makes it write again."""
+"""A full log or disk: a clear refusal, nothing half done, reads go on; room makes it write."""
 
 import contextlib
 import os
