@@ -7,6 +7,10 @@
  * Buffers are small because requests are; big bodies are received straight into the session's
  * memory (receive_into). A buffer goes back as soon as the handler has seen it, whoever it was
  * meant for.
+ *
+ * A ring does what no seccomp filter sees, so each is told at its making what it may ever do:
+ * accept, receive, send, read (of the wake-up), cancel. Whoever takes the process over cannot make
+ * it open files or connect; the way there is closed by the kernel, for the life of the ring.
  */
 #include "net/ring.h"
 
@@ -19,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SUBMISSIONS 512
@@ -175,6 +180,27 @@ static int register_buffers(struct uring *uring) {
     return 0;
 }
 
+/* The shared library of liburing 2.3 lacks the functions for this. */
+static int register_with(const struct uring *uring, unsigned what, const void *of, unsigned count) {
+    long result = syscall(SYS_io_uring_register, uring->io.ring_fd, what, of, count);
+    return result < 0 ? errno : 0;
+}
+
+/* A ring is made disabled and enabled with this; from then on nothing can be registered, either. */
+static int restrict_and_enable(struct uring *uring) {
+    static const u8 allowed[] = {IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_READ,
+                                 IORING_OP_ASYNC_CANCEL};
+    struct io_uring_restriction restriction[ARRAY_COUNT(allowed) + 1] = {
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT}};
+    for (u32 i = 0; i < ARRAY_COUNT(allowed); i++) {
+        restriction[i + 1].opcode = IORING_RESTRICTION_SQE_OP;
+        restriction[i + 1].sqe_op = allowed[i];
+    }
+    int error =
+        register_with(uring, IORING_REGISTER_RESTRICTIONS, restriction, ARRAY_COUNT(restriction));
+    return error != 0 ? error : register_with(uring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 enum err ring_uring_create(u32 slots, int wake_fd, struct ring **out, char *why, usize why_bytes) {
     (void)slots;
     struct uring *uring = calloc(1, sizeof *uring);
@@ -193,7 +219,8 @@ enum err ring_uring_create(u32 slots, int wake_fd, struct ring **out, char *why,
     }
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                 IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+                 IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                 IORING_SETUP_R_DISABLED,
         .cq_entries = COMPLETIONS,
     };
     int error = -io_uring_queue_init_params(SUBMISSIONS, &uring->io, &params);
@@ -203,6 +230,9 @@ enum err ring_uring_create(u32 slots, int wake_fd, struct ring **out, char *why,
         return ERR_SYSTEM;
     }
     error = register_buffers(uring);
+    if (error == 0) {
+        error = restrict_and_enable(uring);
+    }
     if (error > 0) {
         explain(error, why, why_bytes);
         io_uring_queue_exit(&uring->io);
