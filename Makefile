@@ -9,14 +9,14 @@ SAN    ?=
 
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
 # include each other. tools/tidy reads these lines.
-LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net config reload main
+LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net,process config guard reload main
 LAYERS_STORAGE := include,base column text block db amend,index,snapshot,table log order scan merge,verify,copy backup,store
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
 CFLAGS  := -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \
            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(CFLAGS_EXTRA)
 LDFLAGS := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS_EXTRA)
-LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lssl -lcrypto -linih
+LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lssl -lcrypto -linih -lseccomp
 
 # Vector kernels live in files of their own, named after what they need.
 %_avx2.o:   CFLAGS += -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
@@ -277,6 +277,9 @@ race-peers: all  ## the same events through PostgreSQL, Redis, ClickHouse, SQLit
 
 install: all  ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/margin $(DESTDIR)$(PREFIX)/lib
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,@PREFIX@,$(PREFIX),' tools/margind.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/margind.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/margind.service
 	install -m 755 $(BUILD)/margind $(BUILD)/marginctl $(BUILD)/margin-load $(DESTDIR)$(PREFIX)/bin
 	# In a folder of their own: a limits.h in /usr/local/include would be taken for the C library's.
 	install -m 644 include/margin.h include/wire.h include/limits.h include/base.h $(DESTDIR)$(PREFIX)/include/margin

@@ -37,11 +37,17 @@ static const char *const net_choices[] = {
     [EDGE_AUTO] = "auto", [EDGE_URING] = "uring", [EDGE_EPOLL] = "epoll", NULL};
 static const char *const level_choices[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+static const char *const sandbox_choices[] = {[SANDBOX_OFF] = "off",
+                                              [SANDBOX_AUTO] = "auto",
+                                              [SANDBOX_ON] = "on",
+                                              [SANDBOX_KILL] = "kill",
+                                              NULL};
 static const char *const tls_choices[] = {
     [CONFIG_TLS_BOTH] = "both", [CONFIG_TLS_HTTP] = "http", [CONFIG_TLS_WIRE] = "wire", NULL};
 static const char *const switch_choices[] = {"off", "on", NULL};
 _Static_assert(sizeof(enum edge_kind) == sizeof(unsigned), "choices are stored as unsigned");
 _Static_assert(sizeof(enum config_tls) == sizeof(unsigned), "choices are stored as unsigned");
+_Static_assert(sizeof(enum sandbox_setting) == sizeof(unsigned), "choices are unsigned");
 _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "choices are stored as unsigned");
 
 #define AT(member) offsetof(struct config, member)
@@ -124,6 +130,14 @@ static const struct setting settings[] = {
      "whether strangers may make an account: POST /api/signup"},
     {"account-plan", "account", "plan", KIND_PLAN, AT(account_plan), "NAME", "unlimited", 0, 0,
      NULL, "plan of new accounts; plans are sections [plan NAME] of the file"},
+    {"user", "process", "user", KIND_PATH, AT(user), "NAME", "", 0, 0, NULL,
+     "started as root: the user to become once the ports are bound; the data directory is given to "
+     "him"},
+    {"sandbox", "process", "sandbox", KIND_CHOICE, AT(sandbox), "off|auto|on|kill", "auto", 0, 0,
+     sandbox_choices,
+     "system calls that a server never needs fail, or kill it; auto: off where that is impossible"},
+    {"core-dumps", "process", "core-dumps", KIND_CHOICE, AT(core_dumps), "off|on", "off", 0, 0,
+     switch_choices, "on: a crash may leave the memory, with keys in it, on disk"},
     {"log-level", "log", "level", KIND_CHOICE, AT(log_level), "debug|info|warn|error", "info", 0, 0,
      level_choices, "the least important lines still written to stderr"},
 };

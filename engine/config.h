@@ -24,13 +24,19 @@ struct config_listen {
 
 enum config_tls { CONFIG_TLS_BOTH, CONFIG_TLS_HTTP, CONFIG_TLS_WIRE };
 
+/* --sandbox: auto goes on without one where it is not possible. */
+enum sandbox_setting { SANDBOX_OFF, SANDBOX_AUTO, SANDBOX_ON, SANDBOX_KILL };
+
 struct config {
     bool print_only; /* --help or --version: print the message on stdout and exit 0 */
     char data_dir[CONFIG_PATH_BYTES_MAX];
     char file[CONFIG_PATH_BYTES_MAX]; /* settings file; empty: none */
     struct config_listen http;
     struct config_listen wire;
-    u64 front_threads; /* 1..FRONT_THREADS_MAX, "auto" resolved */
+    char user[CONFIG_PATH_BYTES_MAX]; /* to become; empty: stay who we are */
+    enum sandbox_setting sandbox;
+    unsigned core_dumps; /* a switch */
+    u64 front_threads;   /* 1..FRONT_THREADS_MAX, "auto" resolved */
     enum edge_kind net;
     u64 connections_max;                         /* a front thread */
     u64 idle_seconds;                            /* a connection silent for longer is closed */

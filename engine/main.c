@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "customer/roster.h"
+#include "guard.h"
 #include "net/edge.h"
 #include "net/protocols.h"
 #include "net/tls.h"
@@ -44,6 +45,7 @@
 #define HANDSHAKE_NS 10000000000u /* TLS must be established within this */
 #define BODY_NS 30000000000u      /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
+#define FRONT_STUCK_NS 10000000000u /* a front thread that does not answer is stuck after this */
 #define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
@@ -61,6 +63,7 @@ struct front_thread {
     struct wire_server wire;
     pthread_t thread;
     bool running;
+    _Atomic u64 awake_ns; /* when it was last woken */
 };
 
 struct server {
@@ -105,7 +108,8 @@ static void on_reload(int signal_number) {
     atomic_store(&reload_wanted, true);
 }
 
-/* SIGHUP reads files again where there are any, and is a closed terminal where there are none. */
+/* SIGHUP reads files again where there are any, and is a closed terminal where there are none; a
+ * service has no terminal. */
 static void catch_signals(bool has_files) {
     struct sigaction action = {.sa_handler = on_signal};
     struct sigaction reload = {.sa_handler = on_reload};
@@ -114,7 +118,7 @@ static void catch_signals(bool has_files) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    if (has_files) {
+    if (has_files || guard_is_service()) {
         sigaction(SIGHUP, &reload, NULL);
     } else if (sigaction(SIGHUP, NULL, &hangup) == 0 &&
                hangup.sa_handler != SIG_IGN) { /* no nohup(1) */
@@ -210,6 +214,23 @@ static bool has_failed(const struct server *server) {
     return atomic_load(&write_failed) || control_failed(server->control);
 }
 
+/* A front thread that does not turn any more serves nobody: then the supervisor hears nothing. */
+static void tell_alive(struct server *server) {
+    u64 now_ns = clock_monotonic_ns();
+    bool alive = true;
+    if (!guard_must_tell_alive(now_ns)) {
+        return;
+    }
+    for (u32 i = 0; i < server->front_count; i++) {
+        u64 awake_ns = atomic_load(&server->front[i].awake_ns);
+        alive = alive && (awake_ns == 0 || now_ns - MIN(awake_ns, now_ns) < FRONT_STUCK_NS);
+        edge_wake(server->front[i].edge);
+    }
+    if (alive) {
+        guard_tell_alive();
+    }
+}
+
 static void wait_for_signal(struct server *server) {
     sigset_t open;
     sigemptyset(&open);
@@ -221,6 +242,8 @@ static void wait_for_signal(struct server *server) {
         /* A failed write raises no signal, so look once a second. */
         struct timespec second = {.tv_sec = 1};
         ppoll(NULL, 0, &second, &open);
+        guard_look();
+        tell_alive(server);
         if (++seconds % LAST_USE_SECONDS == 0) {
             write_last_uses(server);
         }
@@ -328,6 +351,7 @@ static enum err open_storage(struct server *server) {
 
 static void on_wake(void *context) {
     struct front_thread *front = context;
+    atomic_store_explicit(&front->awake_ns, clock_monotonic_ns(), memory_order_relaxed);
     front_on_wake(front->context.front);
 }
 
@@ -427,6 +451,8 @@ static void edge_metrics(void *wiring, struct buf *out) {
         sum.tls_refused += one.tls_refused;
     }
     metrics_put_edge(out, &sum);
+    metrics_put(out, METRICS_COUNTER, "margind_sandbox_refused_total",
+                "System calls that the sandbox refused since start.", guard_refused());
 }
 
 /* What stands before the handlers: documentation, rate limits, other origins. */
@@ -542,6 +568,8 @@ static enum err open_fronts(struct server *server) {
 static void *run_front(void *context) {
     struct front_thread *front = context;
     pthread_setname_np(pthread_self(), "front");
+    edge_begin(front->edge);
+    guard_pass();
     edge_run(front->edge, STOP_GRACE_NS);
     return NULL;
 }
@@ -619,20 +647,27 @@ static enum err serve(struct server *server) {
         err = open_door(server);
     }
     if (err == ERR_OK) {
+        guard_bind_begin();
         err = open_fronts(server);
+        guard_bind_end();
     }
     if (err != ERR_OK) {
         return err;
     }
     start_fronts(server);
+    err = guard_close(&server->config, server->front_count, server->why, sizeof server->why);
     fault_point("start.open");
-    err = recover(server);
+    if (err == ERR_OK) {
+        err = recover(server);
+    }
     fault_point("start.recovered");
     if (err == ERR_OK) {
         upload_finish(&server->front[0].context);
         atomic_store(&server->ready, true);
         log_ready(server);
+        guard_tell_ready();
         wait_for_signal(server);
+        guard_tell_stopping();
         log_info("stopping", "%s", "");
     }
     fault_point("stop.asked");
@@ -642,6 +677,7 @@ static enum err serve(struct server *server) {
     pipeline_stop(server->pipeline);
     fault_point("stop.pipeline-stopped");
     write_last_uses(server);
+    guard_look();
     if (err == ERR_OK && has_failed(server)) {
         return say(server, ERR_IO, "a write failed; restart to recover");
     }
@@ -692,6 +728,11 @@ int main(int argc, char **argv) {
     }
     buf_free(&message);
     log_set_level(server.config.log_level);
+    err = guard_begin(&server.config, environ, server.why, sizeof server.why);
+    if (err != ERR_OK) {
+        log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);
+        return err == ERR_INVALID ? EXIT_USAGE : EXIT_RUN;
+    }
     server.front_count = (u32)server.config.front_threads;
     const struct reload_files files = files_of(&server.config);
     err = reload_prices(&files, &server.table, server.why, sizeof server.why);

@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev
-    zlib1g-dev libssl-dev libinih-dev"
+    zlib1g-dev libssl-dev libinih-dev libseccomp-dev"
 test="libcriterion-dev libjansson-dev zstd python3 patch clang libclang-rt-14-dev clang-format curl
     openssl"
 bench="g++ libsimdjson-dev nginx-light python3"

@@ -69,6 +69,9 @@ struct edge_options {
 enum err edge_create(const struct edge_options *options, struct edge **out, char *why,
                      usize why_bytes);
 u16 edge_port(const struct edge *edge, u32 listener);
+/* Makes what the loop needs, on the thread that will run it; edge_run() does it if nobody has. From
+ * then on the edge opens nothing but the connections it accepts. */
+void edge_begin(struct edge *edge);
 /* Runs until edge_stop(): then no new connections and bytes, and returns when every held connection
  * is released and output is sent, or after `grace_ns`. */
 void edge_run(struct edge *edge, u64 grace_ns);

@@ -25,7 +25,7 @@ static SIM_STATE struct {
     char dir[PATH_BYTES];
     char fronts[NUMBER_BYTES];
     char map_bytes[NUMBER_BYTES];
-    char *argv[20];
+    char *argv[32];
     int argc;
     enum machine_state state;
     int exit_code;
@@ -59,6 +59,8 @@ void machine_init(const char *root, const struct machine_options *options) {
     static char wire[] = "127.0.0.1:8081";
     static char net[] = "epoll";
     static char unlimited[] = "0";
+    static char off[] = "off";
+    static char on[] = "on";
     static char name[] = "margind";
     machine.options = *options;
     snprintf(machine.dir, sizeof machine.dir, "%s/data", root);
@@ -71,6 +73,8 @@ void machine_init(const char *root, const struct machine_options *options) {
     add_argument("--wire-listen", wire);
     add_argument("--net", net);
     add_argument("--limit-signup", unlimited);
+    add_argument("--sandbox", off); /* the machine's own calls are real ones */
+    add_argument("--core-dumps", on);
     add_argument("--front-threads", machine.fronts);
     add_argument("--log-map-bytes", machine.map_bytes);
     machine.data = malloc((usize)(_edata - __data_start));

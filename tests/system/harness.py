@@ -174,6 +174,7 @@ class Server:
         self.listen = http
         self.process = None
         self.log = []
+        self.hostile = False  # a test that makes the server ask for what it may not
         self.port = self.wire_port = None
         self.ready = threading.Event()
 
@@ -262,6 +263,9 @@ class Server:
             tail = [line for line in self.log if "level=info" not in line][-10:]
             print("".join("    server: " + line for line in tail), end="")
         self.cleanup()
+        if kind is None and not self.hostile:
+            lines = [line for line in self.log if "event=sandbox_refused" in line]
+            equal(lines, [], "system calls that the sandbox refused")
 
 
 class Context:

@@ -25,6 +25,7 @@ static const struct {
     {"openssl/x509", ONE_FILE_A_FOLDER},
     {"zlib.h", ONE_FILE},
     {"ini.h", ONE_FILE},
+    {"seccomp.h", ONE_FILE},
     {"zstd", ONE_FILE_A_FOLDER},
     {"curl/", ONE_FILE},
     {"cmocka", TESTS_ONLY},
