@@ -52,7 +52,7 @@ struct tls {
     bool broken;
     bool over; /* broken, or the peer has ended */
     const char *why;
-    usize handshake_bytes; /* received before it was established */
+    usize handshake_bytes; /* read before it was established */
     u32 first_count;
     u8 first[FIRST_BYTES];
 };
@@ -67,6 +67,12 @@ static int bio_read(BIO *bio, char *to, int bytes) {
         return -1;
     }
     usize count = MIN((usize)bytes, tls->input.bytes);
+    if (!tls->established) { /* text that came with its end does not count */
+        tls->handshake_bytes += count;
+        if (tls->handshake_bytes > TLS_HANDSHAKE_BYTES_MAX) {
+            return -1;
+        }
+    }
     memcpy(to, tls->input.data, count);
     tls->input.data += count;
     tls->input.bytes -= count;
@@ -393,7 +399,9 @@ static enum tls_answer explain(struct tls *tls, int result) {
     }
     unsigned long error = ERR_peek_error();
     const char *reason = ERR_reason_error_string(error);
-    tls->why = reason != NULL ? reason : "no room for what must be sent";
+    tls->why = reason != NULL                                   ? reason
+               : tls->handshake_bytes > TLS_HANDSHAKE_BYTES_MAX ? "the handshake is too long"
+                                                                : "no room for what must be sent";
     tls->broken = tls->over = true;
     ERR_clear_error();
     return TLS_BROKEN;
@@ -401,11 +409,6 @@ static enum tls_answer explain(struct tls *tls, int result) {
 
 static enum tls_answer shake_hands(struct tls *tls) {
     enum tls_answer answer = look_at_first(tls, tls->input.data, tls->input.bytes);
-    tls->handshake_bytes += tls->input.bytes;
-    if (answer == TLS_MORE && tls->handshake_bytes > TLS_HANDSHAKE_BYTES_MAX) {
-        tls->why = "the handshake is too long";
-        answer = TLS_BROKEN;
-    }
     if (answer != TLS_MORE) {
         tls->broken = tls->over = true;
         return answer;

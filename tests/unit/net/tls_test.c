@@ -257,6 +257,25 @@ Test(tls, endless_handshake, .init = make_files, .fini = remove_files) {
     tls_identity_close(identity);
 }
 
+/* Much text may come with the end of a handshake: it is no part of it. */
+Test(tls, text_with_handshake, .init = make_files, .fini = remove_files) {
+    struct tls_identity *identity = open_identity();
+    static char many[4 * TLS_HANDSHAKE_BYTES_MAX];
+    struct pair pair;
+    open_pair(&pair, identity, TLS_PEER_1_3, SIZE_MAX);
+    while (!tls_peer_shake(pair.peer)) {
+        give(&pair, tls_peer_output(pair.peer));
+        tls_peer_input(pair.peer, pair.sent.data, pair.sent.bytes);
+        buf_clear(&pair.sent);
+    }
+    cr_assert(!pair.established);
+    tls_peer_put(pair.peer, many, sizeof many);
+    give(&pair, tls_peer_output(pair.peer));
+    cr_assert(pair.established && pair.text.bytes == sizeof many, "%s", tls_why(pair.tls));
+    close_pair(&pair);
+    tls_identity_close(identity);
+}
+
 /* A second handshake is refused; the connection may go on, or not, but not with new keys. */
 Test(tls, renegotiation, .init = make_files, .fini = remove_files) {
     struct tls_identity *identity = open_identity();
