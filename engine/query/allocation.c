@@ -95,23 +95,53 @@ void allocation_free(struct allocation *allocation) {
 
 /* --- splitting -------------------------------------------------------------------------------- */
 
-static i128 magnitude(i128 value) {
-    return value < 0 ? -value : value;
+static u128 magnitude(i128 value) {
+    return value < 0 ? -(u128)value : (u128)value;
 }
 
-/* floor(a * b / c + 1/2), c above 0. Whole multiples first; past 126 bits of the rest the last bits
- * of b and c are let go. */
-static i128 scale(i128 a, i128 b, i128 c) {
-    i128 whole = b / c;
-    i128 rest = b % c;
-    i128 room = (((i128)1 << 124) - 1) / (magnitude(a) + 1);
-    while (magnitude(rest) > room) {
-        rest /= 2;
-        c /= 2;
+/* a * b / c and what is left, of 256 bits by hand; the quotient has 128. */
+static u128 divide_product(u128 a, u128 b, u128 c, u128 *rest) {
+    u128 low;
+    if (!__builtin_mul_overflow(a, b, &low)) {
+        u128 quotient = low / c;
+        *rest = low - quotient * c;
+        return quotient;
     }
-    i128 dividend = 2 * (a * rest) + c;
-    i128 quotient = dividend / (2 * c);
-    return a * whole + quotient - (dividend % (2 * c) < 0);
+    const u128 mask = UINT64_MAX;
+    u128 middle = (a & mask) * (b >> 64) + ((a & mask) * (b & mask) >> 64);
+    u128 other = (a >> 64) * (b & mask) + (middle & mask);
+    u128 high = (a >> 64) * (b >> 64) + (middle >> 64) + (other >> 64);
+    low = a * b;
+    check(high < c);
+    u128 quotient = 0;
+    for (u32 bit = 128; bit-- > 0;) {
+        bool carry = high >> 127 != 0;
+        high = high << 1 | (low >> bit & 1);
+        quotient <<= 1;
+        if (carry || high >= c) {
+            high -= c;
+            quotient |= 1;
+        }
+    }
+    *rest = high;
+    return quotient;
+}
+
+/* floor(a * b / c + 1/2), c above 0. */
+static i128 scale(i128 a, i128 b, i128 c) {
+    u128 rest;
+    bool below = (a < 0) != (b < 0);
+    u128 quotient = divide_product(magnitude(a), magnitude(b), (u128)c, &rest);
+    quotient += below ? rest > (u128)c - rest : rest >= (u128)c - rest;
+    check(quotient >> 126 == 0);
+    return below ? -(i128)quotient : (i128)quotient;
+}
+
+/* Credits may cancel nearly all of a cost; parts of what is left would be beyond all bounds. An
+ * account's costs are below 2^104 (2^40 events of 63 bits) and so is what is to be split; with this
+ * no part, and no sum of some, is past 2^124. */
+bool allocation_by_cost(i128 cost, i128 magnitudes) {
+    return cost != 0 && magnitudes / SPLIT_RATIO_MAX <= (cost < 0 ? -cost : cost);
 }
 
 /* Rounded where the running sum is, so that roundings cancel out. */
@@ -188,9 +218,12 @@ static int compare_keys(const void *left, const void *right, void *context) {
  */
 static void scratch_split(struct scratch *scratch, const struct agg *agg, u32 account, i128 share) {
     i128 cost = 0;
+    i128 magnitudes = 0;
     i128 revenue = 0;
     for (u32 i = 0; i < scratch->seen_count; i++) {
-        cost += scratch->sums[scratch->seen[i]].cost;
+        i128 one = scratch->sums[scratch->seen[i]].cost;
+        cost += one;
+        magnitudes += one < 0 ? -one : one;
         revenue += scratch->sums[scratch->seen[i]].revenue;
     }
     memset(scratch->parts, 0, scratch->seen_count * sizeof *scratch->parts);
@@ -202,9 +235,10 @@ static void scratch_split(struct scratch *scratch, const struct agg *agg, u32 ac
         qsort_r(scratch->seen, scratch->seen_count, sizeof *scratch->seen, compare_keys,
                 (void *)(usize)&by_key);
     }
+    bool by_cost = allocation_by_cost(cost, magnitudes);
     for (u32 i = 0; i < scratch->seen_count; i++) {
         const struct feature_sum *sum = &scratch->sums[scratch->seen[i]];
-        scratch->weights[i] = cost != 0 ? sum->cost : (i128)sum->events;
+        scratch->weights[i] = by_cost ? sum->cost : (i128)sum->events;
     }
     allocation_split(share - revenue, scratch->weights, scratch->seen_count, scratch->parts);
 }

@@ -34,8 +34,14 @@ bool allocations_keep(struct allocations *allocations, struct agg *agg, u32 ms);
 i128 allocation_of(const struct allocation *allocation, struct agg *agg, u32 account, u32 value,
                    u32 *customers);
 
+/* Does a customer's subscription follow the cost of features, whose sum and sum of magnitudes these
+ * are? It follows their events if there is no cost, or credits leave less than a millionth of it.
+ */
+#define SPLIT_RATIO_MAX 1000000
+bool allocation_by_cost(i128 cost, i128 magnitudes);
+
 /* Splits `amount` in proportion to the weights, to picodollars: parts add up to it exactly. The
- * weights' sum is not 0; single ones may be negative. */
+ * weights' sum is not 0; single ones may be negative, as far as allocation_by_cost() lets them. */
 void allocation_split(i128 amount, const i128 *weights, u32 count, i128 *parts);
 
 #endif

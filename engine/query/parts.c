@@ -395,17 +395,21 @@ static bool reserve_room(struct parts *parts, u32 count) {
 
 static bool split_one(struct parts *parts, struct part_customer *customer) {
     i128 cost = 0;
+    i128 magnitudes = 0;
     if (!reserve_room(parts, customer->count)) {
         return false;
     }
     for (u32 i = 0; i < customer->count; i++) {
-        cost += customer->sums[i].cost;
+        i128 one = customer->sums[i].cost;
+        cost += one;
+        magnitudes += one < 0 ? -one : one;
         parts->split[i] = 0;
     }
     if (customer->count > 0 && customer->share > customer->revenue) {
+        bool by_cost = allocation_by_cost(cost, magnitudes);
         for (u32 i = 0; i < customer->count; i++) {
             const struct part_sum *sum = &customer->sums[i];
-            parts->weights[i] = cost != 0 ? sum->cost : (i128)sum->events;
+            parts->weights[i] = by_cost ? sum->cost : (i128)sum->events;
         }
         allocation_split(customer->share - customer->revenue, parts->weights, customer->count,
                          parts->split);

@@ -9,7 +9,7 @@ import figures
 import oracle
 import scenario
 from figures import DAY
-from harness import equal, once
+from harness import ensure, equal, once
 
 MODELS = [("gpt-4o-mini", "openai"), ("gpt-4o", "openai"), ("claude-sonnet-4-5", "anthropic"),
           ("no-such-model", "acme-ai"), (None, None)]
@@ -553,3 +553,28 @@ def test_subscriptions(context):
             for number in (7, 90):
                 compare_features(client, book, (figures.window(number),), "?days=%d" % number, mrr,
                                  number * DAY)
+
+
+def test_credits_that_cancel(context):
+    """A subscription follows costs, but not what credits leave of nearly all of them."""
+    with context.server() as server:
+        client = server.client()
+
+        def event(customer, feature, cost, count=1):
+            return [{"eventName": "e", "customerReferenceId": customer, "featureKey": feature,
+                     "costAmount": cost}] * count
+
+        client.ingest(event("a", "x", 9000000) + event("a", "y", -8999990, 3)
+                      + event("b", "x", 9000000, 3) + event("b", "y", -9000000, 2)
+                      + event("b", "y", -8999999.99))
+        sales = {"plans": [{"plan_id": "p", "price_amount": 100}],
+                 "subscriptions": [{"customer_id": c, "plan_id": "p"} for c in ("a", "b")]}
+        equal(client.send("POST", "/api/data/upload/revenue", sales).status, 200, "sales")
+        # In 60 days each subscription is 200, of which its event is 100; the rest is split.
+        rows = {row["feature_key"]: row["allocated_revenue"]
+                for row in client.good("/api/features?days=60")}
+        # Of a, whose costs leave -17999970: by cost. Of b, whose leave a cent: by events.
+        of_a = Decimal(100) * 9000000 / -17999970
+        of_b = Decimal(100) * 3 / 7
+        ensure(abs(rows["x"] - (of_a + of_b)) < Decimal("1e-11"), "x: %s" % rows["x"])
+        equal(sum(rows.values()), 400, "all of it")

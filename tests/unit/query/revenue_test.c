@@ -342,6 +342,39 @@ Test(revenue, parts_add_up_at_any_magnitude) {
         }
         cr_assert(given == amount);
     }
+    /* Amounts that are multiples of the weights' sum, or a part of it: the parts are known. */
+    for (u32 round = 0; round < 20000; round++) {
+        i128 small[5];
+        i128 weights[5];
+        i128 parts[5];
+        i128 sum = 0;
+        i128 most = 0;
+        i128 unit = ((i128)draw(1 << 20) << draw(12)) + 1 + draw(1000);
+        for (u32 i = 0; i < 5; i++) {
+            small[i] = (((i128)draw(1 << 20) << draw(50)) + draw(1000)) * (draw(3) == 0 ? -1 : 1);
+            weights[i] = small[i] * (round % 2 == 0 ? 1 : unit);
+            sum += small[i];
+            most += small[i] < 0 ? -small[i] : small[i];
+        }
+        i128 factor = (((i128)draw(1 << 20) << draw(60)) + 1) % (((i128)1 << 104) / most) + 1;
+        if (!allocation_by_cost(sum, most)) {
+            continue;
+        }
+        allocation_split(sum * factor, weights, 5, parts);
+        for (u32 i = 0; i < 5; i++) {
+            cr_assert(parts[i] == small[i] * factor, "round %u", round);
+        }
+    }
+    cr_assert(!allocation_by_cost(0, 0) && !allocation_by_cost(1, 1000001 * 1000000LL));
+    cr_assert(allocation_by_cost(-1, SPLIT_RATIO_MAX) && allocation_by_cost(5, 5));
+    /* The largest there are: 2^40 events of 9 million dollars; the smallest rest that counts. */
+    const i128 all = ((i128)1 << 40) * INT64_MAX;
+    const i128 rest = all / SPLIT_RATIO_MAX;
+    const i128 extremes[] = {all, rest - all};
+    i128 far[2];
+    cr_assert(allocation_by_cost(rest, 2 * all - rest) == false);
+    allocation_split(all, extremes, 2, far);
+    cr_assert(far[0] + far[1] == all && far[0] > all * 999999);
     const i128 thirds[] = {1, 1, 1};
     i128 parts[3];
     allocation_split(100, thirds, 3, parts);
