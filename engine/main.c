@@ -714,7 +714,7 @@ int main(int argc, char **argv) {
     static struct server server;
     struct buf message;
     buf_init(&message, CONFIG_MESSAGE_BYTES_MAX);
-    int fault_code;
+    int fault_code = 0;
     if (!fault_take_argument(&argc, argv, &fault_code)) {
         return fault_code;
     }

@@ -293,3 +293,26 @@ def test_unit(context):
     wanted = set(" ".join(re.findall(r'"([^"]*)"', table)).split()) | set(AT_START)
     known = members_of(groups, "@known") if "@known" in groups else wanted
     equal(sorted(wanted & known - allowed), [], "calls that the unit refuses")
+
+
+@once
+def test_security_page(context):
+    """Each attack that SECURITY.md speaks of has a test, or code to read, that exists."""
+    with open(os.path.join(ROOT, "SECURITY.md"), encoding="utf-8") as file:
+        text = file.read()
+    attacks = text[text.index("## Who attacks"):text.index("## What does not protect")]
+    rows = [line for line in attacks.splitlines() if line.startswith("| to ")]
+    ensure(len(rows) > 20, "rows")
+    for row in rows:
+        shown = row.rstrip(" |").rpartition(" | ")[2]
+        places = re.findall(r"`([\w/]+\.\w+)(?::(\w+))?`", shown)
+        ensure(places, "nothing shows: " + row)
+        for path, test in places:
+            inside = os.path.join(ROOT, "" if path.startswith("engine/") else "tests", path)
+            ensure(os.path.exists(inside), "there is no " + path)
+            with open(inside, encoding="utf-8") as file:
+                ensure(not test or re.search(r"\b%s\b" % test, file.read()),
+                       "no %s in %s" % (test, path))
+    listed = context.tool("margind", "--help").stdout
+    for flag in set(re.findall(r"`--([a-z-]+)", text)) - {"version"}:
+        ensure("  --%s" % flag in listed, "there is no setting --" + flag)
