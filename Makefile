@@ -30,7 +30,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 ENGINE_SRC  := $(filter-out engine/main.c,$(wildcard engine/*.c engine/*/*.c))
 STORAGE_SRC := $(wildcard storage/*.c)
-CLIENT_SRC  := $(wildcard tools/client/*.c) engine/base/buf.c engine/base/err.c engine/base/hash.c engine/wire/frame.c
+CLIENT_SRC  := $(wildcard tools/client/*.c) engine/base/buf.c engine/base/err.c engine/base/hash.c engine/json/time.c engine/wire/frame.c
 DATA_SRC    := $(BUILD)/gen/data.c
 UNIT_SRC    := $(wildcard tests/unit/*.c tests/unit/*/*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)

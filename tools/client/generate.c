@@ -4,6 +4,8 @@
  */
 #include "tools/client/generate.h"
 
+#include "json/time.h"
+
 #include <string.h>
 
 #define CUSTOMER_FEATURES 4
@@ -124,36 +126,9 @@ static char *put_dollars(char *to, i64 pico) {
     return put_digits(to, parts, digits);
 }
 
-/* Days since 1970 to a civil date: the algorithm of Howard Hinnant, "chrono-compatible low-level
- * date algorithms". */
 static char *put_time(char *to, i64 time_ms) {
-    u64 days = (u64)time_ms / 86400000;
-    u64 ms = (u64)time_ms % 86400000;
-    u64 z = days + 719468;
-    u64 era = z / 146097;
-    u64 day_of_era = z % 146097;
-    u64 year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    u64 day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    u64 shifted = (5 * day_of_year + 2) / 153;
-    u64 day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    u64 month = shifted < 10 ? shifted + 3 : shifted - 9;
-    u64 year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
-    to = put_digits(to, year, 4);
-    *to++ = '-';
-    to = put_digits(to, month, 2);
-    *to++ = '-';
-    to = put_digits(to, day, 2);
-    *to++ = 'T';
-    to = put_digits(to, ms / 3600000, 2);
-    *to++ = ':';
-    to = put_digits(to, ms / 60000 % 60, 2);
-    *to++ = ':';
-    to = put_digits(to, ms / 1000 % 60, 2);
-    *to++ = '.';
-    to = put_digits(to, ms % 1000, 3);
-    *to++ = 'Z';
-    return to;
+    time_format(time_ms, to);
+    return to + TIME_TEXT_BYTES;
 }
 
 /* A version 4 UUID of two random words. */
