@@ -269,6 +269,15 @@ bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figu
 	@tools/deps.sh bench
 	@bench/run.sh $(BUILD)
 
+.PHONY: bench-growth bench-restart
+bench-growth: all $(BUILD)/bench-decode  ## curves over stored events, customers, batches, connections: $(BUILD)/bench/index.html
+	@tools/deps.sh bench
+	@python3 bench/growth.py $(BUILD) $(CURVES)
+
+bench-restart: all  ## seconds to ready from snapshot and from log, against the log's read speed
+	@tools/deps.sh bench
+	@python3 bench/restart.py $(BUILD)
+
 .PHONY: race-peers
 race-peers: all  ## the same events through PostgreSQL, Redis, ClickHouse, SQLite and margind; one table
 	@tools/deps.sh race
