@@ -1,11 +1,14 @@
 /* guard.c: see guard.h. State is static: there is one process. */
 #include "guard.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "process/notify.h"
+#include "process/paths.h"
 #include "process/sandbox.h"
 #include "process/user.h"
 
@@ -13,13 +16,43 @@ static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_change = PTHREAD_COND_INITIALIZER;
 static u32 gate_waiting;
 static bool gate_open;
+static bool own_files; /* no others can be opened */
+
+/* Everything it opens from here on: its data, what SIGHUP reads again, and what it may ask the
+ * system about itself. */
+static bool restrict_paths(const struct config *config) {
+    char parent[CONFIG_PATH_BYTES_MAX + 4];
+    snprintf(parent, sizeof parent, "%s/..", config->data_dir);
+    const struct paths_rule rules[] = {
+        {config->data_dir, PATHS_OWN},
+        {parent, PATHS_LIST}, /* a new directory is synced there */
+        {config->price_models, PATHS_BESIDE},
+        {config->price_providers, PATHS_BESIDE},
+        {config->price_extra, PATHS_BESIDE},
+        {config->tls_certificate, PATHS_BESIDE},
+        {config->tls_key, PATHS_BESIDE},
+        {"/etc/ssl", PATHS_READ},
+        {"/proc/self", PATHS_READ},
+        {"/proc/sys/kernel/io_uring_disabled", PATHS_READ},
+    };
+    /* Where it cannot be made, whoever opens it says why. */
+    return (mkdir(config->data_dir, 0700) == 0 || errno == EEXIST) &&
+           paths_restrict(rules, ARRAY_COUNT(rules));
+}
 
 enum err guard_begin(const struct config *config, char *const *environment, char *why,
                      usize why_bytes) {
     user_harden(config->core_dumps != 0);
     notify_open(environment);
-    return config->user[0] == '\0' ? ERR_OK
-                                   : user_enter(config->user, config->data_dir, why, why_bytes);
+    return config->user[0] == '\0' ? ERR_OK : user_enter(config->user, why, why_bytes);
+}
+
+enum err guard_own_files(const struct config *config, char *why, usize why_bytes) {
+    enum err err = user_give(config->data_dir, why, why_bytes);
+    if (err == ERR_OK && config->sandbox != SANDBOX_OFF) {
+        own_files = restrict_paths(config);
+    }
+    return err;
 }
 
 void guard_bind_begin(void) {
@@ -65,11 +98,11 @@ static void say_closed(const struct config *config, const char *without) {
         snprintf(calls, sizeof calls, "%u", sandbox_calls());
     }
     log_line(entered || config->sandbox == SANDBOX_OFF ? LOG_INFO : LOG_WARN, "sandbox",
-             "calls=%s refused=%s uid=%u new_privileges=no core_dumps=%s%s%s%s", calls,
+             "calls=%s refused=%s files=%s uid=%u new_privileges=no core_dumps=%s%s%s%s", calls,
              !entered                          ? "none"
              : config->sandbox == SANDBOX_KILL ? "killed"
                                                : "EPERM",
-             (unsigned)getuid(), config->core_dumps != 0 ? "yes" : "no",
+             own_files ? "own" : "any", (unsigned)getuid(), config->core_dumps != 0 ? "yes" : "no",
              without[0] == '\0' ? "" : " cause=\"", without, without[0] == '\0' ? "" : "\"");
 }
 

@@ -13,6 +13,9 @@
 /* Before anything is opened. ERR_INVALID: of the settings, ERR_SYSTEM; `why` is one line. */
 enum err guard_begin(const struct config *config, char *const *environment, char *why,
                      usize why_bytes);
+/* The settings are good, and nothing is made yet: from here on there are the data directory, which
+ * is the user's, and the files that the settings name, and no others. ERR_SYSTEM. */
+enum err guard_own_files(const struct config *config, char *why, usize why_bytes);
 /* Around the binding of ports: as root, if we came as root. */
 void guard_bind_begin(void);
 void guard_bind_end(void);

@@ -745,7 +745,10 @@ int main(int argc, char **argv) {
     }
     catch_signals(reload_has_files(&files) || server.identity != NULL);
     mask_signals(SIG_BLOCK);
-    err = serve(&server);
+    err = guard_own_files(&server.config, server.why, sizeof server.why);
+    if (err == ERR_OK) {
+        err = serve(&server);
+    }
     if (err != ERR_OK) {
         log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);
     } else {

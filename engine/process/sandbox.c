@@ -25,7 +25,7 @@ static const char *const allowed[] = {
     "read write readv writev pread64 pwrite64 preadv pwritev close lseek accept4 recvfrom sendto "
     "shutdown getpeername getsockname getsockopt setsockopt epoll_ctl epoll_wait epoll_pwait poll "
     "ppoll io_uring_enter",
-    /* Files. Which ones, user and unit say: a filter sees no paths. */
+    /* Files. Which ones, paths.c says: a filter sees no paths. */
     "open openat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs "
     "getdents64 mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 ftruncate fallocate "
     "fadvise64 readahead sync_file_range copy_file_range fsync fdatasync msync flock fcntl dup",
@@ -108,14 +108,14 @@ static void allow_some(scmp_filter_ctx filter, int *error) {
         *error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     }
     /* Signals to itself: abort() and raise(). */
-    allow_if(filter, error, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self));
-    allow_if(filter, error, SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self));
+    allow_if(filter, error, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self, 0));
+    allow_if(filter, error, SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self, 0));
     /* Limits are read, not set. */
-    allow_if(filter, error, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
-    allow_if(filter, error, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
-    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS));
+    allow_if(filter, error, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0, 0));
+    allow_if(filter, error, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
+    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ, 0));
+    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0));
+    allow_if(filter, error, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, TCGETS, 0));
 }
 
 /* Allows the calls of one line; returns how many this processor has. */

@@ -76,6 +76,16 @@ static bool give_folder(int folder, u32 depth, u32 *count) {
     return good;
 }
 
+/* He may not be able to. */
+static bool sync_parent(int folder) {
+    int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = parent >= 0 && (fsync(parent) == 0 || errno == EINVAL);
+    if (parent >= 0) {
+        close(parent);
+    }
+    return good;
+}
+
 static enum err give_directory(const char *dir, char *why, usize why_bytes) {
     struct stat info;
     u32 count = 0;
@@ -89,6 +99,7 @@ static enum err give_directory(const char *dir, char *why, usize why_bytes) {
         good = fchown(folder, user.uid, user.gid) == 0;
         count++;
     }
+    good = good && sync_parent(folder);
     good = good && give_folder(folder, 1, &count);
     if (!good) {
         snprintf(why, why_bytes, "cannot give %.300s to the user: %s", dir, strerror(errno));
@@ -123,7 +134,7 @@ static enum err find_user(const char *name, char *why, usize why_bytes) {
     return ERR_OK;
 }
 
-enum err user_enter(const char *name, const char *dir, char *why, usize why_bytes) {
+enum err user_enter(const char *name, char *why, usize why_bytes) {
     enum err err = find_user(name, why, why_bytes);
     if (err != ERR_OK) {
         return err;
@@ -135,16 +146,22 @@ enum err user_enter(const char *name, const char *dir, char *why, usize why_byte
         snprintf(why, why_bytes, "only root can become %.64s", name);
         return ERR_INVALID;
     }
-    err = give_directory(dir, why, why_bytes);
-    if (err != ERR_OK) {
-        return err;
-    }
     if (initgroups(name, user.gid) != 0 || setegid(user.gid) != 0 || seteuid(user.uid) != 0) {
         snprintf(why, why_bytes, "cannot become %.64s: %s", name, strerror(errno));
         return ERR_SYSTEM;
     }
     user.entered = true;
     return ERR_OK;
+}
+
+enum err user_give(const char *dir, char *why, usize why_bytes) {
+    if (!user.entered) {
+        return ERR_OK;
+    }
+    user_raise();
+    enum err err = give_directory(dir, why, why_bytes);
+    user_lower();
+    return err;
 }
 
 void user_raise(void) {

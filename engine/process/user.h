@@ -16,10 +16,12 @@
  */
 void user_harden(bool core_dumps);
 
-/* Files are opened and made as `name` from here on; `dir` and what root left in it is given to
- * him, and made if missing. ERR_INVALID: there is no such user, he is root, or we are not (and not
- * him); ERR_SYSTEM. `why` is one line. */
-enum err user_enter(const char *name, const char *dir, char *why, usize why_bytes);
+/* Files are opened and made as `name` from here on. ERR_INVALID: there is no such user, he is root,
+ * or we are not (and not him); ERR_SYSTEM. `why` is one line. */
+enum err user_enter(const char *name, char *why, usize why_bytes);
+/* Makes the directory if it is missing, and gives it and what root left in it to him. ERR_SYSTEM.
+ * Nothing without user_enter(). */
+enum err user_give(const char *dir, char *why, usize why_bytes);
 /* Root again, and back; nothing without user_enter(). */
 void user_raise(void);
 void user_lower(void);

@@ -55,10 +55,11 @@ Test(user, harden) {
 Test(user, refuses) {
     char why[256] = "";
     begin();
-    cr_expect_eq(user_enter("no-such-user", place, why, sizeof why), ERR_INVALID);
+    cr_expect_eq(user_enter("no-such-user", why, sizeof why), ERR_INVALID);
     cr_expect_str_eq(why, "there is no user no-such-user");
-    cr_expect_eq(user_enter("root", place, why, sizeof why), ERR_INVALID);
+    cr_expect_eq(user_enter("root", why, sizeof why), ERR_INVALID);
     cr_expect_not_null(strstr(why, "is root"));
+    cr_expect_eq(user_give(place, why, sizeof why), ERR_OK, "nobody to give it to");
     cr_expect_eq(user_drop(why, sizeof why), ERR_OK, "nothing to give up");
     user_raise();
     user_lower();
@@ -92,7 +93,8 @@ Test(user, drops_for_good) {
     begin();
     lay_traps(nobody);
     snprintf(data, sizeof data, "%s/data", place);
-    cr_assert_eq(user_enter("nobody", data, why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(user_enter("nobody", why, sizeof why), ERR_OK, "%s", why);
+    cr_assert_eq(user_give(data, why, sizeof why), ERR_OK, "%s", why);
     cr_expect_eq(geteuid(), uid);
     make_file("data/new");
     user_raise();
