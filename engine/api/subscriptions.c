@@ -170,7 +170,8 @@ static void work_movements(struct http_call *call, u32 account) {
     }
     const struct book *book = directory_acquire(context->directory, account);
     struct movements movements;
-    enum err err = movements_make(book, call->now_ms, &movements);
+    enum err err = movements_make(book, call->now_ms,
+                                  MIN(page.offset, (u64)UINT32_MAX) + page.limit, &movements);
     if (err != ERR_OK) {
         directory_release(context->directory, book);
         error_of(call, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define DAY_MS ((i64)24 * 3600 * 1000)
+#define ROOM_MORE 1024 /* candidates beside those that are wanted, until they are sorted */
 
 const char *movement_text(enum movement_category category) {
     static const char *const text[MOVEMENT_CATEGORIES] = {
@@ -49,13 +50,24 @@ static enum movement_category category_of(i128 current, i128 prior) {
     return current > prior ? MOVEMENT_EXPANSION : MOVEMENT_CONTRACTION;
 }
 
-enum err movements_make(const struct book *book, i64 now_ms, struct movements *out) {
+static void sort(struct movements *movements, const struct book *book, u64 wanted) {
+    if (movements->count > 0) {
+        qsort_r(movements->list, movements->count, sizeof *movements->list, compare,
+                (void *)(usize)book);
+    }
+    movements->count = (u32)MIN((u64)movements->count, wanted);
+}
+
+enum err movements_make(const struct book *book, i64 now_ms, u64 wanted, struct movements *out) {
+    check(wanted > 0);
     i64 before_ms = now_ms - MOVEMENT_DAYS * DAY_MS;
     u32 count = book_count(book);
-    *out = (struct movements){.list = malloc((count + (usize)1) * sizeof *out->list)};
+    u32 room = wanted < count / 2 ? (u32)wanted * 2 + ROOM_MORE : count + 1;
+    *out = (struct movements){.list = malloc(room * sizeof *out->list)};
     if (out->list == NULL) {
         return ERR_NO_MEMORY;
     }
+    const struct movement *last = NULL; /* of those wanted, so far */
     for (u32 i = 0; i < count; i++) {
         struct movement movement = {.customer = i, .current = book_at(book, i)->mrr};
         u32 at = book_at(book, i)->first_subscription;
@@ -66,12 +78,16 @@ enum err movements_make(const struct book *book, i64 now_ms, struct movements *o
         if (movement.current != 0 || movement.prior != 0) {
             movement.category = category_of(movement.current, movement.prior);
             out->sum[movement.category] += size_of(&movement);
-            out->list[out->count++] = movement;
+            if (last == NULL || compare(&movement, last, (void *)(usize)book) < 0) {
+                out->list[out->count++] = movement;
+            }
+        }
+        if (out->count == room) {
+            sort(out, book, wanted);
+            last = &out->list[out->count - 1];
         }
     }
-    if (out->count > 0) {
-        qsort_r(out->list, out->count, sizeof *out->list, compare, (void *)(usize)book);
-    }
+    sort(out, book, wanted);
     return ERR_OK;
 }
 

@@ -29,8 +29,8 @@ struct movements {
     i128 sum[MOVEMENT_CATEGORIES]; /* of changes, without sign */
 };
 
-/* Of customers with either. ERR_NO_MEMORY. */
-enum err movements_make(const struct book *book, i64 now_ms, struct movements *out);
+/* Of customers with either: the sums of all, and the first `wanted` of the list. ERR_NO_MEMORY. */
+enum err movements_make(const struct book *book, i64 now_ms, u64 wanted, struct movements *out);
 void movements_free(struct movements *movements);
 
 #endif

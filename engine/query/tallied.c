@@ -6,6 +6,7 @@
 #include "query/plan.h"
 
 #define STEP_ROWS 8192 /* between two times of letting the writer in */
+#define HAND_ROWS 12   /* how far ahead rows are fetched */
 #define CELL_RECORDS 4 /* what looking for a cell's tallies takes, in rows */
 
 #define DIMS (1u << DIM_MODEL | 1u << DIM_PROVIDER | 1u << DIM_SOURCE | 1u << QUERY_REVENUE_SOURCE)
@@ -153,6 +154,9 @@ static enum err add_range(struct walk *walk, u32 tally, const struct plan_range 
     enum err err = ERR_OK;
     u32 place = run_lower_bound(run, range->first);
     for (; place < run->count && run_bucket(run, place) < range->end && err == ERR_OK; place++) {
+        if (place + HAND_ROWS < run->count) {
+            __builtin_prefetch(row_at(&agg->tallies.rows, run_number(run, place + HAND_ROWS)));
+        }
         err = sum_row(walk, &sum, run_number(run, place), run_bucket(run, place) * ms);
     }
     const struct tally *known = array_at(&agg->tallies.tallies, tally);

@@ -2,6 +2,7 @@
 #include "customer/movement.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DAY ((i64)86400000)
@@ -60,7 +61,7 @@ Test(movement, categories_and_order) {
     cr_assert_eq(
         book_make(profiles, ARRAY_COUNT(ids), NULL, 0, subscriptions, ARRAY_COUNT(paid), &book),
         ERR_OK);
-    cr_assert_eq(movements_make(book, NOW, &movements), ERR_OK);
+    cr_assert_eq(movements_make(book, NOW, UINT32_MAX, &movements), ERR_OK);
     cr_assert_eq(movements.count, ARRAY_COUNT(wanted));
     for (u32 i = 0; i < ARRAY_COUNT(wanted); i++) {
         const struct movement *movement = &movements.list[i];
@@ -76,5 +77,45 @@ Test(movement, categories_and_order) {
     cr_expect(movements.sum[MOVEMENT_CONTRACTION] == 100 && movements.sum[MOVEMENT_CHURNED] == 7);
     cr_expect(movements.sum[MOVEMENT_STABLE] == 0);
     movements_free(&movements);
+    book_free(book);
+}
+
+#define MANY 6000
+
+/* The first few are those of the whole list, whatever was cut off on the way. */
+Test(movement, first_few_of_many) {
+    static struct profile profiles[MANY];
+    static struct subscription subscriptions[MANY];
+    static char ids[MANY][8];
+    for (u32 i = 0; i < MANY; i++) {
+        u32 mix = i * 7919 % MANY;
+        snprintf(ids[i], sizeof ids[i], "c%05u", mix);
+        profiles[i] = (struct profile){.id = text(ids[i])};
+        subscriptions[i] = (struct subscription){.id = text(ids[i]),
+                                                 .customer_id = text(ids[i]),
+                                                 .active = mix % 3 != 0,
+                                                 .has_override = true,
+                                                 .mrr_override = mix * 31 % 200,
+                                                 .created_ms = mix % 2 == 0 ? OLD : NOW};
+    }
+    struct book *book;
+    struct movements all;
+    cr_assert_eq(book_make(profiles, MANY, NULL, 0, subscriptions, MANY, &book), ERR_OK);
+    cr_assert_eq(movements_make(book, NOW, UINT32_MAX, &all), ERR_OK);
+    cr_assert(all.count > MANY / 2);
+    static const u32 wanted[] = {1, 50, 700, MANY / 2 - 1, MANY / 2, MANY};
+    for (u32 i = 0; i < ARRAY_COUNT(wanted); i++) {
+        struct movements few;
+        cr_assert_eq(movements_make(book, NOW, wanted[i], &few), ERR_OK);
+        cr_assert_eq(few.count, MIN(wanted[i], all.count));
+        for (u32 at = 0; at < few.count; at++) {
+            cr_assert_eq(few.list[at].customer, all.list[at].customer, "%u of %u", at, wanted[i]);
+        }
+        for (u32 category = 0; category < MOVEMENT_CATEGORIES; category++) {
+            cr_assert(few.sum[category] == all.sum[category]);
+        }
+        movements_free(&few);
+    }
+    movements_free(&all);
     book_free(book);
 }
