@@ -390,7 +390,7 @@ static enum err take_shares(struct allocations *allocations, struct agg *agg,
 static enum err plan_kept(struct plan *plan, struct agg *agg, const struct query *query,
                           const struct revenue_window *window, struct kept_key *key) {
     plan_make(plan, agg, query);
-    if (plan->source != PLAN_ENTITIES || plan->kind != KIND_CUSTOMER || !plan->by_bands ||
+    if (!plan_is_cells(plan) || plan->kind != KIND_CUSTOMER ||
         account_at(agg, query->account)->entities[KIND_CUSTOMER].count < agg->ranked_min) {
         return ERR_NOT_FOUND;
     }

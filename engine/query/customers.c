@@ -12,7 +12,7 @@ static bool read_cells(struct agg *agg, const struct query *query, const u32 *va
     by_customer.group[by_customer.group_count++] = DIM_CUSTOMER;
     agg_read_lock(agg);
     plan_make(&plan, agg, &by_customer);
-    bool good = plan.source == PLAN_NOTHING || (plan.source == PLAN_ENTITIES && plan.by_bands);
+    bool good = plan.source == PLAN_NOTHING || plan_is_cells(&plan);
     for (u32 i = 0; i < count && good; i++) {
         u32 entity = plan.source == PLAN_NOTHING || values[i] == DIM_NONE
                          ? 0

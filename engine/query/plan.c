@@ -218,6 +218,19 @@ static u32 edge_at(const struct agg *agg, i64 time) {
     return edge;
 }
 
+/* A window that begins between two edges: bands up to the later of them, what is before by rows. */
+static bool split_at_edge(struct plan *plan) {
+    const struct agg *agg = plan->agg;
+    for (u32 edge = EDGES; edge-- > 0;) {
+        if (agg->edge[edge] > plan->query->from && agg->moved[edge] == 0) {
+            plan->edge = edge;
+            plan->split = agg->edge[edge];
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An owner's last event tells when it was last seen only if the window has no end. */
 static bool choose_bands(struct plan *plan) {
     const struct query *query = plan->query;
@@ -226,8 +239,10 @@ static bool choose_bands(struct plan *plan) {
     }
     plan->edge = plan->whole_from ? EDGES : edge_at(plan->agg, query->from);
     plan->edge_to = plan->whole_to ? EDGES : edge_at(plan->agg, query->to);
-    if ((plan->edge == EDGES && !plan->whole_from) || (plan->edge_to == EDGES && !plan->whole_to) ||
-        (!plan->whole_to && !query->without_last)) {
+    if ((plan->edge_to == EDGES && !plan->whole_to) || (!plan->whole_to && !query->without_last)) {
+        return false;
+    }
+    if (plan->edge == EDGES && !plan->whole_from && (!plan->whole_to || !split_at_edge(plan))) {
         return false;
     }
     u32 first = plan->edge_to == EDGES ? 0 : plan->edge_to + 1;
@@ -252,6 +267,20 @@ static void choose_ranges(struct plan *plan) {
         widest = WIDTH_HOUR;
     }
     cover(plan, (i32)widest, from, to);
+}
+
+/* Bands up to an edge and rows before it, or rows alone if those are fewer. */
+static void choose_split(struct plan *plan) {
+    struct plan rows = *plan;
+    cover(plan, WIDTH_DAY, plan->query->from, plan->split);
+    rows.by_bands = false;
+    rows.split = 0;
+    choose_source(&rows);
+    choose_ranges(&rows);
+    u64 count = walk_count(plan, UINT64_MAX);
+    if (walk_count(&rows, count) < count) {
+        *plan = rows;
+    }
 }
 
 static u64 changes_of(const struct agg *agg, u32 account) {
@@ -279,6 +308,8 @@ static void make(struct plan *plan, struct agg *agg, const struct query *query, 
     choose_source(plan);
     if (!plan->by_bands) {
         choose_ranges(plan);
+    } else if (plan->split != 0) {
+        choose_split(plan);
     }
     if (plan->source == PLAN_SERIES) {
         tallied_plan(plan);
@@ -302,9 +333,11 @@ static bool time_holds(const struct plan *plan) {
         return tallied_holds(plan);
     }
     if (plan->by_bands) {
-        const struct query *query = plan->query;
-        return (plan->edge == EDGES || plan->edge == edge_at(agg, query->from)) &&
-               (plan->edge_to == EDGES || plan->edge_to == edge_at(agg, query->to));
+        i64 from = plan->split != 0 ? plan->split : plan->query->from;
+        if ((plan->edge != EDGES && plan->edge != edge_at(agg, from)) ||
+            (plan->edge_to != EDGES && plan->edge_to != edge_at(agg, plan->query->to))) {
+            return false;
+        }
     }
     for (u32 i = 0; i < plan->range_count; i++) {
         const struct plan_range *range = &plan->ranges[i];

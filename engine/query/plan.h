@@ -33,7 +33,7 @@ struct plan {
     u32 class_mask;         /* bit c: class c belongs to the population */
     bool whole_from;        /* no event is earlier than the window */
     bool whole_to;          /* no event is later */
-    bool by_bands;          /* else by ranges and logs */
+    bool by_bands;          /* else by ranges and logs; with them, if `split` is not 0 */
     u32 band_mask;
     struct plan_range ranges[PLAN_RANGES_MAX];
     u32 range_count;
@@ -42,7 +42,8 @@ struct plan {
     i64 reached[WIDTHS]; /* up to where buckets are folded that are not whole; 0: they are */
     u64 changes;         /* the account's when it was made */
     bool firm;           /* only whole buckets are read: folding does not concern it */
-    u32 edge;            /* by_bands: where the window begins; EDGES: it has no beginning */
+    u32 edge;            /* by_bands: where the bands begin; EDGES: they have no beginning */
+    i64 split;           /* the edge's time, if the window begins before; 0: it does not */
     u32 edge_to;         /* by_bands: where it ends; EDGES: it has no end */
 };
 
@@ -53,6 +54,10 @@ void plan_make(struct plan *plan, struct agg *agg, const struct query *query);
 /* Reads more rows, but those of buckets that are still being folded into wider ones only. */
 void plan_make_firm(struct plan *plan, struct agg *agg, const struct query *query);
 bool plan_holds(const struct plan *plan);
+/* Do the cells of a kind have all of it? */
+static inline bool plan_is_cells(const struct plan *plan) {
+    return plan->source == PLAN_ENTITIES && plan->split == 0;
+}
 /* Have no events of the account been taken out or changed since? Takes the read lock itself. */
 bool plan_is_one_state(const struct plan *plan);
 

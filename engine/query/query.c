@@ -40,7 +40,7 @@ static bool plan_streams(const struct plan *plan) {
     for (u32 i = 0; i < plan->query->group_count; i++) {
         dims -= plan->query->group[i] != DIM_ACCOUNT;
     }
-    return plan->source == PLAN_AGENTS || (plan->source == PLAN_ENTITIES && dims == 0);
+    return plan->source == PLAN_AGENTS || (plan_is_cells(plan) && dims == 0);
 }
 
 bool query_is_short(const struct agg *agg, const struct query *query) {
@@ -55,7 +55,7 @@ bool query_is_short(const struct agg *agg, const struct query *query) {
                                   .keep = MIN(query->offset, (u32)1 << 30) + query->limit};
     bool is_short = plan.log_count == 0;
     if (is_short && walk_count(&plan, DIRECT_RECORDS_MAX) > DIRECT_RECORDS_MAX) {
-        is_short = plan.source == PLAN_ENTITIES && ranked_is_ready(&plan, &groups);
+        is_short = plan_is_cells(&plan) && ranked_is_ready(&plan, &groups);
     }
     agg_read_unlock(locked);
     return is_short;

@@ -187,7 +187,7 @@ static enum err read_ranked(struct agg *agg, const struct query *query, struct r
     i128 *column[RANKING_COLUMNS];
     agg_read_lock(agg);
     plan_make(&plan, agg, query);
-    bool fits = plan.source == PLAN_ENTITIES && plan.kind == KIND_CUSTOMER && plan.by_bands &&
+    bool fits = plan_is_cells(&plan) && plan.kind == KIND_CUSTOMER &&
                 account_at(agg, query->account)->entities[KIND_CUSTOMER].count >= agg->ranked_min;
     u64 planned = agg->layout;
     agg_read_unlock(agg);

@@ -366,14 +366,15 @@ u64 walk_count(const struct plan *plan, u64 max) {
         return account->agents.count;
     case PLAN_TALLIES:
         return tallied_count(plan, max);
-    case PLAN_ENTITIES:
-        return plan->kind != KIND_MODEL &&
-                       (plan->query->filter_mask >> kind_dim(plan->kind) & 1) != 0
-                   ? 1
-                   : account->entities[plan->kind].count;
+    case PLAN_ENTITIES: {
+        bool one =
+            plan->kind != KIND_MODEL && (plan->query->filter_mask >> kind_dim(plan->kind) & 1) != 0;
+        u64 count = one ? 1 : account->entities[plan->kind].count;
+        return count + count_ranges(plan, rarest_list(&walk).count, max);
+    }
     case PLAN_SERIES: {
         u64 count = rarest_list(&walk).count;
-        return plan->by_bands ? count : count_ranges(plan, count, max);
+        return (plan->by_bands ? count : 0) + count_ranges(plan, count, max);
     }
     case PLAN_NOTHING:
         break;
@@ -383,19 +384,22 @@ u64 walk_count(const struct plan *plan, u64 max) {
 
 enum err walk_memory(const struct plan *plan, struct groups *groups, bool ranked) {
     struct walk walk = {plan, plan->agg, groups, STEP_RECORDS, ranked};
+    enum err err = ERR_OK;
     switch (plan->source) {
     case PLAN_AGENTS:
         return walk_agents(&walk);
     case PLAN_ENTITIES:
-        return walk_entities(&walk);
+        err = walk_entities(&walk);
+        break;
     case PLAN_TALLIES:
         return tallied_walk(plan, groups);
     case PLAN_SERIES:
-        return plan->by_bands ? walk_series(&walk) : walk_ranges(&walk);
+        err = plan->by_bands ? walk_series(&walk) : ERR_OK;
+        break;
     case PLAN_NOTHING:
         break;
     }
-    return ERR_OK;
+    return err == ERR_OK && plan->range_count > 0 ? walk_ranges(&walk) : err;
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */

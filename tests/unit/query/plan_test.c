@@ -107,6 +107,28 @@ Test(plan, holds_while_hours_move_that_it_does_not_tell_apart) {
     agg_destroy(agg);
 }
 
+/* A window between two edges is bands and some rows; or rows alone, if there are few of them. */
+Test(plan, splits_a_window_between_two_edges) {
+    open_all();
+    pass(0);
+    struct query queries[3];
+    struct plan some = plan_from(&queries[0], agg->edge[0] - HOURS(60));
+    cr_expect(some.by_bands && some.split == agg->edge[0] && some.band_mask == 1);
+    cr_expect(some.range_count > 0 && some.log_count == 0 && !plan_is_cells(&some));
+    cr_expect(plan_holds(&some));
+    struct plan more = plan_from(&queries[1], agg->edge[1] - HOURS(5));
+    cr_expect(more.by_bands && more.split == agg->edge[1] && more.band_mask == 3);
+    struct plan few = plan_from(&queries[2], now - HOURS(30));
+    cr_expect(!few.by_bands && few.split == 0);
+    now = (now / HOUR_MS + 12) * HOUR_MS;
+    while (agg->moved[0] == 0) {
+        agg_advance(agg, now);
+    }
+    cr_expect(!plan_holds(&some), "its edge moves");
+    cr_expect(plan_holds(&more));
+    agg_destroy(agg);
+}
+
 /* The hour and the day of now are read as far as they are folded, the rest from finer rows. */
 Test(plan, holds_until_more_is_folded_into_a_bucket_that_it_reads) {
     now = (NOW / (24 * HOUR_MS) * 24 + 5) * HOUR_MS + 10 * MINUTE_MS;
