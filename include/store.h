@@ -3,7 +3,8 @@
  *
  * A data directory holds three things: the log (events in columnar blocks, append only), the
  * control tables (accounts, keys: their own LMDB environment, so that creating a key never waits
- * behind ingest), and snapshots of derived state. The log is the truth; snapshots may be deleted.
+ * behind ingest), and derived state: snapshots, and runs of idempotency keys. The log is the truth;
+ * snapshots and runs may be deleted.
  *
  * Threads: store_append() belongs to one thread at a time (the disk thread), store_merge() to the
  * background thread. Scans, snapshots and table reads may run on any thread beside them.
@@ -273,6 +274,47 @@ struct store_copy {
  * what to do; on error nothing is left but what was cut off before. One thread. */
 enum err store_backup(struct store_copy *copy, char *why, usize why_bytes);
 enum err store_restore(struct store_copy *copy, char *why, usize why_bytes);
+
+/* --- runs ------------------------------------------------------------------------------------ */
+
+/* A run is a file DIR/keys/<id>.run of records that were written once, in their order, and of one
+ * more thing that belongs to them (`extra`: bytes that are read whole). It is derived state: losing
+ * one costs time, never data. Its id is a digest of all it holds, so whoever names a run names this
+ * content and no other. Records have 16 bytes and are the caller's; they lie in pages that are
+ * verified when they are read. Functions take the data directory's path.
+ *
+ * Threads: a writer belongs to one thread at a time; an open run may be read by any number. */
+#define RUN_RECORD_BYTES 16
+#define RUN_PAGE_BYTES 4096
+#define RUN_PAGE_RECORDS ((RUN_PAGE_BYTES - 16) / RUN_RECORD_BYTES)
+
+/* Begins a file DIR/keys/unfinished-<purpose>; one left there by a crash is overwritten.
+ * ERR_NO_MEMORY, ERR_NO_SPACE, ERR_IO, ERR_SYSTEM. */
+struct run_writer;
+enum err run_begin(const char *dir, const char *purpose, struct run_writer **out);
+/* The first error sticks. Now and then waits for the disk, so that little is in its queue. */
+enum err run_add(struct run_writer *writer, const void *records, usize count);
+/* Syncs, gives the file its name, syncs that. Ends the writer, also on error. */
+enum err run_finish(struct run_writer *writer, const void *extra, usize extra_bytes, u64 *id);
+void run_abort(struct run_writer *writer);
+
+/* ERR_NOT_FOUND, ERR_CORRUPT (the file is not what its name says), ERR_IO, ERR_NO_MEMORY. */
+struct run;
+enum err run_open(const char *dir, u64 id, struct run **out);
+void run_close(struct run *run);
+u64 run_records(const struct run *run);
+usize run_extra_bytes(const struct run *run);
+u64 run_file_bytes(const struct run *run);
+enum err run_read_extra(struct run *run, void *out); /* verified; likewise */
+/* Reads pages, verifies them and puts their records together in `out`, which has room for as many
+ * whole pages. All pages but the last have RUN_PAGE_RECORDS. ERR_CORRUPT, ERR_IO. */
+enum err run_read_pages(struct run *run, u64 first, u32 count, void *out, u32 *records);
+void run_want_page(struct run *run, u64 page);              /* it will be read soon */
+void run_drop_pages(struct run *run, u64 first, u32 count); /* they will not */
+/* Removes the file; it can still be read where it is open. */
+void run_remove(const char *dir, u64 id);
+/* Removes the files of all runs but these; with `unfinished`, what crashes left, too. */
+void run_keep_only(const char *dir, const u64 *ids, u32 count, bool unfinished);
 
 /* --- control tables ------------------------------------------------------------------------- */
 

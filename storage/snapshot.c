@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "limits.h"
 #include "storage/db.h"
+#include "storage/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -71,26 +72,6 @@ struct snapshot_reader {
     usize bytes;
     usize at;
 };
-
-static enum err errno_err(int code) {
-    return code == ENOSPC || code == EDQUOT || code == EFBIG ? ERR_NO_SPACE : ERR_IO;
-}
-
-static enum err write_all(int fd, const void *data, usize bytes) {
-    const char *at = data;
-    while (bytes > 0) {
-        ssize_t done = write(fd, at, MIN(bytes, (usize)1 << 30));
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done <= 0) {
-            return errno_err(done < 0 ? errno : ENOSPC);
-        }
-        at += done;
-        bytes -= (usize)done;
-    }
-    return ERR_OK;
-}
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -178,7 +159,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
     snprintf(writer->fresh, sizeof writer->fresh, "%s/unfinished", writer->dir);
     writer->fd = open(writer->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (writer->fd < 0) {
-        enum err err = errno_err(errno);
+        enum err err = file_errno(errno);
         free(writer);
         return err;
     }
@@ -188,7 +169,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
                                      .next_id = position.next_id,
                                      .log_hash = position.log_hash};
     header.header_hash = hash64(&header, offsetof(struct snapshot_header, header_hash), 0);
-    writer->err = write_all(writer->fd, &header, sizeof header);
+    writer->err = file_write(writer->fd, &header, sizeof header);
     fault_point("snapshot.begun");
     *out = writer;
     return ERR_OK;
@@ -198,12 +179,12 @@ static void section_write(struct snapshot_writer *writer, u32 tag, const void *d
     static const u8 padding[8];
     struct section_header header = {
         .tag = tag, .bytes = bytes, .hash = bytes > 0 ? hash64(data, bytes, tag) : 0};
-    writer->err = write_all(writer->fd, &header, sizeof header);
+    writer->err = file_write(writer->fd, &header, sizeof header);
     if (writer->err == ERR_OK) {
-        writer->err = write_all(writer->fd, data, bytes);
+        writer->err = file_write(writer->fd, data, bytes);
     }
     if (writer->err == ERR_OK) {
-        writer->err = write_all(writer->fd, padding, (0 - bytes) & 7);
+        writer->err = file_write(writer->fd, padding, (0 - bytes) & 7);
     }
     fault_point("snapshot.section-written");
     writer->footer.section_count++;
@@ -236,12 +217,12 @@ enum err snapshot_finish(struct snapshot_writer *writer) {
     }
     fault_point("snapshot.written");
     if (writer->err == ERR_OK && fsync(writer->fd) != 0) {
-        writer->err = errno_err(errno);
+        writer->err = file_errno(errno);
     }
     file_path(path, writer->dir, writer->next_id);
     fault_point("snapshot.synced");
     if (writer->err == ERR_OK && rename(writer->fresh, path) != 0) {
-        writer->err = errno_err(errno);
+        writer->err = file_errno(errno);
     }
     enum err err = writer->err;
     if (err == ERR_OK) {
