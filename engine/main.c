@@ -46,6 +46,7 @@
 #define BODY_NS 30000000000u      /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
 #define FRONT_STUCK_NS 10000000000u /* a front thread that does not answer is stuck after this */
+#define KEYS_SHARE 4                /* of the memory, a part in so many is for keys */
 #define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
@@ -596,10 +597,22 @@ static void stop_fronts(struct server *server) {
     }
 }
 
+/* A small machine keeps its keys in memory as long as they are a small part of it. */
+static struct dedup_options keys_of(const struct config *config) {
+    u64 memory = config->dedup_memory;
+    if (memory == 0) {
+        u64 pages = (u64)MAX(sysconf(_SC_PHYS_PAGES), 0);
+        u64 machine = pages * (u64)MAX(sysconf(_SC_PAGESIZE), 0);
+        memory = (config->memory_max > 0 ? config->memory_max : machine) / KEYS_SHARE;
+    }
+    return (struct dedup_options){.dir = config->data_dir, .memory_bytes = memory};
+}
+
 /* Probes and metrics are answered while this runs; everything else gets 503 until `ready`. */
 static enum err recover(struct server *server) {
     const struct recover_options options = {
         .store = server->store,
+        .keys = keys_of(&server->config),
         .series_seed = accounts_seed(server->accounts, "series"),
         .dedup_seed = accounts_seed(server->accounts, "dedup"),
         .caps = caps_of(&server->config),
@@ -679,7 +692,8 @@ static enum err serve(struct server *server) {
     write_last_uses(server);
     guard_look();
     if (err == ERR_OK && has_failed(server)) {
-        return say(server, ERR_IO, "a write failed; restart to recover");
+        return say(server, ERR_IO,
+                   "the data directory cannot be written or read; restart to recover");
     }
     return err == ERR_BUSY ? ERR_OK : err;
 }

@@ -171,4 +171,7 @@ void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {
         .snapshot_ms = value_of(&counters->snapshot_ms),
         .queued_batches = value_of(&counters->queued_batches),
     };
+    if (pipeline->dedup != NULL) {
+        dedup_get_stats(pipeline->dedup, &out->keys);
+    }
 }

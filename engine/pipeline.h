@@ -184,6 +184,7 @@ struct pipeline_stats { /* since start */
     u64 snapshots;
     u64 snapshot_ms;    /* when the last one was written, ms since 1970; 0: none */
     u64 queued_batches; /* now */
+    struct dedup_stats keys;
 };
 /* Goes up when a commit's events are in the figures, before any of them is answered. So what was
  * read from the figures after one value is what everybody was told until the value changes. Any

@@ -33,7 +33,7 @@ static enum err make_empty(const struct recover_options *options, struct recover
     enum err err = agg_create(
         &(struct agg_options){.seed = options->series_seed, .caps = options->caps}, &out->agg);
     if (err == ERR_OK) {
-        err = dedup_create(&out->dedup);
+        err = dedup_open(&options->keys, &out->dedup);
     }
     if (err == ERR_OK) {
         err = usage_create(&out->usage);
@@ -47,14 +47,33 @@ static enum err make_empty(const struct recover_options *options, struct recover
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
+/* Keys on disk that are not what they were are no reason to do without the figures: those keys are
+ * in the log. */
+static void load_runs(struct recovered *out, const void *data, usize bytes) {
+    enum err err = dedup_restore_runs(out->dedup, data, bytes);
+    out->keys_lost = out->keys_lost || err != ERR_OK;
+    if (err != ERR_OK) {
+        log_warn("keys_lost", "reason=%s action=\"reading the keys from the log again\"",
+                 err_text(err));
+    }
+}
+
 static enum err load_sections(struct recovered *out, struct snapshot_reader *reader) {
     u32 tag;
     const void *data;
     usize bytes;
+    out->keys_lost = false;
     while (snapshot_next(reader, &tag, &data, &bytes)) {
-        enum err err = tag == SNAPSHOT_TAG_DEDUP   ? dedup_restore(out->dedup, data, bytes)
-                       : tag == SNAPSHOT_TAG_USAGE ? usage_snapshot_load(out->usage, data, bytes)
-                                                   : agg_snapshot_load(out->agg, tag, data, bytes);
+        enum err err = ERR_OK;
+        if (tag == SNAPSHOT_TAG_DEDUP) {
+            err = dedup_restore(out->dedup, data, bytes);
+        } else if (tag == SNAPSHOT_TAG_RUNS) {
+            load_runs(out, data, bytes);
+        } else if (tag == SNAPSHOT_TAG_USAGE) {
+            err = usage_snapshot_load(out->usage, data, bytes);
+        } else {
+            err = agg_snapshot_load(out->agg, tag, data, bytes);
+        }
         if (err != ERR_OK) {
             return err;
         }
@@ -123,6 +142,15 @@ static void hash_keys(const struct recover_options *options, struct recovered *o
     }
 }
 
+/* Keys that do not fit the memory go to disk as they do while events come in. That it cannot be
+ * done is said there, and no reason to give up. */
+static void keep_keys_small(struct dedup *dedup) {
+    if (dedup_is_full(dedup)) {
+        dedup_spill(dedup);
+    }
+    dedup_tend(dedup);
+}
+
 static void report_damage(struct recovered *out, const struct store_damage *damage) {
     out->damaged_blocks++;
     log_error("block_damaged",
@@ -171,6 +199,7 @@ static enum err replay_rows(const struct recover_options *options, struct recove
     enum err err = dedup_claim(out->dedup, batch, first, end - first, verdict);
     if (err == ERR_OK) {
         dedup_settle(out->dedup);
+        keep_keys_small(out->dedup);
         agg_apply(out->agg, batch, rows, end - first);
         count_usage(options, out, batch, rows, end - first);
         out->events += end - first;
@@ -261,6 +290,58 @@ static enum err replay(const struct recover_options *options, struct recovered *
     }
 }
 
+/* The keys of a batch whose events are in the figures already. */
+static enum err replay_keys(const struct recover_options *options, struct recovered *out,
+                            struct event_batch *batch) {
+    u8 verdict[EVENT_BATCH_MAX];
+    enum err err = ERR_OK;
+    for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
+        bool known = batch->series[first] < agg_series_count(out->agg);
+        end = first + 1;
+        while (end < batch->count && (batch->series[end] < agg_series_count(out->agg)) == known) {
+            end++;
+        }
+        if (known) { /* else it is reported by whoever reads the event */
+            hash_keys(options, out, batch, first, end);
+            err = dedup_claim(out->dedup, batch, first, end - first, verdict);
+        }
+    }
+    dedup_settle(out->dedup);
+    keep_keys_small(out->dedup);
+    return err;
+}
+
+/* The snapshot's figures are good, its keys are not: a set is made of the log's, up to there. */
+static enum err remake_keys(const struct recover_options *options, struct recovered *out) {
+    struct store_scan_options scan_options = {.filter = store_filter_all,
+                                              .columns = TEXT_BIT(TEXT_KEY)};
+    scan_options.filter.id_to = out->snapshot_id;
+    struct store_scan *scan = NULL;
+    dedup_destroy(out->dedup);
+    out->dedup = NULL;
+    enum err err = dedup_open(&options->keys, &out->dedup);
+    err = err == ERR_OK ? store_scan_open(options->store, &scan_options, &scan) : err;
+    while (err == ERR_OK) {
+        const struct event_batch *batch = NULL;
+        struct store_damage damage;
+        err = store_scan_next(scan, &batch, NULL, NULL, &damage);
+        if (err == ERR_CORRUPT) {
+            report_damage(out, &damage);
+            err = ERR_OK;
+            continue;
+        }
+        if (err != ERR_OK || batch->count == 0) {
+            break;
+        }
+        err = replay_keys(options, out, (struct event_batch *)batch);
+        if (err == ERR_OK && atomic_load(options->stop)) {
+            err = ERR_BUSY;
+        }
+    }
+    store_scan_close(scan);
+    return err;
+}
+
 static enum err replay_tail(const struct recover_options *options, struct recovered *out) {
     struct store_scan_options scan_options = {
         .filter = store_filter_all, .columns = REPLAY_COLUMNS, .want_defs = true};
@@ -279,9 +360,15 @@ enum err recover_run(const struct recover_options *options, struct recovered *ou
     u64 start_ns = clock_monotonic_ns();
     enum err err = load_newest(options, out);
     fault_point("recover.snapshot-loaded");
+    if (err == ERR_OK && out->keys_lost) {
+        err = remake_keys(options, out);
+    }
     if (err == ERR_OK) {
         begin_usage(options, out);
         err = replay_tail(options, out);
+    }
+    if (err == ERR_OK) {
+        dedup_restored(out->dedup);
     }
     if (err != ERR_OK) {
         atomic_store(options->agg_place, NULL);

@@ -15,6 +15,7 @@
 
 struct recover_options {
     struct store *store;
+    struct dedup_options keys;
     u64 series_seed;
     u64 dedup_seed;
     struct agg_caps caps; /* of the figures from then on; what the log has is not asked */
@@ -30,6 +31,7 @@ struct recovered {
     struct usage *usage;
     u64 snapshot_id;    /* log position of the snapshot used; 1: none */
     u64 events;         /* replayed from the log */
+    bool keys_lost;     /* the snapshot's figures were used, its keys could not be */
     u64 damaged_blocks; /* or parts of them; skipped, each reported with its range */
 };
 

@@ -130,7 +130,9 @@
 #define CONTROL_NAME_MAX 400 /* name of an object in the control tables, bytes */
 #define CONTROL_VALUE_MAX (64 * KIB)
 #define SNAPSHOTS_KEPT 2
-#define AMEND_NAMES_MAX 16 /* event names that one clear names */
+#define RUNS_MAX 64                 /* files of keys that are in memory no more */
+#define RUN_KEYS_MAX ((u32)1 << 28) /* of such a file, made by a merge */
+#define AMEND_NAMES_MAX 16          /* event names that one clear names */
 #define AMEND_KEPT_MAX                                                                             \
     ((u32)1 << 20)                   /* events of a source that stay when some of it are cleared   \
                                       */

@@ -52,6 +52,26 @@ static const struct metrics_row path_rows[] = {
                 "When the last snapshot was written; 0: none yet."),
 };
 
+static const struct metrics_row key_rows[] = {
+    METRICS_ROW(dedup_stats, keys, GAUGE, "keys", "Idempotency keys known."),
+    METRICS_ROW(dedup_stats, cold_keys, GAUGE, "keys_on_disk", "Of them, such that left memory."),
+    METRICS_ROW(dedup_stats, runs, GAUGE, "key_runs", "Files of keys in use."),
+    METRICS_ROW(dedup_stats, run_bytes, GAUGE, "key_run_bytes", "Their sizes together."),
+    METRICS_ROW(dedup_stats, filter_bytes, GAUGE, "key_filter_bytes",
+                "Memory that keys on disk take."),
+    METRICS_ROW(dedup_stats, reads, COUNTER, "key_reads_total",
+                "Pages of keys read to tell whether a key is known."),
+    METRICS_ROW(dedup_stats, false_hits, COUNTER, "key_reads_in_vain_total",
+                "Of them, such for keys that were new."),
+    METRICS_ROW(dedup_stats, read_ns, SECONDS, "key_read_seconds_total", "Time that took."),
+    METRICS_ROW(dedup_stats, spills, COUNTER, "key_spills_total",
+                "Times that keys left memory for a file."),
+    METRICS_ROW(dedup_stats, spill_ns, SECONDS, "key_spill_seconds_total", "Time that took."),
+    METRICS_ROW(dedup_stats, merges, COUNTER, "key_merges_total", "Merges of files of keys."),
+    METRICS_ROW(dedup_stats, merge_ns, SECONDS, "key_merge_seconds_total",
+                "Time from their begin to their end."),
+};
+
 static const struct metrics_row store_rows[] = {
     METRICS_ROW(store_stats, events, GAUGE, "log_events", "Events in the log."),
     METRICS_ROW(store_stats, blocks, GAUGE, "log_blocks", "Blocks in the log."),
@@ -96,6 +116,7 @@ enum call_outcome health_handle_metrics(struct http_call *call) {
         pipeline_get_stats(context->pipeline, &path);
         store_get_stats(context->store, &store);
         metrics_put_rows(out, path_rows, ARRAY_COUNT(path_rows), &path);
+        metrics_put_rows(out, key_rows, ARRAY_COUNT(key_rows), &path.keys);
         metrics_put_rows(out, store_rows, ARRAY_COUNT(store_rows), &store);
         metrics_put(out, METRICS_GAUGE, "margind_series", "Combinations of dimensions known.",
                     agg_series_count(context->agg));

@@ -4,10 +4,20 @@
  * lock, new claims go to `delta`, and a key is known if either has it. After the snapshot, settling
  * moves delta back into main, a little at a time; not before every claim in delta is settled, for
  * what is moved half cannot be taken back. Nothing is copied twice and no claim waits for a page.
+ *
+ * If the snapshot makes a run of main, delta takes main's place as it is, and main, which is in the
+ * run now, is emptied by the other thread. `phase` says whose turn it is with what both share:
+ *
+ *   open ---writer---> frozen ---other---> offered ---writer---> retired ---other---> open
+ *     begins a snapshot    ends it, with a run    takes the new list   frees what was before it
+ *
+ * An ended snapshot without a run goes back to open, and a merge of runs goes from open to offered.
  */
 #include "dedup/dedup.h"
 
 #include "base/hash.h"
+#include "base/log.h"
+#include "dedup/cold.h"
 #include "dedup/set.h"
 
 #include <stdatomic.h>
@@ -18,10 +28,9 @@
 #define UNDO_FIRST COMMIT_GROUP_EVENTS_MAX
 #define MERGE_LOOKS 16384 /* places of delta looked at in one call: less than a millisecond */
 
-struct claim { /* a hash as the set keeps it */
-    u64 high;
-    u32 low;
-};
+enum phase { PHASE_OPEN, PHASE_FROZEN, PHASE_OFFERED, PHASE_RETIRED };
+
+#define HOT_KEY_BYTES 32 /* no key takes more, once there are many */
 
 struct dedup {
     struct set main;
@@ -31,24 +40,32 @@ struct dedup {
     usize merge_entry;
     bool grown; /* a partition grew in this call: buckets looked up before it are others */
 
-    struct claim *undo; /* the claims that are not settled are those from first to end */
+    struct set_key *undo; /* the claims that are not settled are those from first to end */
     u32 undo_first;
     u32 undo_end;
     u32 undo_capacity;
     u64 settled;    /* claims settled ever: the mark of the first in `undo` */
     u64 delta_mark; /* claims from here on are not in delta */
 
-    _Atomic bool frozen; /* a snapshot reads main */
-    u32 copy_part;       /* place of the snapshot; the copying thread's */
-    usize copy_entry;    /* 0: the partition's header comes next */
+    _Atomic int phase; /* enum phase */
+    bool spilled;      /* the other thread's, and the writer's in PHASE_OFFERED: main is in a run */
+    bool delta_away;   /* the writer's: the other thread may be emptying delta */
+    bool unnamed;      /* the other thread's, as what follows: a run is in no snapshot */
+    u64 full_from;     /* keys in memory at which a run is made */
+    u64 full_first;    /* the same, by the bound on memory */
+    u32 copy_part;     /* place of the snapshot */
+    usize copy_entry;  /* 0: the partition's header comes next */
 
     _Atomic u64 count; /* for other threads, as of the last claim or settle */
     _Atomic u64 bytes;
+    _Atomic u64 retired_bytes; /* of a set that is in a run and not emptied yet */
+
+    struct cold cold;
 };
 
-enum err dedup_create(struct dedup **out) {
+enum err dedup_open(const struct dedup_options *options, struct dedup **out) {
     struct dedup *dedup = calloc(1, sizeof *dedup);
-    struct claim *undo = malloc(UNDO_FIRST * sizeof *undo);
+    struct set_key *undo = malloc(UNDO_FIRST * sizeof *undo);
     if (dedup == NULL || undo == NULL) {
         free(dedup);
         free(undo);
@@ -56,7 +73,12 @@ enum err dedup_create(struct dedup **out) {
     }
     dedup->undo = undo;
     dedup->undo_capacity = UNDO_FIRST;
-    if (set_init(&dedup->main) != ERR_OK || set_init(&dedup->delta) != ERR_OK) {
+    /* Half of the memory is for those that come while a run is made of the others. */
+    dedup->full_first =
+        options->dir != NULL ? MAX(options->memory_bytes / 2 / HOT_KEY_BYTES, (u64)1) : UINT64_MAX;
+    dedup->full_from = dedup->full_first;
+    if (set_init(&dedup->main) != ERR_OK || set_init(&dedup->delta) != ERR_OK ||
+        cold_init(&dedup->cold, options->dir) != ERR_OK) {
         dedup_destroy(dedup);
         return ERR_NO_MEMORY;
     }
@@ -64,11 +86,24 @@ enum err dedup_create(struct dedup **out) {
     return ERR_OK;
 }
 
+enum err dedup_create(struct dedup **out) {
+    return dedup_open(&(struct dedup_options){0}, out);
+}
+
+static enum phase phase_of(const struct dedup *dedup) {
+    return (enum phase)atomic_load_explicit(&dedup->phase, memory_order_acquire);
+}
+
+static void set_phase(struct dedup *dedup, enum phase phase) {
+    atomic_store_explicit(&dedup->phase, (int)phase, memory_order_release);
+}
+
 void dedup_destroy(struct dedup *dedup) {
     if (dedup == NULL) {
         return;
     }
-    check(!atomic_load(&dedup->frozen));
+    check(phase_of(dedup) != PHASE_FROZEN);
+    cold_free(&dedup->cold);
     set_free(&dedup->main);
     set_free(&dedup->delta);
     free(dedup->undo);
@@ -89,11 +124,6 @@ void dedup_hash_keys(struct event_batch *batch, u32 first, u32 count, u64 seed) 
     }
 }
 
-/* 0 in `high` means a free entry, so a hash that has it is taken for its neighbour. */
-static inline struct claim claim_of(struct hash128 hash) {
-    return (struct claim){hash.high + (hash.high == 0), (u32)hash.low};
-}
-
 /* --- claims ---------------------------------------------------------------------------------- */
 
 static void publish(struct dedup *dedup, i64 added) {
@@ -102,9 +132,30 @@ static void publish(struct dedup *dedup, i64 added) {
 }
 
 static void publish_bytes(struct dedup *dedup) {
-    u64 bytes = set_bytes(&dedup->main) + set_bytes(&dedup->delta) +
-                dedup->undo_capacity * sizeof *dedup->undo;
+    u64 delta_bytes = dedup->delta_away ? 0 : set_bytes(&dedup->delta);
+    u64 bytes = set_bytes(&dedup->main) + delta_bytes + dedup->undo_capacity * sizeof *dedup->undo;
     atomic_store_explicit(&dedup->bytes, bytes, memory_order_relaxed);
+}
+
+/* Takes the list of runs that is offered, and delta for main if main's keys are in it. */
+static __attribute__((noinline)) void adopt(struct dedup *dedup) {
+    cold_adopt(&dedup->cold);
+    if (dedup->spilled) {
+        struct set main = dedup->main;
+        dedup->main = dedup->delta;
+        dedup->delta = main;
+        dedup->delta_count = 0;
+        dedup->delta_away = true;
+        atomic_store_explicit(&dedup->retired_bytes, set_bytes(&main), memory_order_relaxed);
+        publish_bytes(dedup);
+    }
+    set_phase(dedup, PHASE_RETIRED);
+}
+
+static inline void adopt_if_offered(struct dedup *dedup) {
+    if (unlikely(phase_of(dedup) == PHASE_OFFERED)) {
+        adopt(dedup);
+    }
 }
 
 /* Makes room for `count` more claims to be taken back, where settled ones were if that is enough.
@@ -127,7 +178,7 @@ static enum err reserve_undo(struct dedup *dedup, u32 count) {
     if (capacity == dedup->undo_capacity) {
         return ERR_OK;
     }
-    struct claim *undo = realloc(dedup->undo, capacity * sizeof *undo);
+    struct set_key *undo = realloc(dedup->undo, capacity * sizeof *undo);
     if (undo == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -139,8 +190,8 @@ static enum err reserve_undo(struct dedup *dedup, u32 count) {
 /* Takes back the claims from this place on. */
 static void take_back(struct dedup *dedup, u32 end) {
     while (dedup->undo_end > end) {
-        struct claim claim = dedup->undo[--dedup->undo_end];
-        if (set_remove(&dedup->delta, claim.high, claim.low)) {
+        struct set_key claim = dedup->undo[--dedup->undo_end];
+        if (dedup->delta_count > 0 && set_remove(&dedup->delta, claim.high, claim.low)) {
             dedup->delta_count--;
             continue;
         }
@@ -150,7 +201,7 @@ static void take_back(struct dedup *dedup, u32 end) {
 
 /* Grows a partition and finds the entry's place in it anew. */
 static __attribute__((noinline)) enum err grow(struct dedup *dedup, struct set *set,
-                                               struct claim claim, struct set_entry **entry) {
+                                               struct set_key claim, struct set_entry **entry) {
     u32 index = set_part_of(claim.high);
     bool found;
     enum err err = set_part_grow(set, &set->part[index]);
@@ -170,7 +221,7 @@ static inline enum dedup_verdict verdict_of(const struct set_entry *entry, u32 d
 
 /* Claims the key in one set; `home` is its bucket there. */
 static inline enum err claim_in(struct dedup *dedup, struct set *set, struct set_entry *home,
-                                struct claim claim, u32 digest, u8 *verdict) {
+                                struct set_key claim, u32 digest, u8 *verdict) {
     struct set_part *part = &set->part[set_part_of(claim.high)];
     bool found;
     struct set_entry *entry = set_seek_from(part, home, claim.high, claim.low, &found);
@@ -191,18 +242,21 @@ static inline enum err claim_in(struct dedup *dedup, struct set *set, struct set
     return ERR_OK;
 }
 
-/* Claims while delta is in use: the set that takes no new keys is asked first. */
-static enum err claim_in_two(struct dedup *dedup, bool frozen, struct claim claim, u32 digest,
+/* Claims while there is more than main: the runs have been asked already, and the set that takes no
+ * new keys is asked first. */
+static enum err claim_in_all(struct dedup *dedup, bool frozen, struct set_key claim, u32 digest,
                              u8 *verdict) {
+    struct set *set = frozen ? &dedup->delta : &dedup->main;
     struct set *other = frozen ? &dedup->main : &dedup->delta;
-    bool found;
-    const struct set_entry *entry =
-        set_seek(&other->part[set_part_of(claim.high)], claim.high, claim.low, &found);
+    bool found = false;
+    const struct set_entry *entry = NULL;
+    if (frozen || dedup->delta_count > 0) {
+        entry = set_seek(&other->part[set_part_of(claim.high)], claim.high, claim.low, &found);
+    }
     if (found) {
         *verdict = (u8)verdict_of(entry, digest);
         return ERR_OK;
     }
-    struct set *set = frozen ? &dedup->delta : &dedup->main;
     enum err err = claim_in(dedup, set, home_of(set, claim.high), claim, digest, verdict);
     dedup->delta_count += frozen && err == ERR_OK && *verdict == DEDUP_NEW;
     return err;
@@ -212,11 +266,11 @@ static enum err claim_in_two(struct dedup *dedup, bool frozen, struct claim clai
 static SET_INLINED void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
                                        u32 from, u32 to, bool two, struct set_entry **home) {
     for (u32 i = from; i < to; i++) {
-        home[i - from] = home_of(&dedup->main, claim_of(batch->key_hash[i]).high);
+        home[i - from] = home_of(&dedup->main, set_key_of(batch->key_hash[i]).high);
         set_prefetch(home[i - from]);
     }
     for (u32 i = from; i < to && two; i++) {
-        set_prefetch(home_of(&dedup->delta, claim_of(batch->key_hash[i]).high));
+        set_prefetch(home_of(&dedup->delta, set_key_of(batch->key_hash[i]).high));
     }
 }
 
@@ -226,29 +280,33 @@ static inline enum err claim_event(struct dedup *dedup, const struct event_batch
         *verdict = DEDUP_NEW;
         return ERR_OK;
     }
-    struct claim claim = claim_of(batch->key_hash[index]);
+    struct set_key claim = set_key_of(batch->key_hash[index]);
     if (unlikely(dedup->grown)) {
         home = home_of(&dedup->main, claim.high);
     }
     return claim_in(dedup, &dedup->main, home, claim, batch->digest[index], verdict);
 }
 
-static enum err claim_event_in_two(struct dedup *dedup, const struct event_batch *batch, u32 index,
+static enum err claim_event_in_all(struct dedup *dedup, const struct event_batch *batch, u32 index,
                                    bool frozen, u8 *verdict) {
+    if (dedup->cold.current != NULL && *verdict != DEDUP_NEW) {
+        return ERR_OK;
+    }
     if (!event_has_text(batch, index, TEXT_KEY)) {
         *verdict = DEDUP_NEW;
         return ERR_OK;
     }
-    struct claim claim = claim_of(batch->key_hash[index]);
-    return claim_in_two(dedup, frozen, claim, batch->digest[index], verdict);
+    struct set_key claim = set_key_of(batch->key_hash[index]);
+    return claim_in_all(dedup, frozen, claim, batch->digest[index], verdict);
 }
 
 /* Decides events in groups: while one is decided, the buckets of the next are on their way. */
 static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 end,
                           u8 *verdict) {
     struct set_entry *home[2][GROUP];
-    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
+    bool frozen = phase_of(dedup) == PHASE_FROZEN;
     bool two = frozen || dedup->delta_count > 0;
+    bool plain = !two && dedup->cold.current == NULL;
     enum err err = ERR_OK;
     u32 turn = 0;
     dedup->grown = false;
@@ -261,8 +319,8 @@ static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, 
         }
         for (u32 i = from; i < to && err == ERR_OK; i++) {
             u8 *answer = &verdict[i - first];
-            err = likely(!two) ? claim_event(dedup, batch, i, home[turn][i - from], answer)
-                               : claim_event_in_two(dedup, batch, i, frozen, answer);
+            err = likely(plain) ? claim_event(dedup, batch, i, home[turn][i - from], answer)
+                                : claim_event_in_all(dedup, batch, i, frozen, answer);
         }
     }
     if (frozen) {
@@ -274,8 +332,12 @@ static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, 
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict) {
     check(first <= batch->count && count <= batch->count - first);
+    adopt_if_offered(dedup);
     enum err err = reserve_undo(dedup, count);
     u32 kept = dedup->undo_end;
+    if (err == ERR_OK && dedup->cold.current != NULL) {
+        err = cold_look_up(&dedup->cold, batch, first, count, verdict);
+    }
     if (err == ERR_OK) {
         err = claim_all(dedup, batch, first, first + count, verdict);
     }
@@ -326,7 +388,7 @@ static enum err merge_part(struct dedup *dedup, u64 *looks) {
         struct set_entry *at =
             entry->high == 0 ? NULL : set_seek(to, entry->high, entry->low, &found);
         if (!found && !set_has_room(to, at)) {
-            err = grow(dedup, &dedup->main, (struct claim){entry->high, entry->low}, &at);
+            err = grow(dedup, &dedup->main, (struct set_key){entry->high, entry->low}, &at);
         }
         if (!found && err == ERR_OK) {
             *at = *entry;
@@ -355,13 +417,14 @@ static enum err merge(struct dedup *dedup) {
 }
 
 void dedup_settle_to(struct dedup *dedup, u64 mark) {
+    adopt_if_offered(dedup); /* before anything is moved into a set that is in a run already */
     dedup->undo_first = place_of(dedup, mark);
     dedup->settled = mark;
     if (dedup->undo_first == dedup->undo_end) {
         dedup->undo_first = 0;
         dedup->undo_end = 0;
     }
-    bool frozen = atomic_load_explicit(&dedup->frozen, memory_order_acquire);
+    bool frozen = phase_of(dedup) == PHASE_FROZEN;
     if (dedup->delta_count > 0 && !frozen && dedup->delta_mark <= mark) {
         merge(dedup);
     }
@@ -376,7 +439,9 @@ u64 dedup_count(const struct dedup *dedup) {
 }
 
 u64 dedup_memory_bytes(const struct dedup *dedup) {
-    return atomic_load_explicit(&dedup->bytes, memory_order_relaxed);
+    return atomic_load_explicit(&dedup->bytes, memory_order_relaxed) +
+           atomic_load_explicit(&dedup->retired_bytes, memory_order_relaxed) +
+           atomic_load_explicit(&dedup->cold.counters.filter_bytes, memory_order_relaxed);
 }
 
 /* --- snapshots ------------------------------------------------------------------------------- */
@@ -388,15 +453,32 @@ static struct set_entry header_of(u32 part, u32 count) {
     return (struct set_entry){.high = 0, .low = part, .digest = count};
 }
 
+/* What the writer has let go is freed. */
+static void release_retired(struct dedup *dedup) {
+    if (phase_of(dedup) != PHASE_RETIRED) {
+        return;
+    }
+    cold_drop_retired(&dedup->cold);
+    for (u32 i = 0; i < SET_PARTS && dedup->spilled; i++) {
+        set_part_clear(&dedup->delta, &dedup->delta.part[i]);
+    }
+    dedup->spilled = false;
+    atomic_store_explicit(&dedup->retired_bytes, 0, memory_order_relaxed);
+    set_phase(dedup, PHASE_OPEN);
+}
+
 enum err dedup_snapshot_begin(struct dedup *dedup) {
-    check(dedup->undo_first == dedup->undo_end && !atomic_load(&dedup->frozen));
+    check(dedup->undo_first == dedup->undo_end && phase_of(dedup) != PHASE_FROZEN);
+    adopt_if_offered(dedup);
+    release_retired(dedup); /* the other thread rests, or is this one */
+    dedup->delta_away = false;
     enum err err = merge(dedup);
     if (err != ERR_OK || dedup->delta_count > 0) {
         return err == ERR_OK ? ERR_BUSY : err;
     }
     dedup->copy_part = 0;
     dedup->copy_entry = 0;
-    atomic_store_explicit(&dedup->frozen, true, memory_order_release);
+    set_phase(dedup, PHASE_FROZEN);
     return ERR_OK;
 }
 
@@ -422,19 +504,28 @@ static usize copy_part(struct dedup *dedup, struct set_entry *out, usize max) {
 }
 
 usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes) {
-    check(atomic_load_explicit(&dedup->frozen, memory_order_relaxed));
+    check(phase_of(dedup) == PHASE_FROZEN);
     check(out_bytes >= 2 * sizeof(struct set_entry) && out_bytes % sizeof(struct set_entry) == 0);
     struct set_entry *entries = out;
     usize max = out_bytes / sizeof *entries;
     usize done = 0;
-    while (dedup->copy_part < SET_PARTS && done + 1 < max) { /* a header and an entry */
+    while (!dedup->spilled && dedup->copy_part < SET_PARTS &&
+           done + 1 < max) { /* a header and an entry */
         done += copy_part(dedup, entries + done, max - done);
     }
     return done * sizeof *entries;
 }
 
 void dedup_snapshot_end(struct dedup *dedup) {
-    atomic_store_explicit(&dedup->frozen, false, memory_order_release);
+    if (phase_of(dedup) == PHASE_FROZEN) {
+        set_phase(dedup, dedup->spilled ? PHASE_OFFERED : PHASE_OPEN);
+    }
+}
+
+static void publish_restored(struct dedup *dedup) {
+    u64 cold = atomic_load(&dedup->cold.counters.keys);
+    atomic_store_explicit(&dedup->count, set_count(&dedup->main) + cold, memory_order_relaxed);
+    publish_bytes(dedup);
 }
 
 static enum err restore_entry(struct dedup *dedup, const struct set_entry *entry) {
@@ -451,7 +542,7 @@ static enum err restore_entry(struct dedup *dedup, const struct set_entry *entry
         return ERR_CORRUPT;
     }
     if (!set_has_room(part, at)) {
-        struct claim claim = {entry->high, entry->low};
+        struct set_key claim = {entry->high, entry->low};
         enum err err = grow(dedup, &dedup->main, claim, &at);
         if (err != ERR_OK) {
             return err;
@@ -464,13 +555,109 @@ static enum err restore_entry(struct dedup *dedup, const struct set_entry *entry
 
 enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes) {
     check(dedup->undo_first == dedup->undo_end && dedup->delta_count == 0);
-    check(!atomic_load(&dedup->frozen));
+    check(phase_of(dedup) != PHASE_FROZEN);
     enum err err = bytes % sizeof(struct set_entry) == 0 ? ERR_OK : ERR_CORRUPT;
     const struct set_entry *entry = entries;
     for (usize i = 0; i < bytes / sizeof *entry && err == ERR_OK; i++) {
         err = restore_entry(dedup, &entry[i]);
     }
-    atomic_store_explicit(&dedup->count, set_count(&dedup->main), memory_order_relaxed);
-    publish_bytes(dedup);
+    publish_restored(dedup);
     return err;
+}
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+/* Keys in memory, as far as this thread knows. */
+static u64 hot_keys(const struct dedup *dedup) {
+    u64 cold = atomic_load_explicit(&dedup->cold.counters.keys, memory_order_relaxed);
+    u64 count = dedup_count(dedup);
+    return count - MIN(count, cold);
+}
+
+bool dedup_is_full(const struct dedup *dedup) {
+    return hot_keys(dedup) >= dedup->full_from;
+}
+
+enum err dedup_snapshot_spill(struct dedup *dedup) {
+    check(phase_of(dedup) == PHASE_FROZEN && !dedup->spilled);
+    if (set_count(&dedup->main) == 0) {
+        return ERR_OK;
+    }
+    enum err err = cold_spill(&dedup->cold, &dedup->main);
+    if (err == ERR_OK) {
+        dedup->spilled = true;
+        dedup->unnamed = true;
+        dedup->full_from = dedup->full_first;
+    } else {
+        /* Not tried again for each batch; memory-max is there if this goes on. */
+        dedup->full_from = hot_keys(dedup) / 4 * 5;
+        log_warn("keys_not_spilled", "keys=%llu reason=%s action=\"they stay in memory\"",
+                 (unsigned long long)hot_keys(dedup), err_text(err));
+    }
+    return err;
+}
+
+struct slice dedup_snapshot_runs(struct dedup *dedup) {
+    const struct cold_names *names = cold_name_runs(&dedup->cold);
+    return (struct slice){(const char *)names->name, names->count * sizeof names->name[0]};
+}
+
+void dedup_snapshot_named(struct dedup *dedup) {
+    cold_named(&dedup->cold);
+    dedup->unnamed = false;
+}
+
+enum err dedup_restore_runs(struct dedup *dedup, const void *names, usize bytes) {
+    check(phase_of(dedup) == PHASE_OPEN);
+    if (bytes % sizeof(struct cold_name) != 0) {
+        return ERR_CORRUPT;
+    }
+    enum err err = cold_restore(&dedup->cold, names, bytes / sizeof(struct cold_name));
+    publish_restored(dedup);
+    return err;
+}
+
+void dedup_restored(struct dedup *dedup) {
+    cold_clean(&dedup->cold);
+}
+
+enum err dedup_spill(struct dedup *dedup) {
+    enum err err = dedup_snapshot_begin(dedup);
+    if (err == ERR_OK) {
+        err = dedup_snapshot_spill(dedup);
+        dedup_snapshot_end(dedup);
+    }
+    return err;
+}
+
+bool dedup_has_unnamed(const struct dedup *dedup) {
+    return dedup->unnamed;
+}
+
+bool dedup_tend(struct dedup *dedup) {
+    bool ready;
+    release_retired(dedup);
+    bool more = cold_merge(&dedup->cold, phase_of(dedup) == PHASE_OPEN, &ready) == ERR_OK;
+    if (ready) {
+        set_phase(dedup, PHASE_OFFERED);
+    }
+    return more;
+}
+
+void dedup_get_stats(const struct dedup *dedup, struct dedup_stats *out) {
+    const struct cold_counters *counters = &dedup->cold.counters;
+    *out = (struct dedup_stats){
+        .keys = dedup_count(dedup),
+        .cold_keys = atomic_load(&counters->keys),
+        .runs = atomic_load(&counters->runs),
+        .filter_bytes = atomic_load(&counters->filter_bytes),
+        .run_bytes = atomic_load(&counters->file_bytes),
+        .reads = atomic_load(&counters->reads),
+        .read_ns = atomic_load(&counters->read_ns),
+        .false_hits = atomic_load(&counters->false_hits),
+        .spills = atomic_load(&counters->spills),
+        .spill_ns = atomic_load(&counters->spill_ns),
+        .merges = atomic_load(&counters->merges),
+        .merge_ns = atomic_load(&counters->merge_ns),
+    };
 }

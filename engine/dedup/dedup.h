@@ -3,6 +3,11 @@
  * bits of the pair's hash (among a billion keys two share them with a probability of 6e-12) and the
  * payload digest.
  *
+ * Past a bound on memory the keys there are become a run on disk, of which 2.5 bytes a key stay in
+ * memory (cold.h), and the set goes on with newer ones. Answers are exact as before: a known key
+ * that is in a run costs a read. Runs are derived from the log, as all of this: a snapshot names
+ * those that belong to it, and runs that no snapshot names are removed at the next start.
+ *
  * One writer (the commit thread; recovery before it). A claim is final once it is settled; until
  * then it can be taken back, so that a failed commit never leaves a key without its event. Claims
  * are settled from the oldest on and taken back from the newest on, each time up to a mark: so one
@@ -21,7 +26,13 @@ enum dedup_verdict {
     DEDUP_CONFLICT   /* known, another payload digest */
 };
 
-enum err dedup_create(struct dedup **out);
+struct dedup_options {
+    const char *dir;  /* the data directory, copied; NULL: all keys stay in memory */
+    u64 memory_bytes; /* of keys that are in no run; while a run is made, and briefly, a bit more */
+};
+
+enum err dedup_create(struct dedup **out); /* without a directory */
+enum err dedup_open(const struct dedup_options *options, struct dedup **out);
 void dedup_destroy(struct dedup *dedup);
 
 /* Fills batch->key_hash for events first .. first + count that have TEXT_KEY. Any thread. */
@@ -35,7 +46,8 @@ static inline u64 dedup_epoch_seed(u64 seed, u32 epoch) {
 
 /* Decides events first .. first + count of the batch in order, claiming new keys; an event without
  * a key is always DEDUP_NEW. Within the call the first occurrence of a key wins. ERR_NO_MEMORY:
- * nothing is claimed by this call. */
+ * nothing is claimed by this call. ERR_IO, ERR_CORRUPT: likewise, and what is known cannot be said
+ * any more: the process has to stop, and the next start makes the set anew. */
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict);
 /* How far claims have come. Settling and taking back move no mark but those taken back. */
@@ -51,6 +63,22 @@ void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 u64 dedup_count(const struct dedup *dedup);
 u64 dedup_memory_bytes(const struct dedup *dedup);
 
+struct dedup_stats { /* counters since start; any thread */
+    u64 keys;        /* all */
+    u64 cold_keys;   /* of them, in runs */
+    u64 runs;
+    u64 filter_bytes; /* memory of the runs' filters */
+    u64 run_bytes;    /* on disk, of runs in use */
+    u64 reads;        /* pages read to look keys up */
+    u64 read_ns;      /* time that took */
+    u64 false_hits;   /* of them, for keys that were new */
+    u64 spills;
+    u64 spill_ns;
+    u64 merges;
+    u64 merge_ns;
+};
+void dedup_get_stats(const struct dedup *dedup, struct dedup_stats *out);
+
 /* Snapshot while claims go on. begin(), on the writer thread or while it rests, fixes the content
  * as of now (nothing unsettled); ERR_NO_MEMORY: not now; ERR_BUSY: keys of the last snapshot's
  * time are still to be moved, of which each begin() and settle() does a bounded part. copy() gives
@@ -61,5 +89,33 @@ enum err dedup_snapshot_begin(struct dedup *dedup);
 usize dedup_snapshot_copy(struct dedup *dedup, void *out, usize out_bytes);
 void dedup_snapshot_end(struct dedup *dedup);
 enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes);
+
+/* --- runs ---------------------------------------------------------------------------------------
+ * By one thread at a time, beside the writer or the writer itself: the one that copies snapshots.
+ */
+
+/* Whether memory is at its bound: the next snapshot should spill instead of copying. */
+bool dedup_is_full(const struct dedup *dedup);
+/* Between begin() and end(), instead of copy(): makes a run of what is fixed. When the snapshot
+ * ends the set goes on without it. On error nothing has changed. ERR_NO_SPACE, ERR_NO_MEMORY,
+ * ERR_IO, ERR_LIMIT. */
+enum err dedup_snapshot_spill(struct dedup *dedup);
+/* What names the runs there are, for restore_runs(); lasts until the next call. Empty: none. Once
+ * the snapshot is durable, named() removes runs that none of the kept ones needs. */
+struct slice dedup_snapshot_runs(struct dedup *dedup);
+void dedup_snapshot_named(struct dedup *dedup);
+/* Runs of a snapshot, once, before any claim. ERR_CORRUPT, ERR_NOT_FOUND, ERR_IO: not all of them
+ * are what they were; ERR_NO_MEMORY. */
+enum err dedup_restore_runs(struct dedup *dedup, const void *names, usize bytes);
+/* The set is at one with the log: removes all files that it does not need. */
+void dedup_restored(struct dedup *dedup);
+/* All of a snapshot's steps but the snapshot, on the writer thread: recovery, with more keys than
+ * fit. ERR_BUSY as begin(), else as snapshot_spill(). */
+enum err dedup_spill(struct dedup *dedup);
+/* There are runs that no snapshot names: the next start would make them again. */
+bool dedup_has_unnamed(const struct dedup *dedup);
+/* Frees what is not needed any more and merges runs for a tenth of a second at most. True: there is
+ * more to do. */
+bool dedup_tend(struct dedup *dedup);
 
 #endif

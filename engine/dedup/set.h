@@ -18,6 +18,7 @@
 #define MARGIN_DEDUP_SET_H
 
 #include "base.h"
+#include "event.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -50,6 +51,16 @@ struct set {
     char *reserved; /* address space of all partitions */
     struct set_part part[SET_PARTS];
 };
+
+struct set_key { /* a hash as the set keeps it */
+    u64 high;
+    u32 low;
+};
+
+/* 0 in `high` means a free entry, so a hash that has it is taken for its neighbour. */
+static inline struct set_key set_key_of(struct hash128 hash) {
+    return (struct set_key){hash.high + (hash.high == 0), (u32)hash.low};
+}
 
 /* ERR_NO_MEMORY: not even address space. */
 enum err set_init(struct set *set);

@@ -23,6 +23,7 @@
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
+/* The keys in memory, and the names of the runs that have the others. */
 static enum err write_dedup(struct pipeline *pipeline, struct snapshot_writer *writer,
                             char *piece) {
     enum err err = ERR_OK;
@@ -30,6 +31,10 @@ static enum err write_dedup(struct pipeline *pipeline, struct snapshot_writer *w
     while (err == ERR_OK &&
            (bytes = dedup_snapshot_copy(pipeline->dedup, piece, PIECE_BYTES)) > 0) {
         err = snapshot_write(writer, SNAPSHOT_TAG_DEDUP, piece, bytes);
+    }
+    struct slice runs = dedup_snapshot_runs(pipeline->dedup);
+    if (err == ERR_OK && runs.bytes > 0) {
+        err = snapshot_write(writer, SNAPSHOT_TAG_RUNS, runs.data, runs.bytes);
     }
     return err;
 }
@@ -92,6 +97,11 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
         err = write_agg(pipeline, writer, piece);
     }
     agg_snapshot_end(pipeline->agg);
+    /* Keys past the bound on memory leave it also where there will be no snapshot. */
+    if (dedup_is_full(pipeline->dedup)) {
+        enum err spilled = dedup_snapshot_spill(pipeline->dedup);
+        err = err == ERR_OK ? spilled : err;
+    }
     if (err == ERR_OK) {
         err = write_dedup(pipeline, writer, piece);
     }
@@ -102,6 +112,9 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
     dedup_snapshot_end(pipeline->dedup);
     if (err == ERR_OK) {
         err = snapshot_finish(writer);
+        if (err == ERR_OK) {
+            dedup_snapshot_named(pipeline->dedup);
+        }
     } else if (writer != NULL) {
         snapshot_abort(writer);
     }
@@ -157,13 +170,15 @@ static bool outdated_for_long(struct pipeline *pipeline) {
 
 /* A snapshot is as large as everything remembered, so in a growing log it waits for a growing
  * number of events: what is written stays in proportion, and a start replays a third of the log at
- * most. */
+ * most. Keys that have to leave memory do so with a snapshot, which is small then: it has no keys
+ * but the names of their runs. */
 static void snapshot_if_due(struct pipeline *pipeline) {
     u64 events = store_next_id(pipeline->options.store) - pipeline->snapshot_last_id;
     u64 due = MAX(pipeline->options.snapshot_events, pipeline->snapshot_last_id / 2);
     bool allowed = clock_monotonic_ns() >= pipeline->snapshot_after_ns;
     bool outdated = outdated_for_long(pipeline);
-    if (allowed && (events >= due || outdated) && fix_state(pipeline)) {
+    bool keys = dedup_is_full(pipeline->dedup) || dedup_has_unnamed(pipeline->dedup);
+    if (allowed && (events >= due || outdated || keys) && fix_state(pipeline)) {
         write_fixed(pipeline, pipeline->snapshot_id, pipeline->snapshot_amendments);
     }
 }
@@ -232,6 +247,7 @@ void *background_run(void *context) {
     while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
         merge_some(pipeline);
         snapshot_if_due(pipeline);
+        dedup_tend(pipeline->dedup);
         memory_trim(pipeline);
         if (pipeline->links != NULL) {
             links_work(pipeline->links, pipeline->agg);

@@ -266,6 +266,9 @@ static void decide(struct pipeline *pipeline, struct group *group, struct slot *
         undo_to(pipeline, before);
         agg_unresolve(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
         slot->err = err;
+        if (err == ERR_IO || err == ERR_CORRUPT) { /* of the keys on disk */
+            pipeline_fail(pipeline, err);
+        }
         log_warn("batch_refused", "reason=%s events=%u", err_text(err), slot->batch.count);
     }
 }

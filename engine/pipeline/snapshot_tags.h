@@ -5,5 +5,6 @@
 
 #define SNAPSHOT_TAG_DEDUP 0x1000u
 #define SNAPSHOT_TAG_USAGE 0x1001u
+#define SNAPSHOT_TAG_RUNS 0x1002u /* absent: there are none */
 
 #endif

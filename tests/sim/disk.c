@@ -437,7 +437,7 @@ static void end(void) {
 }
 
 static bool beside_log(const struct open_fd *open) {
-    return strstr(open->path, "/snapshots") != NULL;
+    return strstr(open->path, "/snapshots") != NULL || strstr(open->path, "/keys") != NULL;
 }
 
 int __wrap_open(const char *path, int flags, ...) {
@@ -452,7 +452,8 @@ int __wrap_open(const char *path, int flags, ...) {
         return __real_open(path, flags, mode);
     }
     begin();
-    if ((flags & O_CREAT) != 0 && disk.faults.full && strstr(path, "/snapshots") != NULL) {
+    bool derived = strstr(path, "/snapshots") != NULL || strstr(path, "/keys") != NULL;
+    if ((flags & O_CREAT) != 0 && disk.faults.full && derived) {
         return fails(ENOSPC);
     }
     bool new = (flags & O_CREAT) != 0 && access(path, F_OK) != 0;

@@ -25,6 +25,7 @@ static SIM_STATE struct {
     char dir[PATH_BYTES];
     char fronts[NUMBER_BYTES];
     char map_bytes[NUMBER_BYTES];
+    char key_bytes[NUMBER_BYTES];
     char *argv[32];
     int argc;
     enum machine_state state;
@@ -77,6 +78,9 @@ void machine_init(const char *root, const struct machine_options *options) {
     add_argument("--core-dumps", on);
     add_argument("--front-threads", machine.fronts);
     add_argument("--log-map-bytes", machine.map_bytes);
+    snprintf(machine.key_bytes, sizeof machine.key_bytes, "%lluK",
+             (unsigned long long)(options->key_bytes / KIB));
+    add_argument("--dedup-memory", machine.key_bytes);
     machine.data = malloc((usize)(_edata - __data_start));
     machine.bss = malloc((usize)(_end - __bss_start));
     machine.own = malloc((usize)(__stop_sim_state - __start_sim_state));

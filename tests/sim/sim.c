@@ -122,6 +122,7 @@ static void root_of(char *root, pid_t pid) {
 
 static _Noreturn void run_seed(u64 seed, bool verbose, int report) {
     static const u64 snapshot_events[] = {30, 100, 400, 1500};
+    static const u64 key_bytes[] = {2 * KIB, 8 * KIB, 32 * KIB, GIB};
     char root[ROOT_BYTES];
     root_of(root, getpid());
     sim_seed(seed);
@@ -130,7 +131,8 @@ static _Noreturn void run_seed(u64 seed, bool verbose, int report) {
     const struct machine_options options = {.fronts = 1 + roll(3),
                                             .snapshot_events =
                                                 snapshot_events[roll(ARRAY_COUNT(snapshot_events))],
-                                            .map_bytes = GIB};
+                                            .map_bytes = GIB,
+                                            .key_bytes = key_bytes[roll(ARRAY_COUNT(key_bytes))]};
     truth_init(chance(50) ? 1 : 1 + roll(ACCOUNTS_MOST));
     disk_init(root);
     machine_init(root, &options);

@@ -70,6 +70,7 @@ struct machine_options {
     u32 fronts;
     u64 snapshot_events;
     u64 map_bytes;
+    u64 key_bytes; /* memory for keys */
 };
 
 void machine_init(const char *root, const struct machine_options *options);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define KEYS_HEADER_BYTES 56
 #define CHECK_TRIES 200
 #define READY_NS (300 * SIM_S)
 #define DONE_NS (3600 * SIM_S)
@@ -184,29 +185,40 @@ static void cause_trouble(void) {
     }
 }
 
-/* A snapshot that was damaged costs time, never data. */
-static void damage_snapshot(void) {
+/* A byte of the file's first ones changes, or it ends there. */
+static void damage_file(const char *directory, const char *name, u64 first_bytes, bool may_end) {
     char path[512];
-    snprintf(path, sizeof path, "%s/snapshots", machine_dir());
-    DIR *directory = opendir(path);
-    const struct dirent *entry;
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (entry->d_name[0] == '.' || chance(50)) {
-            continue;
-        }
-        snprintf(path, sizeof path, "%s/snapshots/%s", machine_dir(), entry->d_name);
-        FILE *file = fopen(path, "r+");
-        if (file != NULL && fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0) {
-            fseek(file, (long)roll((u32)ftell(file)), SEEK_SET);
+    snprintf(path, sizeof path, "%s/%s/%s", machine_dir(), directory, name);
+    FILE *file = fopen(path, "r+");
+    if (file != NULL && fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0) {
+        u64 at = roll((u32)MIN((u64)ftell(file), first_bytes));
+        if (may_end && chance(30)) {
+            promise(truncate(path, (off_t)at) == 0, "truncate");
+        } else {
+            fseek(file, (long)at, SEEK_SET);
             fputc((int)roll(256), file);
-            sim_say("story: damaged %s", entry->d_name);
         }
-        if (file != NULL) {
-            fclose(file);
+        sim_say("story: damaged %s", name);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+/* Derived state that was damaged costs time, never data. Of runs of keys only what is looked at
+ * when the server starts: a damaged page stops it when it is read. */
+static void damage_derived(const char *directory, u64 first_bytes, bool may_end) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", machine_dir(), directory);
+    DIR *stream = opendir(path);
+    const struct dirent *entry;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (entry->d_name[0] != '.' && chance(50)) {
+            damage_file(directory, entry->d_name, first_bytes, may_end);
         }
     }
-    if (directory != NULL) {
-        closedir(directory);
+    if (stream != NULL) {
+        closedir(stream);
     }
 }
 
@@ -291,7 +303,10 @@ void *story_run(void *argument) {
     for (u32 rounds = 1 + roll(5); rounds > 0; rounds--) {
         run_round();
         if (chance(20)) {
-            damage_snapshot();
+            damage_derived("snapshots", UINT32_MAX, false);
+        }
+        if (chance(20)) {
+            damage_derived("keys", KEYS_HEADER_BYTES, true);
         }
         bring_up(true);
         if (chance(80)) {

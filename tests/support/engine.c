@@ -68,7 +68,10 @@ void engine_start(struct engine *engine) {
     must(price_table_load_embedded(&table, why, sizeof why), why);
     must(prices_create(table, &engine->prices), "prices");
     open_pipeline(engine);
+    const struct dedup_options keys = {.dir = engine->key_memory > 0 ? engine->dir : NULL,
+                                       .memory_bytes = engine->key_memory};
     const struct recover_options recover_options = {.store = engine->store,
+                                                    .keys = keys,
                                                     .series_seed = 2,
                                                     .dedup_seed = 1,
                                                     .caps = engine->caps,
@@ -109,7 +112,7 @@ static void note_done(struct ingest *ingest) {
 static void wait_for(struct engine *engine, u32 front, const bool *answered) {
     struct front *self = pipeline_front(engine->pipeline, front);
     front_on_turn(self);
-    while (!*answered) {
+    while (!*answered && !atomic_load(&engine->fatal)) {
         usleep(50);
         front_on_wake(self);
     }
@@ -127,6 +130,7 @@ enum err engine_ingest_at(struct engine *engine, u32 front, u32 account, struct 
     enum err err = front_ingest(self, result, block, body.bytes, clock_wall_ms(), error);
     if (err == ERR_OK) {
         wait_for(engine, front, &answered);
+        err = answered ? ERR_OK : ERR_IO;
     }
     return err;
 }

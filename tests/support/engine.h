@@ -23,6 +23,7 @@ struct engine {
     usize map_bytes;
     struct agg_caps caps;
     u64 memory_max;
+    u64 key_memory; /* 0: keys never leave memory */
 };
 
 /* Makes a temporary directory; then engine_start may be called, and again after engine_stop. */
@@ -33,7 +34,8 @@ void engine_stop(struct engine *engine);
 void engine_remove(struct engine *engine);
 
 /* One JSON body through front 0, waiting for the answer. ERR_OK: *result is the answer (free it
- * with ingest_free). Otherwise what front_ingest said. */
+ * with ingest_free). Otherwise what front_ingest said, or ERR_IO: a write failed, there is no
+ * answer. */
 enum err engine_ingest(struct engine *engine, u32 account, const char *body, struct ingest *result,
                        struct decode_error *error);
 /* The same through any front, for threads that each own one. */

@@ -217,3 +217,108 @@ Test(recover, impossible_rows_are_damage) {
     check_totals(2, 0);
     cr_assert_eq(engine.recovered.damaged_blocks, 3u);
 }
+
+/* --- keys on disk ----------------------------------------------------------------------------- */
+
+#define KEYS_SENT 3000
+#define KEYS_A_CALL 500
+
+static void send_keys(u32 expected) {
+    for (u32 i = 0; i < KEYS_SENT / KEYS_A_CALL; i++) {
+        char prefix[16];
+        snprintf(prefix, sizeof prefix, "k%u-", i);
+        cr_assert_eq(send_range(prefix, KEYS_A_CALL, 1), expected);
+    }
+}
+
+static struct dedup_stats keys_now(void) {
+    struct pipeline_stats stats;
+    pipeline_get_stats(engine.pipeline, &stats);
+    return stats.keys;
+}
+
+static void wait_for_spill(void) {
+    for (u32 i = 0; i < 600 && keys_now().cold_keys == 0; i++) {
+        usleep(50000);
+    }
+    cr_assert_gt(keys_now().spills, 0);
+}
+
+static void start_with_keys(void) {
+    engine.key_memory = 1000 * 64;
+    engine_start(&engine);
+    send_keys(KEYS_A_CALL);
+    wait_for_spill();
+    send_keys(0);
+    cr_expect_gt(keys_now().reads, 0);
+    engine_stop(&engine);
+}
+
+/* Starts again: all keys are known, whatever the start had to do for it. */
+static void check_keys(bool remade, u64 replayed_most) {
+    engine_start(&engine);
+    cr_expect_eq(engine.recovered.keys_lost, remade);
+    cr_expect_leq(engine.recovered.events, replayed_most);
+    cr_expect_eq(dedup_count(engine.recovered.dedup), KEYS_SENT);
+    check_totals(KEYS_SENT, KEYS_SENT);
+    send_keys(0);
+    check_totals(KEYS_SENT, KEYS_SENT);
+}
+
+Test(recover, keys_on_disk_are_known_after_a_start) {
+    start_with_keys();
+    check_keys(false, 0);
+    cr_expect_gt(keys_now().cold_keys, KEYS_SENT / 2, "they came back as they were");
+    cr_expect_eq(keys_now().spills, 0);
+}
+
+/* Each way to lose them costs a look through the log's keys, and the figures not even that. */
+Test(recover, lost_keys_are_read_from_the_log) {
+    static const char *const commands[] = {
+        "rm -r keys", "for f in keys/*.run; do truncate -s 100 $f; done",
+        "for f in keys/*.run; do printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>/dev/null; done",
+        "for f in keys/*.run; do printf xxxx | dd of=$f bs=1 conv=notrunc 2>/dev/null "
+        "seek=$(($(stat -c %s $f) - 5)); done",
+        "for f in keys/*.run; do printf '' > $f; done"};
+    start_with_keys();
+    for (u32 i = 0; i < ARRAY_COUNT(commands); i++) {
+        run(commands[i]);
+        check_keys(true, 0);
+        wait_for_spill();
+        engine_stop(&engine);
+    }
+    check_keys(false, 0);
+}
+
+/* Keys of another log, or of a snapshot that is no more, are nobody's. */
+Test(recover, runs_that_no_snapshot_names_go) {
+    start_with_keys();
+    run("rm -r snapshots && cp keys/$(ls keys | head -1) keys/0123456789abcdef.run");
+    check_keys(false, KEYS_SENT);
+    char path[128];
+    snprintf(path, sizeof path, "%s/keys/0123456789abcdef.run", engine.dir);
+    cr_expect(access(path, F_OK) != 0);
+}
+
+/* A damaged page is found by the first that needs it: the process stops rather than guess. */
+Test(recover, a_damaged_page_stops_the_process_and_the_next_start_mends_it) {
+    start_with_keys();
+    run("for f in keys/*.run; do for p in 1 2 3 4 5 6 7 8 9 10 11 12; do "
+        "test $(stat -c %s $f) -gt $((p * 4096 + 4200)) && "
+        "printf damage | dd of=$f bs=1 seek=$((p * 4096 + 2000)) conv=notrunc 2>/dev/null; "
+        "done; done; true");
+    engine_start(&engine);
+    cr_expect_not(engine.recovered.keys_lost);
+    struct ingest result;
+    struct decode_error error;
+    enum err err = engine_ingest(
+        &engine, 1,
+        "{\"events\":[{\"eventName\":\"call\",\"customerReferenceId\":\"a\",\"featureKey\":\"f\","
+        "\"idempotencyKey\":\"k0-0\",\"costAmount\":1}]}",
+        &result, &error);
+    cr_expect_eq(err, ERR_IO);
+    cr_expect(atomic_load(&engine.fatal));
+    engine_stop(&engine);
+    atomic_store(&engine.fatal, false);
+    check_keys(true, 0);
+}
