@@ -186,8 +186,9 @@ static void snapshot_if_due(struct pipeline *pipeline) {
 enum err background_snapshot_final(struct pipeline *pipeline) {
     u64 next_id = store_next_id(pipeline->options.store);
     u64 amendments = store_amendments(pipeline->options.store);
-    bool known =
-        next_id == pipeline->snapshot_last_id && amendments == pipeline->snapshot_last_amendments;
+    bool known = next_id == pipeline->snapshot_last_id &&
+                 amendments == pipeline->snapshot_last_amendments &&
+                 !dedup_has_unnamed(pipeline->dedup);
     if (known || atomic_load(&pipeline->failed)) {
         return ERR_OK;
     }
