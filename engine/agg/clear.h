@@ -55,7 +55,7 @@ struct agg_rows {
     u32 count;
 };
 void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 added_count);
-#define AGG_SMALL (5 * UPLOAD_RECORDS_MAX) /* events that change while readers wait: some 20 ms */
+#define AGG_SMALL (5 * UPLOAD_RECORDS_MAX) /* events that change while readers wait: 10 ms */
 
 /* How often events of the account were taken out or changed. What is read in several steps is of
  * one state of these if the number is the same before and after. Takes the read lock itself. */

@@ -2,6 +2,7 @@
  * customers.c: the account's customers, newest first, with what they cost and earn; one of them in
  * detail; and what is said of one by hand. A page comes from memory, as a rule on the front thread.
  */
+#include "agg/clear.h"
 #include "api/auth.h"
 #include "api/customer_row.h"
 #include "api/error.h"
@@ -88,6 +89,7 @@ static enum err list_customers(struct http_call *call, u32 account, bool at_once
     list->page =
         (struct roster_page){.offset = page.offset, .limit = page.limit, .rows = list->rows};
     list->window_ms = params_window_ms(call, &window);
+    u64 changes = agg_changes(context->agg, account);
     enum err err = roster_read(context->rosters, context->agg, account, at_once, &list->page);
     if (err == ERR_OK) {
         const struct query query = {.account = account,
@@ -101,6 +103,9 @@ static enum err list_customers(struct http_call *call, u32 account, bool at_once
         }
         err = query_customers(context->agg, context->store, &query, list->values, list->page.count,
                               at_once, list->figures);
+        if (at_once && agg_changes(context->agg, account) != changes) {
+            err = ERR_BUSY; /* the list may be of before, and the figures of after */
+        }
         if (err == ERR_OK) {
             write_list(call, list);
         }

@@ -65,7 +65,8 @@ static void read_whole(struct slow *slow) {
 static void run(struct job *job) {
     struct slow *slow = job->context;
     atomic_store(&slow->begun, true); /* before anything is read */
-    if (slow->work != NULL && slow->call->method == HTTP_GET) {
+    enum http_method method = slow->call->method;
+    if (slow->work != NULL && (method == HTTP_GET || method == HTTP_HEAD)) {
         read_whole(slow);
     } else if (slow->work != NULL) {
         slow->work(slow->call, slow->account);
