@@ -39,8 +39,10 @@ static struct server {
     pthread_t thread;
     struct tls_identity *identity;
     struct session *session; /* the last one that paused or held */
-    _Atomic u32 opened, closed, drained, wakes;
+    _Atomic u32 opened, closed, drained, wakes, turns;
+    _Atomic u32 nap_ms; /* the next wake sleeps so long */
     _Atomic usize received, direct;
+    _Atomic usize waiting; /* output of 'b' when more came from it */
 } server;
 
 static char dir[] = "/tmp/margin-tls-edge.XXXXXX";
@@ -99,6 +101,9 @@ static void receive(void *memory, const char *data, usize bytes) {
         }
     }
     check(session->mode != 'd');
+    if (session->mode == 'b' && session->at++ > 0) {
+        server.waiting = net_output_bytes(session->conn);
+    }
     if (session->mode == 'e' || session->mode == 'p') {
         net_send(session->conn, data, bytes);
     }
@@ -159,6 +164,8 @@ static const struct net_protocol test_protocol = {
 static void on_wake(void *context) {
     struct session *session = server.session;
     (void)context;
+    usleep(server.nap_ms * 1000);
+    server.nap_ms = 0;
     server.session = NULL;
     if (session != NULL && session->mode == 'p') {
         net_resume(session->conn);
@@ -167,6 +174,11 @@ static void on_wake(void *context) {
         net_release(session->conn);
     }
     server.wakes++;
+}
+
+static void on_turn(void *context) {
+    (void)context;
+    server.turns++;
 }
 
 static void *run(void *argument) {
@@ -193,6 +205,7 @@ static void start(enum edge_kind kind, u64 idle_ns, u64 handshake_ns) {
                                          .idle_ns = idle_ns,
                                          .handshake_ns = handshake_ns,
                                          .on_wake = on_wake,
+                                         .on_turn = on_turn,
                                          .context = &server};
     cr_assert_eq(edge_create(&options, &server.edge, why, sizeof why), ERR_OK, "%s", why);
     cr_assert_eq(pthread_create(&server.thread, NULL, run, NULL), 0);
@@ -565,6 +578,48 @@ Test(tls_edge, epoll_slow_handshakes) {
     check_slow(EDGE_EPOLL);
 }
 
+/* Many handshakes at one instant: between them the loop looks at what else has come. */
+static void check_burst(enum edge_kind kind) {
+    enum { MANY = 60 };
+    static struct client many[MANY];
+    start(kind, 60 * SECOND_NS, 60 * SECOND_NS);
+    for (u32 at = 0; at < MANY; at++) {
+        many[at] = begin_client(SIZE_MAX, TLS_PEER_1_3);
+        tls_peer_shake(many[at].peer);
+    }
+    wait_for_connections(MANY);
+    u32 wakes = server.wakes;
+    server.nap_ms = 200;
+    edge_wake(server.edge);
+    usleep(20000);
+    for (u32 at = 0; at < MANY; at++) {
+        send_all(&many[at], tls_peer_output(many[at].peer));
+    }
+    wait_for(&server.wakes, wakes + 1);
+    u32 turns = server.turns;
+    for (u32 at = 0; at < MANY; at++) {
+        while (!tls_peer_shake(many[at].peer)) {
+            cr_assert(receive_some(&many[at]), "%s", tls_peer_why(many[at].peer));
+        }
+    }
+    cr_assert_geq(server.turns - turns, 10);
+    for (u32 at = 0; at < MANY; at++) {
+        send_all(&many[at], tls_peer_output(many[at].peer));
+        put(&many[at], "echo", 4);
+        expect(&many[at], "echo");
+        close_client(&many[at]);
+    }
+    stop();
+}
+
+Test(tls_edge, uring_burst) {
+    check_burst(EDGE_URING);
+}
+
+Test(tls_edge, epoll_burst) {
+    check_burst(EDGE_EPOLL);
+}
+
 /* Who asks and does not read is closed after the idle time, though records that want an answer
  * keep coming; what waits for it is bounded. */
 static void check_stalled(enum edge_kind kind) {
@@ -573,7 +628,13 @@ static void check_stalled(enum edge_kind kind) {
     int few = 64 * KIB;
     cr_assert_eq(setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few), 0);
     put(&client, "b", 1);
+    usleep(50000);
+    put(&client, "x", 1);
     u64 begun = clock_monotonic_ns();
+    while (server.waiting == 0 && clock_monotonic_ns() - begun < SECOND_NS / 2) {
+        usleep(1000);
+    }
+    cr_assert_geq(server.waiting, 2 * MIB, "what is not sealed yet counts");
     while (stats_now().connections > 0 && clock_monotonic_ns() - begun < 6 * SECOND_NS) {
         tls_peer_update_keys(client.peer);
         struct slice out = tls_peer_output(client.peer);
