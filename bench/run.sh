@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What `make bench` does: measures the figures the design promises, each against its reference in
-# the same run, and prints it with its floor and its goal. A figure is the median of its runs.
+# the same round, and prints it with its floor and its goal. A figure is the median of its rounds;
+# beside it stand the least and the most. bench/README.md says what each row means.
 # Nothing here passes or fails: a benchmark is read by people.
 #
 # usage: bench/run.sh BUILD [ROW...]     rows: decode http wire single point query disk dedup age
 #                                        reading
 #
-# BENCH_RUNS     runs a figure (3)
-# BENCH_SECONDS  seconds a run (5)
+# BENCH_RUNS     rounds (3)
+# BENCH_SECONDS  seconds a figure takes in each (5)
 # BENCH_AGE      events between the first and the last of `age` (20000000)
 # BENCH_READING_EVENTS, BENCH_READING_RATES, BENCH_READING_ROUNDS: see reading.py
 # BENCH_DIR      where the data directories go: a real disk, not tmpfs (/var/tmp)
@@ -42,19 +43,38 @@ trap 'exit 130' INT TERM
 
 wants() { [[ $rows == *" $1 "* ]]; }
 
-median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
-
-# repeat COMMAND...: sets `value` to the median of what it prints, run by run. Not in a subshell,
+# take NAME COMMAND...: adds what the command prints to the values of that name. Not in a subshell,
 # for the commands start and stop servers that this shell must know.
-repeat() {
-    local i
-    : >"$work/values"
-    for ((i = 0; i < runs; i++)); do "$@" >>"$work/values"; done
-    value=$(median <"$work/values")
-    value=${value:-0}
+take() {
+    local name=$1
+    shift
+    "$@" >>"$work/values.$name"
 }
 
-divide() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.3g", a / b; else print "-" }'; }
+rounds() { # rounds FUNCTION: calls it once a round
+    local i
+    for ((i = 0; i < runs; i++)); do "$1"; done
+}
+
+# Of the numbers on stdin: the median, and the least and the most; both empty if there is none.
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
+spread() { # spread UNIT
+    sort -g | awk -v unit="$1" '{ v[NR] = $1 } END {
+        if (NR > 1) printf "%.3g to %.3g%s", v[1], v[NR], unit }'
+}
+
+values() { cat "$work/values.$1" 2>/dev/null || true; }
+value() { values "$1" | median; }
+
+# Round by round, the one figure over the other.
+ratios() {
+    paste <(values "$1") <(values "$2") | awk 'NF == 2 && $2 > 0 { print $1 / $2 }'
+}
+
+short() { awk -v v="${1:-0}" 'BEGIN { printf "%.3g", v }'; }
+divide() {
+    awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN { if (b > 0) printf "%.3g", a / b; else print "-" }'
+}
 
 human() { # 1234567 -> 1.23 M
     awk -v v="$1" 'BEGIN {
@@ -63,8 +83,13 @@ human() { # 1234567 -> 1.23 M
         else printf "%.4g", v }'
 }
 
-row() { # row WHAT FLOOR GOAL NOW [REFERENCE]
-    printf '%-52s %9s %9s %12s  %s\n' "$1" "$2" "$3" "$4" "${5:-}"
+row() { # row WHAT FLOOR GOAL NOW SPREAD [REFERENCE]
+    printf '%-54s %8s %7s %9s  %-19s %s\n' "$1" "$2" "$3" "$4" "$5" "${6:-}"
+}
+
+ratio_row() { # ratio_row WHAT FLOOR GOAL NAME NAME [REFERENCE]: the first figure over the second
+    row "$1" "$2" "$3" "$(short "$(ratios "$4" "$5" | median)")x" "$(ratios "$4" "$5" | spread x)" \
+        "${6:-}"
 }
 
 field() { # field NAME: the number of that name in margin-load's report
@@ -144,7 +169,17 @@ stop_nginx() {
 
 # --- what is measured -----------------------------------------------------------------------------
 
-decode_run() { "$build/bench-decode" >"$work/decode.txt" && bench_value "$1" <"$work/decode.txt"; }
+decode_round() {
+    "$build/bench-decode" >"$work/decode.txt"
+    take decode bench_value decode_predicted <"$work/decode.txt"
+    take simdjson bench_value simdjson_ondemand <"$work/decode.txt"
+    awk '{ printf "%.0f\n", 1e9 / $1 }' < <(values simdjson) >"$work/values.simdjson_rate"
+    local what
+    for what in shuffled unexpected; do
+        take plain_$what bench_value ${what}_plain <"$work/decode.txt"
+        take tried_$what bench_value ${what}_predicted <"$work/decode.txt"
+    done
+}
 
 # Enough requests under way that the server, not the round trip, is measured.
 http_run() {
@@ -164,7 +199,8 @@ single_run() {
 nginx_run() {
     start_nginx
     "$build/margin-load" --mode single --connections 256 --seconds "$seconds" --json --key none \
-        --http "$nginx_address" | field requests_per_second || true # nginx accepts no event
+        --http "$nginx_address" 2>"$work/nginx-load.log" | field requests_per_second ||
+        true # nginx accepts no event, and margin-load says so
     stop_nginx
 }
 
@@ -185,75 +221,85 @@ query_p99_run() { query_run "$1" | sed 's/.*"queries"//' | field p99; }
 query_rate_run() { query_run "$1" | field events_per_second; }
 no_query_rate_run() { load http --seconds "$seconds" --customers 100000 | field events_per_second; }
 
+# --- rounds ---------------------------------------------------------------------------------------
+
+ingest_round() {
+    if wants decode || wants http; then decode_round; fi
+    if wants http || wants wire; then take http http_run; fi
+    if wants wire; then take wire wire_run; fi
+}
+
+single_round() {
+    take single single_run
+    stop_server
+    take nginx nginx_run
+}
+
+point_round() { take point point_run; }
+
+query_round() {
+    take p99 query_p99_run 100
+    take with query_rate_run 1000
+    take without no_query_rate_run
+}
+
 # --- rows -----------------------------------------------------------------------------------------
 
-row 'figure (median of '"$runs"')' floor goal now 'reference'
+row "figure (median of $runs)" floor goal now 'least to most' 'reference'
 
-if wants decode || wants http; then
-    repeat decode_run decode_predicted
-    decode=$value
-    repeat decode_run simdjson_ondemand
-    simdjson=$value
-    simdjson_rate=$(divide 1000000000 "$simdjson")
-    row 'JSON into columns, one thread, against simdjson' 1.0x 1.5x \
-        "$(divide "$simdjson" "$decode")x" "$decode ns against $simdjson ns an event"
-fi
-if wants http || wants wire; then
-    repeat http_run
-    http_rate=$value
+rounds ingest_round
+if wants decode; then
+    ratio_row 'JSON into columns, one thread, against simdjson' 1.0x 1.5x simdjson decode \
+        "$(value decode) ns against $(value simdjson) ns an event"
+    for what in shuffled unexpected; do
+        ratio_row "the same, members $what, against no prediction" 0.9x '-' plain_$what \
+            tried_$what "$(value tried_$what) ns against $(value plain_$what) ns an event"
+    done
 fi
 if wants http; then
-    row 'HTTP, batches of 1000, against simdjson parsing alone' 0.3x 0.7x \
-        "$(divide "$http_rate" "$simdjson_rate")x" \
-        "$(human "$http_rate") events/s against $(human "$simdjson_rate")"
+    ratio_row 'HTTP, batches of 1000, against simdjson parsing alone' 0.3x 0.7x http simdjson_rate \
+        "$(human "$(value http)") events/s against $(human "$(value simdjson_rate)")"
 fi
 if wants wire; then
-    repeat wire_run
-    wire_rate=$value
-    row 'native batches of 4096, against HTTP' 1.5x 3x "$(divide "$wire_rate" "$http_rate")x" \
-        "$(human "$wire_rate") events/s"
+    ratio_row 'native batches of 4096, against HTTP' 1.5x 3x wire http \
+        "$(human "$(value wire)") events/s"
 fi
 if wants single; then
-    repeat single_run
-    single=$value
-    stop_server
-    repeat nginx_run
-    plain=$value
-    row 'single events, 256 connections, against nginx 204' 0.3x 0.8x \
-        "$(divide "$single" "$plain")x" "$(human "$single") requests/s against $(human "$plain")"
+    rounds single_round
+    ratio_row 'single events, 256 connections, against nginx 204' 0.3x 0.8x single nginx \
+        "$(human "$(value single)") requests/s against $(human "$(value nginx)")"
 fi
 if wants point; then
     fresh_server
     load wire --events 1M >/dev/null
-    repeat point_run
-    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' "$(human "$value")/s"
+    rounds point_round
+    row 'point queries, pipelined, one connection' '300 k/s' '1 M/s' "$(human "$(value point)")/s" \
+        "$(values point | awk '{ print $1 / 1e6 }' | spread ' M/s')"
 fi
 if wants query; then
     fresh_server
     all_customers
     load wire --events 2M --spread --customers 100000 >/dev/null
-    repeat query_p99_run 100
-    p99=$value
+    rounds query_round
     row 'top 100 of 100 000 by margin under full ingest, p99' '10 ms' '2 ms' \
-        "$(divide "$p99" 1000000) ms"
-    repeat query_rate_run 1000
-    with=$value
-    repeat no_query_rate_run
-    without=$value
-    row 'ingest beside 1000 such queries a second' 0.8x 0.95x "$(divide "$with" "$without")x" \
-        "$(human "$with") events/s against $(human "$without")"
+        "$(divide "$(value p99)" 1000000) ms" \
+        "$(values p99 | awk '{ print $1 / 1e6 }' | spread ' ms')"
+    ratio_row 'ingest beside 1000 such queries a second' 0.8x 0.95x with without \
+        "$(human "$(value with)") events/s against $(human "$(value without)")"
 fi
 if wants disk; then
     fresh_server
     load http --events 2M >"$work/report"
     stop_server
     used=$(du -s --block-size=1 "$work/data/log" | cut -f1)
-    row 'bytes on disk an event' 80 40 "$(divide "$used" "$(field accepted <"$work/report")")"
+    row 'bytes on disk an event' 80 40 "$(divide "$used" "$(field accepted <"$work/report")")" \
+        'one run'
 fi
 if wants dedup; then
     "$build/bench-dedup" >"$work/dedup.txt"
     row 'memory a remembered key, hot' '32 B' '-' \
-        "$(sed -n 's/.* \([0-9.]*\) bytes a key.*/\1/p' "$work/dedup.txt" | sort -g | tail -1) B"
+        "$(sed -n 's/.* \([0-9.]*\) bytes a key.*/\1/p' "$work/dedup.txt" | sort -g | tail -1) B" \
+        'one run'
 fi
 if wants age; then
     fresh_server
@@ -261,7 +307,7 @@ if wants age; then
     load wire --events "$age" --seed 77 >/dev/null
     old=$(load http --events 2M | field events_per_second)
     row "rate after $(human "$age") events, against the first" 0.7x 0.95x \
-        "$(divide "$old" "$young")x" "$(human "$old") events/s against $(human "$young")"
+        "$(divide "$old" "$young")x" 'one run' "$(human "$old") events/s against $(human "$young")"
 fi
 if wants reading; then
     python3 "$(dirname "$0")/reading.py" "$build"
