@@ -285,31 +285,20 @@ static bool allocation_make(struct allocation *allocation, u32 features) {
     return allocation->amount != NULL && allocation->customers != NULL;
 }
 
-/* All (customer, feature) pairs, one customer after the other. */
-static void split_pairs(struct scratch *scratch, struct agg *agg, u32 account,
-                        const struct query_result *result, const struct pair *pairs, u32 count,
-                        const struct revenue *revenue, struct allocation *out) {
-    for (u32 i = 0; i < count;) {
-        u32 place = pairs[i].place;
-        agg_read_lock(agg);
-        for (; i < count && pairs[i].place == place; i++) {
-            const struct query_row *row = &result->rows[pairs[i].row];
-            scratch_add(scratch, feature_place(agg, account, row->value[1]), row->figures.cost,
-                        row->figures.revenue, row->figures.events);
-        }
-        scratch_split(scratch, agg, account, revenue->share[place]);
-        for (u32 part = 0; part < scratch->seen_count; part++) {
-            out->amount[scratch->seen[part]] += scratch->parts[part];
-            out->customers[scratch->seen[part]]++;
-        }
-        scratch_clear(scratch);
-        agg_read_unlock(agg);
-    }
+/* The pairs of a window that are to be split. */
+struct pairs_of {
+    struct query_result result;
+    struct pair *pair; /* of one customer after the other */
+};
+
+static void pairs_free(struct pairs_of *pairs) {
+    query_result_free(&pairs->result);
+    free(pairs->pair);
 }
 
-static enum err read_pairs(struct allocations *allocations, struct agg *agg, struct store *store,
-                           const struct revenue_window *window, struct allocation *out) {
-    const struct query query = {.account = window->account,
+static enum err pairs_read(struct pairs_of *pairs, struct agg *agg, struct store *store,
+                           u32 account, i64 from, i64 to) {
+    const struct query query = {.account = account,
                                 .group = {DIM_CUSTOMER, DIM_FEATURE},
                                 .group_count = 2,
                                 .live = true,
@@ -317,39 +306,98 @@ static enum err read_pairs(struct allocations *allocations, struct agg *agg, str
                                 .without_first = true,
                                 .without_last = true,
                                 .unordered = true,
-                                .from = window->from,
-                                .to = window->to};
-    struct query_result result;
-    struct revenue revenue;
+                                .from = from,
+                                .to = to};
     const char *why;
-    enum err err = query_run(agg, store, &query, &result, &why);
+    pairs->pair = NULL;
+    enum err err = query_run(agg, store, &query, &pairs->result, &why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    u32 count = pairs->result.row_count;
+    pairs->pair = malloc((count + (usize)1) * sizeof *pairs->pair);
+    if (pairs->pair == NULL) {
+        pairs_free(pairs);
+        return ERR_NO_MEMORY;
+    }
+    for (u32 i = 0; i < count; i++) {
+        agg_read_lock(agg);
+        pairs->pair[i].place = revenue_place(agg, account, pairs->result.rows[i].value[0]);
+        pairs->pair[i].row = i;
+        agg_read_unlock(agg);
+    }
+    qsort(pairs->pair, count, sizeof *pairs->pair, compare_pairs);
+    return ERR_OK;
+}
+
+/* Splits a customer's share by all that the scratch has, which then is empty. Caller holds the read
+ * lock. */
+static void split_one(struct scratch *scratch, const struct agg *agg, u32 account, i128 share,
+                      struct allocation *out) {
+    scratch_split(scratch, agg, account, share);
+    for (u32 part = 0; part < scratch->seen_count; part++) {
+        out->amount[scratch->seen[part]] += scratch->parts[part];
+        out->customers[scratch->seen[part]]++;
+    }
+    scratch_clear(scratch);
+}
+
+/* Takes what kept parts say of a customer out of the allocation and into the scratch. */
+static i128 take_kept(struct scratch *scratch, const struct parts *parts, u32 place,
+                      struct allocation *out) {
+    if (place >= parts->count) { /* it came after the question */
+        return 0;
+    }
+    const struct part_customer *customer = &parts->customers[place];
+    const u32 *places = part_places(customer);
+    for (u32 i = 0; i < customer->count; i++) {
+        const struct part_sum *sum = &customer->sums[i];
+        out->amount[places[i]] -= sum->amount;
+        out->customers[places[i]]--;
+        scratch_add(scratch, places[i], sum->cost, i == 0 ? customer->revenue : 0, sum->events);
+    }
+    return customer->share;
+}
+
+/* Splits all pairs, beside what is kept if that is not NULL. */
+static void split_pairs(struct scratch *scratch, struct agg *agg, u32 account,
+                        const struct pairs_of *pairs, const i128 *share, const struct parts *kept,
+                        struct allocation *out) {
+    u32 count = pairs->result.row_count;
+    for (u32 i = 0; i < count;) {
+        u32 place = pairs->pair[i].place;
+        i128 whole = kept != NULL ? take_kept(scratch, kept, place, out) : share[place];
+        agg_read_lock(agg);
+        for (; i < count && pairs->pair[i].place == place; i++) {
+            const struct query_row *row = &pairs->result.rows[pairs->pair[i].row];
+            scratch_add(scratch, feature_place(agg, account, row->value[1]), row->figures.cost,
+                        row->figures.revenue, row->figures.events);
+        }
+        split_one(scratch, agg, account, whole, out);
+        agg_read_unlock(agg);
+    }
+}
+
+static enum err read_pairs(struct allocations *allocations, struct agg *agg, struct store *store,
+                           const struct revenue_window *window, struct allocation *out) {
+    struct pairs_of pairs;
+    struct revenue revenue;
+    enum err err = pairs_read(&pairs, agg, store, window->account, window->from, window->to);
     if (err != ERR_OK) {
         return err;
     }
     err = revenue_read(allocations->revenues, agg, store, window, REVENUE_SHARES, &revenue);
-    if (err != ERR_OK) {
-        query_result_free(&result);
-        return err;
-    }
-    u32 features = count_features(agg, window->account);
-    struct pair *pairs = malloc((result.row_count + (usize)1) * sizeof *pairs);
-    if (pairs == NULL || !scratch_make(&allocations->scratch, features) ||
-        !allocation_make(out, features)) {
-        err = ERR_NO_MEMORY;
-    } else {
-        for (u32 i = 0; i < result.row_count; i++) {
-            agg_read_lock(agg);
-            pairs[i].place = revenue_place(agg, window->account, result.rows[i].value[0]);
-            pairs[i].row = i;
-            agg_read_unlock(agg);
+    if (err == ERR_OK) {
+        u32 features = count_features(agg, window->account);
+        if (!scratch_make(&allocations->scratch, features) || !allocation_make(out, features)) {
+            err = ERR_NO_MEMORY;
+        } else {
+            split_pairs(&allocations->scratch, agg, window->account, &pairs, revenue.share, NULL,
+                        out);
         }
-        qsort(pairs, result.row_count, sizeof *pairs, compare_pairs);
-        split_pairs(&allocations->scratch, agg, window->account, &result, pairs, result.row_count,
-                    &revenue, out);
+        revenue_free(allocations->revenues, &revenue);
     }
-    free(pairs);
-    revenue_free(allocations->revenues, &revenue);
-    query_result_free(&result);
+    pairs_free(&pairs);
     return err;
 }
 
@@ -390,7 +438,8 @@ static enum err take_shares(struct allocations *allocations, struct agg *agg,
 static enum err plan_kept(struct plan *plan, struct agg *agg, const struct query *query,
                           const struct revenue_window *window, struct kept_key *key) {
     plan_make(plan, agg, query);
-    if (!plan_is_cells(plan) || plan->kind != KIND_CUSTOMER ||
+    if (plan->source != PLAN_ENTITIES || plan->kind != KIND_CUSTOMER ||
+        window->length_ms % DAY_MS != 0 || /* hardly a question that comes again */
         account_at(agg, query->account)->entities[KIND_CUSTOMER].count < agg->ranked_min) {
         return ERR_NOT_FOUND;
     }
@@ -413,7 +462,37 @@ static struct query by_customer(const struct revenue_window *window) {
                           .to = window->to};
 }
 
-static enum err read_kept(struct allocations *allocations, struct agg *agg,
+/* What is kept, and the rows before it where the window begins between two edges. */
+static enum err add_up(struct allocations *allocations, struct agg *agg, struct store *store,
+                       const struct revenue_window *window, i64 split, const struct kept *kept,
+                       struct allocation *out) {
+    const struct parts *parts = &kept->parts;
+    struct pairs_of pairs;
+    enum err err = ERR_OK;
+    if (split != 0) {
+        err = pairs_read(&pairs, agg, store, window->account, window->from, split);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    u32 features = MAX(parts->feature_count, count_features(agg, window->account));
+    if (!scratch_make(&allocations->scratch, features) || !allocation_make(out, features)) {
+        err = ERR_NO_MEMORY;
+    } else if (parts->feature_count > 0) {
+        memcpy(out->amount, parts->amount, parts->feature_count * sizeof *out->amount);
+        memcpy(out->customers, parts->customer_count,
+               parts->feature_count * sizeof *out->customers);
+    }
+    if (split != 0) {
+        if (err == ERR_OK) {
+            split_pairs(&allocations->scratch, agg, window->account, &pairs, NULL, parts, out);
+        }
+        pairs_free(&pairs);
+    }
+    return err;
+}
+
+static enum err read_kept(struct allocations *allocations, struct agg *agg, struct store *store,
                           const struct revenue_window *window, struct allocation *out) {
     const struct query query = by_customer(window);
     struct plan plan;
@@ -435,14 +514,7 @@ static enum err read_kept(struct allocations *allocations, struct agg *agg,
     if (err == ERR_OK) {
         err = parts_split(&kept->parts);
     }
-    if (err == ERR_OK) {
-        err = allocation_make(out, kept->parts.feature_count) ? ERR_OK : ERR_NO_MEMORY;
-    }
-    if (err == ERR_OK && out->count > 0) {
-        memcpy(out->amount, kept->parts.amount, out->count * sizeof *out->amount);
-        memcpy(out->customers, kept->parts.customer_count, out->count * sizeof *out->customers);
-    }
-    return err;
+    return err == ERR_OK ? add_up(allocations, agg, store, window, plan.split, kept, out) : err;
 }
 
 enum err allocation_read(struct allocations *allocations, struct agg *agg, struct store *store,
@@ -451,7 +523,7 @@ enum err allocation_read(struct allocations *allocations, struct agg *agg, struc
     pthread_mutex_lock(&allocations->mutex);
     enum err err = ERR_BUSY;
     for (u32 try = 0; try < TRIES && err == ERR_BUSY; try++) {
-        err = read_kept(allocations, agg, window, out);
+        err = read_kept(allocations, agg, store, window, out);
     }
     if (err == ERR_BUSY || err == ERR_NOT_FOUND) {
         err = read_pairs(allocations, agg, store, window, out);

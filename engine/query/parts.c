@@ -17,10 +17,6 @@
 #define HAND_SUMS 8
 #define ROOM_FIRST 4 /* features of a customer */
 
-static u32 *places_of(const struct part_customer *customer) {
-    return (u32 *)(void *)(customer->sums + customer->capacity);
-}
-
 void parts_clear(struct parts *parts) {
     for (u32 i = 0; i < parts->count; i++) {
         free(parts->customers[i].sums);
@@ -82,7 +78,7 @@ static bool reserve_sums(struct part_customer *customer) {
     }
     if (customer->count > 0) {
         memcpy(sums, customer->sums, customer->count * sizeof *sums);
-        memcpy(sums + capacity, places_of(customer), customer->count * sizeof(u32));
+        memcpy(sums + capacity, part_places(customer), customer->count * sizeof(u32));
     }
     free(customer->sums);
     customer->sums = sums;
@@ -111,7 +107,7 @@ static u32 insert(struct parts *parts, const struct plan *plan, struct part_cust
         return UINT32_MAX;
     }
     const struct slice key = key_of(plan, feature);
-    u32 *places = places_of(customer);
+    u32 *places = part_places(customer);
     u32 at = customer->count++;
     for (; at > 0 && is_before(key, key_of(plan, places[at - 1])); at--) {
         places[at] = places[at - 1];
@@ -126,7 +122,7 @@ static u32 insert(struct parts *parts, const struct plan *plan, struct part_cust
 static inline bool add(struct parts *parts, const struct plan *plan, u32 place, u32 feature,
                        const struct sums *more) {
     struct part_customer *customer = &parts->customers[place];
-    const u32 *places = places_of(customer);
+    const u32 *places = part_places(customer);
     u32 at = 0;
     while (at < customer->count && places[at] != feature) {
         at++;
@@ -151,7 +147,7 @@ static inline bool add(struct parts *parts, const struct plan *plan, u32 place, 
 /* As if it had no events. */
 static void empty(struct parts *parts, u32 place) {
     struct part_customer *customer = &parts->customers[place];
-    const u32 *places = places_of(customer);
+    const u32 *places = part_places(customer);
     for (u32 i = 0; i < customer->count; i++) {
         parts->amount[places[i]] -= customer->sums[i].amount;
         parts->customer_count[places[i]]--;
@@ -274,7 +270,7 @@ fetch_ahead(struct parts *parts, const struct plan *plan, u64 at, u64 until) {
     if (at + HAND_PLACES < until) {
         customer = customer_of(parts, plan, change_at(agg, at + HAND_PLACES));
         if (customer != NULL && customer->capacity > 0) {
-            __builtin_prefetch(places_of(customer));
+            __builtin_prefetch(part_places(customer));
         }
     }
     if (at + HAND_SUMS < until) {
@@ -282,7 +278,7 @@ fetch_ahead(struct parts *parts, const struct plan *plan, u64 at, u64 until) {
         customer = customer_of(parts, plan, change);
         u32 place = owner_at(agg, change->feature)->place;
         for (u32 i = 0; customer != NULL && i < customer->count; i++) {
-            if (places_of(customer)[i] == place) {
+            if (part_places(customer)[i] == place) {
                 __builtin_prefetch(&customer->sums[i], 1);
                 break;
             }
@@ -414,7 +410,7 @@ static bool split_one(struct parts *parts, struct part_customer *customer) {
         allocation_split(customer->share - customer->revenue, parts->weights, customer->count,
                          parts->split);
     }
-    const u32 *places = places_of(customer);
+    const u32 *places = part_places(customer);
     for (u32 i = 0; i < customer->count; i++) {
         parts->amount[places[i]] += parts->split[i] - customer->sums[i].amount;
         customer->sums[i].amount = parts->split[i];

@@ -30,6 +30,11 @@ struct part_customer {
 };
 _Static_assert(sizeof(struct part_customer) == 64, "a cache line");
 
+/* The places of a customer's features. */
+static inline u32 *part_places(const struct part_customer *customer) {
+    return (u32 *)(void *)(customer->sums + customer->capacity);
+}
+
 struct parts {        /* zero at first; belongs to who holds the owner's mutex */
     u64 changed_seen; /* agg->changed_count that it belongs to */
     u64 amended;

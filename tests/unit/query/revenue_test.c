@@ -273,6 +273,8 @@ static void check_all(void) {
         {1, from, INT64_MAX, month},
         {1, from - month, from, month},
         {1, query_window_start(now, 7 * DAY_MS), INT64_MAX, 7 * DAY_MS},
+        {1, query_window_start(now, 45 * DAY_MS), INT64_MAX, 45 * DAY_MS},
+        {1, query_window_start(now, 12 * DAY_MS), INT64_MAX, 12 * DAY_MS},
         {1, INT64_MIN, INT64_MAX, 0},
         {1, from - 40 * HOUR_MS, from + 300 * HOUR_MS, 340 * HOUR_MS},
     };
