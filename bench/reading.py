@@ -38,7 +38,9 @@ PATHS = [
     "/api/analytics/overview", "/api/analytics/daily-summary", "/api/analytics/trends",
     "/api/analytics/retention", "/api/analytics/mrr-movements?limit=50",
     "/api/analytics/revenue-confidence", "/api/analytics/cost-by-token-type",
-    "/api/analytics/cost-by-token-type?days=365", "POST /api/analytics/suggest-pricing?limit=50",
+    "/api/analytics/cost-by-token-type?days=365", "/api/events/by-customer?limit=50&days=45",
+    "/api/features?limit=50&days=45", "/api/analytics/customer-pnl?limit=50&days=45",
+    "POST /api/analytics/suggest-pricing?limit=50",
 ]
 
 

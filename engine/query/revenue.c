@@ -180,14 +180,44 @@ static struct query by_customer(const struct revenue_window *window) {
                           .to = window->to};
 }
 
+/* Adds what is before the edge at which the columns begin. */
+static enum err add_before(struct agg *agg, struct store *store, const struct query *query,
+                           i64 edge, struct revenue *revenue) {
+    struct query before = *query;
+    struct query_result result;
+    const char *why;
+    before.to = edge;
+    enum err err = query_run(agg, store, &before, &result, &why);
+    if (err != ERR_OK) {
+        return err;
+    }
+    for (u32 i = 0; i < result.row_count; i++) {
+        const struct query_row *row = &result.rows[i];
+        agg_read_lock(agg);
+        u32 place = revenue_place(agg, query->account, row->value[0]);
+        agg_read_unlock(agg);
+        if (place >= revenue->known) {
+            continue; /* it came after the columns were read */
+        }
+        if (!revenue_has_events(revenue, place)) {
+            revenue->cost[place] = revenue->earned[place] = 0;
+        }
+        revenue->cost[place] += row->figures.cost;
+        revenue->earned[place] += row->figures.revenue;
+    }
+    query_result_free(&result);
+    return ERR_OK;
+}
+
 /* By way of rankings. ERR_NOT_FOUND: they do not have it. */
-static enum err read_ranked(struct agg *agg, const struct query *query, struct revenue *revenue) {
+static enum err read_ranked(struct agg *agg, struct store *store, const struct query *query,
+                            struct revenue *revenue) {
     struct plan plan;
     u64 layout;
     i128 *column[RANKING_COLUMNS];
     agg_read_lock(agg);
     plan_make(&plan, agg, query);
-    bool fits = plan_is_cells(&plan) && plan.kind == KIND_CUSTOMER &&
+    bool fits = plan.source == PLAN_ENTITIES && plan.kind == KIND_CUSTOMER &&
                 account_at(agg, query->account)->entities[KIND_CUSTOMER].count >= agg->ranked_min;
     u64 planned = agg->layout;
     agg_read_unlock(agg);
@@ -216,7 +246,12 @@ static enum err read_ranked(struct agg *agg, const struct query *query, struct r
     revenue->cost = column[0];
     revenue->earned = column[1];
     revenue->known = count;
-    return ERR_OK;
+    err = plan.split == 0 ? ERR_OK : add_before(agg, store, query, plan.split, revenue);
+    if (err != ERR_OK) {
+        free(revenue->cost);
+        revenue->cost = revenue->earned = NULL;
+    }
+    return err;
 }
 
 static u32 count_customers(struct agg *agg, u32 account) {
@@ -350,7 +385,7 @@ enum err revenue_read(struct revenues *revenues, struct agg *agg, struct store *
     const struct query query = by_customer(window);
     enum err err = columns == REVENUE_MONEY ? ERR_BUSY : ERR_NOT_FOUND;
     for (u32 try = 0; try < TRIES && err == ERR_BUSY; try++) {
-        err = read_ranked(agg, &query, out);
+        err = read_ranked(agg, store, &query, out);
     }
     if (columns == REVENUE_SHARES) {
         out->known = count_customers(agg, window->account);
