@@ -10,7 +10,7 @@ SAN    ?=
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
 # include each other. tools/tidy reads these lines.
 LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net,process config guard reload main
-LAYERS_STORAGE := include,base column text block file db amend,index,run,snapshot,table log order scan merge,verify,copy backup,store
+LAYERS_STORAGE := include,base column,pages text block file db seal amend,index,run,snapshot,table log order scan merge,verify,copy backup,store
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
 CFLAGS  := -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \

@@ -229,6 +229,11 @@ enum err store_verify(struct store *store,
                       void (*report)(void *context, const struct store_damage *),
                       void (*progress)(void *context, u64 done, u64 total), void *context);
 
+/* Re-reads what lies beside the log, the control tables and the snapshots: calls `report` with a
+ * line for each that does not hold. */
+void store_verify_beside(const char *dir, void (*report)(void *context, const char *what),
+                         void *context);
+
 /* --- snapshots ------------------------------------------------------------------------------ */
 
 /* A snapshot is a sequence of sections (tag, bytes) that belong to one position of one log: it is
@@ -329,6 +334,8 @@ void run_keep_only(const char *dir, const u64 *ids, u32 count, bool unfinished);
  * transaction: milliseconds, so not for front threads. Reads cost about a microsecond. */
 struct control;
 
+/* Rows are checked, all of them here and each when it is read. ERR_CORRUPT: `why` says what does
+ * not hold. */
 enum err control_open(const char *dir, bool create, struct control **out, char *why,
                       usize why_bytes);
 void control_close(struct control *control);

@@ -9,7 +9,7 @@
 
 struct copying {
     const char *from;
-    const char *to; /* a directory without either */
+    const char *to;   /* a directory without either */
     usize step_bytes; /* copied in one transaction; 0: default */
     void (*progress)(void *context, const char *step, u64 done, u64 total); /* may be NULL */
     void *context;

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "limits.h"
+#include "storage/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +33,9 @@
 #define FORMAT_OLDEST 2
 #define FORMAT_PREFIX "margind data "
 #define SHORT_BYTES_MAX                                                                            \
-    (128 * KIB)                    /* pages made and freed by one transaction are never written    \
-                                    */
+    (128 * KIB) /* pages made and freed by one transaction are never written                       \
+                 */
+#define CHECK_TRIES 100
 #define NO_TABLE UINT32_MAX        /* that a read-only environment does not have */
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
 
@@ -227,6 +229,9 @@ static int env_fill_up(const struct db_options *options, struct db *db) {
     if (found >= bytes) {
         return 0;
     }
+    if (bytes - found > found + GIB) {
+        return MDB_CORRUPTED; /* rather the number of the last page than the file */
+    }
     if (bytes - found > SHORT_BYTES_MAX) {
         log_warn("file_cut", "file=\"%s/data.mdb\" bytes=%llu missing_bytes=%llu", db->path,
                  (unsigned long long)found, (unsigned long long)(bytes - found));
@@ -236,6 +241,44 @@ static int env_fill_up(const struct db_options *options, struct db *db) {
         code = errno == EOPNOTSUPP ? MDB_CORRUPTED : errno;
     }
     return code;
+}
+
+/* What pages.h says, as LMDB's code. */
+static int code_of(const struct db *db, enum err err, const char *what) {
+    if (err == ERR_CORRUPT) {
+        log_error("database_damaged", "file=\"%s/data.mdb\" what=\"%s\"", db->path, what);
+        return MDB_CORRUPTED;
+    }
+    return err == ERR_OK ? 0 : err == ERR_NO_MEMORY ? ENOMEM : err == ERR_BUSY ? EAGAIN : EIO;
+}
+
+static int heads_check(const struct db *db, char *what, usize what_bytes) {
+    char path[PATH_BYTES_MAX + 16];
+    snprintf(path, sizeof path, "%s/data.mdb", db->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    enum err err = pages_check_heads(fd, what, what_bytes);
+    close(fd);
+    return code_of(db, err, what);
+}
+
+/* As somebody else may write meanwhile, inside a read transaction; if the head that it is by was
+ * written over before we came to it, inside another one. */
+static int trees_check(const struct db *db, bool any_order, char *what, usize what_bytes) {
+    int fd;
+    enum err err = ERR_BUSY;
+    int code = mdb_env_get_fd(db->env, &fd);
+    for (u32 tries = 0; tries < CHECK_TRIES && code == 0 && err == ERR_BUSY; tries++) {
+        MDB_txn *txn;
+        code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+        if (code == 0) {
+            err = pages_check(fd, mdb_txn_id(txn), any_order, what, what_bytes);
+            mdb_txn_abort(txn);
+        }
+    }
+    return code != 0 ? code : code_of(db, err, what);
 }
 
 static int tables_open(const struct db_options *options, struct db *db) {
@@ -278,13 +321,20 @@ enum err db_open(const struct db_options *options, struct db **out, char *why, u
     if (code == 0 && options->create && mkdir(db->path, 0700) != 0 && errno != EEXIST) {
         code = errno;
     }
+    char what[128] = "";
     code = code != 0 || !options->create ? code : env_make(db);
+    code = code != 0 ? code : heads_check(db, what, sizeof what);
     code = code != 0 ? code : env_open(options, db);
+    code = code != 0 ? code : trees_check(db, options->any_order, what, sizeof what);
     code = code != 0 ? code : env_fill_up(options, db);
     code = code != 0 ? code : tables_open(options, db);
     if (code != 0) {
         enum err err = code == ENOENT ? ERR_NOT_FOUND : err_of(code);
         explain(why, why_bytes, err, "cannot open", db->path, code);
+        if (what[0] != '\0') {
+            snprintf(why, why_bytes, "%s/data.mdb is damaged: %s; restore a backup", db->path,
+                     what);
+        }
         db_close(db);
         return err;
     }
@@ -641,6 +691,8 @@ static enum err format_open(const char *dir, int *fd, char *why, usize why_bytes
  *   2  frames of any size. Blocks of format 1 are not read.
  *   3  amendments, and with them events that are removed: a program that does not know of them
  *      would count what is gone. Nothing has to be done, for a log without any is one of format 3.
+ *      Rows of the control tables end with a checksum; those of format 2 get it where the tables
+ *      are opened (seal.h).
  *
  * So that an upgrade can be cut off anywhere, the number is written when all is done. */
 enum err db_dir_upgrade(const char *dir, char *why, usize why_bytes) {

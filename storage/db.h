@@ -30,6 +30,7 @@ struct db_options {
     bool create;
     bool read_only;
     bool skip_sync;
+    bool any_order; /* keys that are out of order are the caller's to put right, and no damage */
 };
 
 /* `why` gets one line that says what to do. */

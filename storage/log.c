@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STRAYS_MAX 64  /* indexes without a block that are told of */
 #define REPAIRS_MAX 64 /* wrong keys put right at a start */
 
 /* --- directory -------------------------------------------------------------------------------- */
@@ -242,6 +243,7 @@ enum err log_db_open(const struct log_options *options, struct db **out, char *w
         .create = !options->read_only,
         .read_only = options->read_only,
         .skip_sync = options->skip_sync,
+        .any_order = true,
     };
     return db_open(&db_options, out, why, why_bytes);
 }
@@ -439,6 +441,62 @@ struct amend_account log_amend_account(struct log *log, u32 account) {
         known != NULL && account < ACCOUNTS_MAX ? known[account] : (struct amend_account){0};
     pthread_mutex_unlock(&log->directory);
     return out;
+}
+
+struct strays {
+    struct log *log;
+    u32 count;
+    u8 key[STRAYS_MAX][KEY_BYTES];
+};
+
+static bool has_block(struct log *log, struct slice key) {
+    u64 first_id;
+    u32 count;
+    struct log_entry entry;
+    return key_read(key, &first_id, &count) && log_find(log, first_id, &entry) &&
+           entry.first_id == first_id && entry.count == count;
+}
+
+static bool note_stray(void *context, struct slice key, struct slice index) {
+    struct strays *strays = context;
+    (void)index;
+    if (!has_block(strays->log, key) && strays->count < STRAYS_MAX) {
+        memset(strays->key[strays->count], 0, KEY_BYTES);
+        memcpy(strays->key[strays->count++], key.data, MIN(key.bytes, (usize)KEY_BYTES));
+    }
+    return true;
+}
+
+/* What was merged while we looked is looked at again. */
+enum err log_verify_indexes(struct log *log,
+                            void (*report)(void *context, u64 from, u64 to, const char *what),
+                            void *context) {
+    struct db_txn txn;
+    struct strays strays = {.log = log};
+    enum err err = db_begin(log->db, false, &txn);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = db_each(&txn, TABLE_INDEX, (struct slice){NULL, 0}, note_stray, &strays);
+    db_abort(&txn);
+    if (err != ERR_OK || strays.count == 0) {
+        return err;
+    }
+    err = log_refresh(log);
+    err = err == ERR_OK ? db_begin(log->db, false, &txn) : err;
+    for (u32 i = 0; i < strays.count && err == ERR_OK; i++) {
+        struct slice key = {(const char *)strays.key[i], KEY_BYTES};
+        struct slice index;
+        u64 first_id = 0;
+        u32 count = 0;
+        enum err found = db_get(&txn, TABLE_INDEX, key, &index);
+        if ((found == ERR_OK || !key_read(key, &first_id, &count)) && !has_block(log, key)) {
+            report(context, first_id, first_id + MAX(count, 1u),
+                   "index of no block (events are not affected)");
+        }
+    }
+    db_abort(&txn);
+    return err;
 }
 
 enum err log_verify_amendments(struct log *log,

@@ -83,6 +83,11 @@ enum err log_amend(struct log *log, const struct store_amendment *amendment, str
 void log_show(struct log *log);
 u64 log_amendments(struct log *log);
 struct amend_account log_amend_account(struct log *log, u32 account);
+/* Calls `report` for each index that no block has: the block that should have it is read without.
+ */
+enum err log_verify_indexes(struct log *log,
+                            void (*report)(void *context, u64 from, u64 to, const char *what),
+                            void *context);
 enum err log_verify_amendments(struct log *log,
                                void (*report)(void *context, u64 from, u64 to, const char *what),
                                void *context);

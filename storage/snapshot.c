@@ -356,6 +356,33 @@ static enum err file_map(const char *path, struct snapshot_reader *reader) {
     return err;
 }
 
+void snapshot_files_verify(const char *data_dir, void (*report)(void *context, const char *what),
+                           void *context) {
+    char dir[PATH_BYTES_MAX - 64];
+    char path[PATH_BYTES_MAX];
+    char line[160];
+    u64 positions[FILES_MAX];
+    u32 count = dir_path(dir, sizeof dir, data_dir) ? files_list(dir, positions) : 0;
+    for (u32 i = 0; i < count; i++) {
+        struct snapshot_reader reader = {.data = NULL};
+        struct snapshot_position position = {.next_id = 0};
+        file_path(path, dir, positions[i]);
+        enum err err = file_map(path, &reader);
+        if (err == ERR_OK) {
+            err = snapshot_verify(reader.data, reader.bytes, &position);
+            munmap((void *)(uintptr_t)reader.data, reader.bytes);
+        }
+        if (err == ERR_OK && position.next_id != positions[i]) {
+            err = ERR_CORRUPT;
+        }
+        if (err != ERR_OK && err != ERR_NOT_FOUND) { /* a newer one has just taken its place */
+            snprintf(line, sizeof line, "snapshot %0*" PRIu64 SUFFIX ": %s; a start passes it over",
+                     NAME_DIGITS, positions[i], err_text(err));
+            report(context, line);
+        }
+    }
+}
+
 enum err snapshot_file_open(const char *data_dir, u32 skip, struct snapshot_reader **out,
                             struct snapshot_position *position) {
     char dir[PATH_BYTES_MAX - 64];

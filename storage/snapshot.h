@@ -21,6 +21,9 @@ enum err snapshot_file_open(const char *data_dir, u32 skip, struct snapshot_read
 /* Removes snapshots of positions past `next_id`: they belong to a log that is no more. Left where
  * they are, they would be the newest ones as soon as the log has grown past them. */
 void snapshot_files_drop_past(const char *data_dir, u64 next_id);
+/* Calls `report` with a line for each snapshot that does not hold. */
+void snapshot_files_verify(const char *data_dir, void (*report)(void *context, const char *what),
+                           void *context);
 /* Verifies a whole snapshot in memory: ERR_CORRUPT if anything does not hold. */
 enum err snapshot_verify(const void *data, usize bytes, struct snapshot_position *position);
 

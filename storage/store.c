@@ -220,6 +220,11 @@ enum err store_verify(struct store *store,
     return err == ERR_OK ? verify_log(store->log, report, progress, context) : err;
 }
 
+void store_verify_beside(const char *dir, void (*report)(void *context, const char *what),
+                         void *context) {
+    verify_beside(dir, report, context);
+}
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 /* What tells this log from another one with as many events: the event before the position. Blocks

@@ -10,9 +10,11 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "limits.h"
+#include "storage/seal.h"
 #include "store.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +51,75 @@ enum err control_db_open(const char *dir, const struct control_db_options *how, 
     return db_open(&options, out, why, why_bytes);
 }
 
+struct named { /* a row that does not hold */
+    char *text;
+    usize bytes;
+};
+
+static u64 take_big_endian(const char *data, u32 bytes) {
+    u64 value = 0;
+    for (u32 i = 0; i < bytes; i++) {
+        value = value << 8 | (u8)data[i];
+    }
+    return value;
+}
+
+static void name_row(void *context, u32 table, struct slice key) {
+    const struct named *named = context;
+    if (table == TABLE_META || key.bytes < HEAD_BYTES) {
+        snprintf(named->text, named->bytes, "the installation's \"%.*s\"", (int)key.bytes,
+                 key.data);
+        return;
+    }
+    snprintf(named->text, named->bytes, "object %llu of kind %llu of account %llu",
+             (unsigned long long)take_big_endian(key.data + PREFIX_BYTES, 8),
+             (unsigned long long)take_big_endian(key.data + 4, 2),
+             (unsigned long long)take_big_endian(key.data, 4));
+}
+
+/* A key, a price or a secret that is not what was written is worse than no start. */
+static enum err rows_check(struct db *db, const char *dir, char *why, usize why_bytes) {
+    char text[64 + CONTROL_NAME_MAX] = "a row";
+    struct named named = {text, sizeof text};
+    enum err err = seal_check(db, CONTROL_TABLES, TABLE_META, name_row, &named);
+    if (err != ERR_OK) {
+        snprintf(why, why_bytes, "the control tables in %s: %s: %s; restore a backup", dir, text,
+                 err_text(err));
+    }
+    return err;
+}
+
+enum err control_verify(const char *dir, char *why, usize why_bytes) {
+    const struct control_db_options how = {.read_only = true};
+    struct db *db;
+    enum err err = control_db_open(dir, &how, &db, why, why_bytes);
+    if (err == ERR_OK) {
+        err = rows_check(db, dir, why, why_bytes);
+        db_close(db);
+    }
+    return err;
+}
+
+static enum err open_checked(const char *dir, bool create, struct db **out, char *why,
+                             usize why_bytes) {
+    const struct control_db_options how = {.create = create};
+    enum err err = control_db_open(dir, &how, out, why, why_bytes);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = seal_all(*out, CONTROL_TABLES, TABLE_META);
+    if (err != ERR_OK) {
+        snprintf(why, why_bytes, "the control tables in %s: cannot seal their rows: %s", dir,
+                 err_text(err));
+    } else {
+        err = rows_check(*out, dir, why, why_bytes);
+    }
+    if (err != ERR_OK) {
+        db_close(*out);
+    }
+    return err;
+}
+
 enum err control_open(const char *dir, bool create, struct control **out, char *why,
                       usize why_bytes) {
     struct control *control = calloc(1, sizeof *control);
@@ -57,8 +128,7 @@ enum err control_open(const char *dir, bool create, struct control **out, char *
     }
     enum err err = db_dir_prepare(dir, create, why, why_bytes);
     if (err == ERR_OK) {
-        const struct control_db_options how = {.create = create};
-        err = control_db_open(dir, &how, &control->db, why, why_bytes);
+        err = open_checked(dir, create, &control->db, why, why_bytes);
     }
     if (err != ERR_OK) {
         free(control);
@@ -104,14 +174,6 @@ static void put_big_endian(char *out, u64 value, u32 bytes) {
     }
 }
 
-static u64 take_big_endian(const char *data, u32 bytes) {
-    u64 value = 0;
-    for (u32 i = 0; i < bytes; i++) {
-        value = value << 8 | (u8)data[i];
-    }
-    return value;
-}
-
 static enum err key_of(const struct control_object *object, struct object_key *key) {
     if (object->name.bytes > CONTROL_NAME_MAX) {
         return ERR_INVALID;
@@ -135,12 +197,16 @@ static struct slice key_slice(const struct object_key *key) {
 static enum err read_value(struct control *control, enum table table, struct slice key, void *value,
                            usize *bytes) {
     struct db_txn txn;
+    struct slice sealed;
     struct slice found = {NULL, 0};
     enum err err = begin(control, false, &txn);
     if (err != ERR_OK) {
         return err;
     }
-    err = db_get(&txn, table, key, &found);
+    err = db_get(&txn, table, key, &sealed);
+    if (err == ERR_OK) {
+        err = seal_open(table, key, sealed, &found);
+    }
     if (err == ERR_OK && found.bytes > 0) {
         memcpy(value, found.data, MIN(*bytes, found.bytes));
     }
@@ -170,13 +236,18 @@ struct walk {
     bool damaged;
 };
 
-static bool visit_pair(void *context, struct slice key, struct slice value) {
+static bool visit_pair(void *context, struct slice key, struct slice sealed) {
     struct walk *walk = context;
+    struct slice value;
     if (key.bytes < HEAD_BYTES) {
         walk->damaged = true;
         return false;
     }
     if (memcmp(key.data, walk->prefix, PREFIX_BYTES) != 0) {
+        return false;
+    }
+    if (seal_open(TABLE_OBJECTS, key, sealed, &value) != ERR_OK) {
+        walk->damaged = true;
         return false;
     }
     struct control_object object = {
@@ -225,7 +296,7 @@ enum err control_meta_add(struct control *control, struct slice name, struct sli
     if (err != ERR_OK) {
         return err;
     }
-    db_put(&txn, TABLE_META, name, value, DB_ADD);
+    seal_put(&txn, TABLE_META, name, value, DB_ADD);
     fault_point("control.meta-put");
     err = note(control, db_commit(&txn));
     fault_point("control.meta-committed");
@@ -295,7 +366,9 @@ enum err control_txn_get(struct control_txn *txn, const struct control_object *o
     struct db_txn begun = db_txn_of(txn);
     enum err err = key_of(object, &key);
     if (err == ERR_OK) {
-        err = db_get(&begun, TABLE_OBJECTS, key_slice(&key), value);
+        struct slice sealed;
+        err = db_get(&begun, TABLE_OBJECTS, key_slice(&key), &sealed);
+        err = err == ERR_OK ? seal_open(TABLE_OBJECTS, key_slice(&key), sealed, value) : err;
     }
     txn->err = err == ERR_NOT_FOUND ? ERR_OK : err;
     return err;
@@ -310,7 +383,7 @@ enum err control_txn_put(struct control_txn *txn, const struct control_object *o
     struct db_txn begun = db_txn_of(txn);
     txn->err = value.bytes > CONTROL_VALUE_MAX ? ERR_INVALID : key_of(object, &key);
     if (txn->err == ERR_OK) {
-        txn->err = db_put(&begun, TABLE_OBJECTS, key_slice(&key), value, DB_REPLACE);
+        txn->err = seal_put(&begun, TABLE_OBJECTS, key_slice(&key), value, DB_REPLACE);
     }
     return txn->err;
 }

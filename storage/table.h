@@ -13,5 +13,7 @@ struct control_db_options {
 };
 enum err control_db_open(const char *dir, const struct control_db_options *how, struct db **out,
                          char *why, usize why_bytes);
+/* Reads all rows, beside whoever uses them; ERR_CORRUPT, with what does not hold. */
+enum err control_verify(const char *dir, char *why, usize why_bytes);
 
 #endif

@@ -5,6 +5,8 @@
 #include "storage/verify.h"
 
 #include "storage/index.h"
+#include "storage/snapshot.h"
+#include "storage/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +135,7 @@ static enum err verify_all(struct verify *verify, void (*progress)(void *, u64, 
     return ERR_OK;
 }
 
-static void amendment_damage(void *context, u64 id_from, u64 id_to, const char *what) {
+static void plain_damage(void *context, u64 id_from, u64 id_to, const char *what) {
     struct verify *verify = context;
     struct store_damage found = {.id_from = id_from, .id_to = id_to};
     snprintf(found.what, sizeof found.what, "%s", what);
@@ -151,10 +153,22 @@ enum err verify_log(struct log *log, void (*report)(void *, const struct store_d
         err = verify_all(&verify, progress);
     }
     if (err == ERR_OK) {
-        err = log_verify_amendments(log, amendment_damage, &verify);
+        err = log_verify_indexes(log, plain_damage, &verify);
+    }
+    if (err == ERR_OK) {
+        err = log_verify_amendments(log, plain_damage, &verify);
     }
     block_reader_destroy(verify.reader);
     text_sink_free(&verify.texts);
     free(verify.batch);
     return err;
+}
+
+void verify_beside(const char *dir, void (*report)(void *context, const char *what),
+                   void *context) {
+    char why[512];
+    if (control_verify(dir, why, sizeof why) != ERR_OK) {
+        report(context, why);
+    }
+    snapshot_files_verify(dir, report, context);
 }

@@ -54,7 +54,8 @@ static int usage(FILE *to, int code) {
           "\n"
           "  blocks      one line for each block of the log\n"
           "  block ID    the block that holds event ID: header, columns, codings, sizes\n"
-          "  verify      read everything: checksums, chain, ids, and that all of it decodes\n"
+          "  verify      read everything: checksums, chain, ids, and that all of it decodes;\n"
+          "              also the control tables and the snapshots\n"
           "  snapshots   the snapshots and their sections\n"
           "  amendments  what was removed or changed since it was written\n"
           "\n"
@@ -182,8 +183,14 @@ static void report(void *context, const struct store_damage *damage) {
            damage->what);
 }
 
-static int verify(struct log *log) {
+static void report_beside(void *context, const char *what) {
+    *(u64 *)context += 1;
+    printf("damage: %s\n", what);
+}
+
+static int verify(struct log *log, const char *dir) {
     u64 damages = 0;
+    verify_beside(dir, report_beside, &damages);
     enum err err = verify_log(log, report, NULL, &damages);
     if (err != ERR_OK) {
         return failed("verify", err);
@@ -282,7 +289,7 @@ int main(int argc, char **argv) {
     int code = one                                  ? print_block(log, id)
                : strcmp(command, "blocks") == 0     ? print_blocks(log)
                : strcmp(command, "amendments") == 0 ? print_amendments(log)
-                                                    : verify(log);
+                                                    : verify(log, argv[1]);
     log_close(log);
     return code;
 }

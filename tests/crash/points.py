@@ -193,6 +193,7 @@ PLANS = [
     ("db.*", first_start, ALL, ()),
     ("start.key-file-*", first_start, ALL, ()),
     ("control.meta-*", first_start, ALL, ()),
+    ("seal.put", first_start, ALL, ()),
     ("control.put", first_start, ALL, ()),
     ("control.committed", first_start, ALL, ()),
     ("control.put", under_load, (2,), (3, 8)),

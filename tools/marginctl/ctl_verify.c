@@ -63,6 +63,10 @@ static void report_damage(void *context, const struct store_damage *damage) {
           (unsigned long long)(damage->id_to - 1), damage->what);
 }
 
+static void report_beside(void *context, const char *what) {
+    fault(context, "%s", what);
+}
+
 static void show(void *context, u64 done, u64 total) {
     const struct verification *verification = context;
     if (verification->on_terminal && total > 0) {
@@ -361,6 +365,7 @@ int ctl_verify(const struct ctl_options *options, int argc, char **argv) {
         return ctl_fail("%s", why);
     }
     agg_advance(verification.agg, clock_wall_ms());
+    store_verify_beside(store_options.dir, report_beside, &verification);
     enum err err = store_verify(verification.store, report_damage, show, &verification);
     if (err == ERR_OK || err == ERR_CORRUPT) {
         err = rebuild(&verification);

@@ -107,6 +107,7 @@ static void amend(struct store *store, struct control *control) {
     struct store_amendment amendment = {
         .kind = STORE_REVENUE, .account = 3, .revenues = &revenue, .revenue_count = 1};
     cr_assert_eq(store_amend(store, &amendment, NULL), ERR_OK);
+    store_show(store);
     struct control_object object = {.account = 3, .kind = CONTROL_KEY, .number = count + 1};
     cr_assert_eq(control_put(control, &object, SLICE("amended")), ERR_OK);
 }
