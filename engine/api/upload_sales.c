@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/record.h"
 #include "upload/sales.h"
@@ -49,9 +50,11 @@ static enum err change_both(struct context *context, const struct directory_set 
     if (err != ERR_OK) {
         return err;
     }
+    fault_point("upload.tables-changed");
     request->shown = show;
     request->shown_context = change;
     err = pipeline_amend(context->pipeline, request);
+    fault_point("upload.both-changed");
     enum err end = directory_end(change, err == ERR_OK   ? DIRECTORY_KEEP
                                          : err == ERR_IO ? DIRECTORY_LEAVE
                                                          : DIRECTORY_UNDO);
@@ -136,7 +139,9 @@ void upload_finish(struct context *context) {
         struct note note;
         err = record_read(members, ARRAY_COUNT(members), (struct slice){memory, bytes}, &note);
         if (err == ERR_OK) {
+            fault_point("upload.unfinished");
             err = finish(context, account, &note);
+            fault_point("upload.finished");
         }
         if (err == ERR_OK) {
             err = directory_forget_note(directory, account);

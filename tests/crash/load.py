@@ -112,6 +112,39 @@ class Upload:
         self.step(client)
 
 
+class Sales:
+    """What is sold, in the control tables, and an event of each subscription, in the log: both of
+    one upload, whichever it is."""
+
+    CUSTOMERS = ("seller-0", "seller-1")
+
+    def __init__(self):
+        self.stands = None
+        self.tried = None
+
+    def step(self, client):
+        self.tried = (self.tried or 0) + 1
+        done(client.send("POST", "/api/data/upload/revenue", {
+            "plans": [{"plan_id": "p", "price_amount": self.tried}],
+            "subscriptions": [{"customer_id": name, "plan_id": "p"} for name in self.CUSTOMERS]}),
+             "an upload of revenue", 200)
+        self.stands = self.tried
+
+    def check(self, client, _rows):
+        plans = client.good("/api/plans")
+        found = plans[0]["price_amount"] if plans else None
+        ensure(found in (self.stands, self.tried), "plans of upload %s after %s and %s"
+               % (found, self.stands, self.tried))
+        earned = {row["customer_id"]: row["event_revenue"] for row in
+                  client.good("/api/analytics/customer-pnl?days=all")["customers"]
+                  if row["customer_id"] in self.CUSTOMERS}
+        equal(earned, {name: found for name in self.CUSTOMERS} if plans else {}, "its events")
+        self.stands = self.tried = found
+
+    def resend(self, client):
+        self.step(client)
+
+
 class Backfill:
     """Events that earn nothing until their feature has a price and they are looked at again."""
 
@@ -191,7 +224,7 @@ class Load:
         self.lock = threading.Lock()
         self.requests = []
         self.recent = []  # of the last start()
-        self.beside = [Upload(), Backfill(), Definitions()]
+        self.beside = [Upload(), Backfill(), Definitions(), Sales()]
         self.failures = []
         self.threads = []
         self.starts = 0

@@ -146,6 +146,26 @@ def recovery(case):
     case.check_all()
 
 
+def half_done(case):
+    """Dies between the halves of an upload, then twice while it finishes that."""
+    case.server.start()
+    case.server.stop()
+    place, case.place = case.place, "upload.tables-changed"
+    ensure(case.start_with_fault(1), "it died before it was ready")
+    case.load.start(case.server, 1)
+    try:
+        case.wait_for_death()
+    finally:
+        if case.server.process.poll() is None:
+            case.server.kill()
+        case.load.join()
+    case.place = place
+    for _ in range(2):
+        ensure(not case.start_with_fault(), "never reached")
+    case.server.start()
+    case.check_all()
+
+
 def orderly_end(case):
     """Dies after SIGTERM."""
     ensure(case.start_with_fault(), "it died before it was ready")
@@ -213,6 +233,8 @@ PLANS = [
     ("merge.*", under_load, (1,), (2, 4)),
     ("amend.*", under_load, (1,), (2, 5, 9)),
     ("snapshot.*", under_load, (1,), (2,)),
+    ("upload.*-changed", under_load, (1, 3), (2, 5)),
+    ("upload.*finished", half_done, (1,), ()),
     ("stop.*", orderly_end, (1,), ()),
 ]
 TIMES_MAX = 64
