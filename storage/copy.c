@@ -24,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/statvfs.h>
 
 #define STEP_BYTES (64 * MIB)                     /* copied in one transaction */
@@ -66,12 +65,6 @@ struct walk {
     enum err err;
 };
 
-/* The environment's map is not read ahead, which is right for all but this. */
-static void will_need(struct slice value) {
-    uintptr_t from = (uintptr_t)value.data & ~(uintptr_t)4095;
-    madvise((void *)from, (uintptr_t)value.data + value.bytes - from, MADV_WILLNEED);
-}
-
 static bool put_pair(struct walk *walk, struct slice key, struct slice value) {
     walk->bytes += key.bytes + value.bytes;
     if (walk->to != NULL) {
@@ -91,7 +84,7 @@ static bool take_by_id(void *context, struct slice key, struct slice value) {
     if (first_id >= walk->until_id || walk->bytes > walk->bytes_max) {
         return false;
     }
-    will_need(value);
+    db_will_need(value);
     walk->end_id = first_id + count;
     return put_pair(walk, key, value);
 }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -473,6 +474,12 @@ enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct s
     enum err err = get_before(txn, table, key, found, value);
     on_assert = NULL;
     return err;
+}
+
+void db_will_need(struct slice value) {
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)value.data & ~(page_bytes - 1);
+    (void)madvise((void *)from, (uintptr_t)value.data + value.bytes - from, MADV_WILLNEED);
 }
 
 enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,

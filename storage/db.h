@@ -52,6 +52,9 @@ enum err db_get(struct db_txn *txn, u32 table, struct slice key, struct slice *v
 /* The last pair whose key is at most `key`. */
 enum err db_get_before(struct db_txn *txn, u32 table, struct slice key, struct slice *found,
                        struct slice *value);
+/* Says that all of a value is read soon. The map is not read ahead, which is right for all but long
+ * values that are read as a whole: page by page those take ten times as long from a disk. */
+void db_will_need(struct slice value);
 
 enum db_put { DB_REPLACE, DB_ADD /* ERR_EXISTS if there */, DB_APPEND /* the largest key */ };
 enum err db_put(struct db_txn *txn, u32 table, struct slice key, struct slice value,

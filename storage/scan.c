@@ -100,6 +100,13 @@ static enum err take_order(struct store_scan *scan) {
     return err;
 }
 
+/* Whether it reads some rows of a block rather than all of them. */
+static bool is_picky(const struct store_scan *scan) {
+    const struct store_scan_options *options = &scan->options;
+    return options->filter.dim_mask != 0 || scan->term_count > 0 || options->newest_first ||
+           options->by_time || options->ids != NULL;
+}
+
 static enum err take_options(struct store_scan *scan, const struct store_scan_options *options) {
     scan->options = *options;
     struct store_filter *filter = &scan->options.filter;
@@ -121,9 +128,7 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
     take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
     scan->options.columns =
         (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | READ_REST | NUM_BIT(NUM_TIME);
-    bool picky = filter->dim_mask != 0 || scan->term_count > 0 || options->newest_first ||
-                 options->by_time || options->ids != NULL;
-    scan->target = picky ? TARGET_FIRST : EVENT_BATCH_MAX;
+    scan->target = is_picky(scan) ? TARGET_FIRST : EVENT_BATCH_MAX;
     filter->id_from = MAX(filter->id_from, (u64)1);
     scan->next = options->newest_first ? MIN(filter->id_to, scan->end_id) : filter->id_from;
     scan->defs_until = filter->id_from;
@@ -621,6 +626,9 @@ static enum err step(struct store_scan *scan, bool *end) {
         return lose_block(scan, entry.first_id, entry_end, "events are missing");
     }
     if (err == ERR_OK) {
+        if (!is_picky(scan) && id == read.first_id) {
+            db_will_need(read.block);
+        }
         err = take_block(scan, &read);
         log_read_end(&read);
     }

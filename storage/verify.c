@@ -122,6 +122,7 @@ static enum err verify_all(struct verify *verify, void (*progress)(void *, u64, 
         if (err != ERR_OK) {
             return err;
         }
+        db_will_need(read.block);
         err = verify_block(verify, &read, id);
         id = read.first_id + read.count;
         log_read_end(&read);
