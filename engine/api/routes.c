@@ -30,7 +30,7 @@ const struct route routes_table[] = {
      .request = "test_event_request", .response = "event"},
     {HTTP_GET, "/api/events", events_handle_list, SCOPE_EVENTS_READ,
      .tag = "Events", .summary = "Events, filtered, sorted and paged",
-     .query = "limit_50_200 offset feature_key customer_id model source cost_type trace_id "
+     .query = "limit_50_200 offset_deep feature_key customer_id model source cost_type trace_id "
               "agent_id sort_by sort_dir " WINDOW,
      .response = "event_list"},
     {HTTP_GET, "/api/events/{id}", events_handle_one, SCOPE_EVENTS_READ,
@@ -52,7 +52,7 @@ const struct route routes_table[] = {
      .query = "limit_rows offset " WINDOW, .response = "by_cost_type"},
     {HTTP_GET, "/api/events/traces", traces_handle_list, SCOPE_EVENTS_READ,
      .tag = "Traces", .summary = "Traces, the latest start first",
-     .query = "limit_50_200 offset " WINDOW, .response = "trace_list"},
+     .query = "limit_50_200 offset_deep " WINDOW, .response = "trace_list"},
     {HTTP_GET, "/api/events/trace/{traceId}", traces_handle_one, SCOPE_EVENTS_READ,
      .tag = "Traces", .summary = "The spans of one trace, in ascending time",
      .query = "tree", .response = "trace"},

@@ -43,7 +43,25 @@ static enum call_outcome handle(struct http_call *call) {
     return slow_shared(call, work, is_same, &question, sizeof question);
 }
 
-static const struct http_route routes[] = {{HTTP_GET, "/{what}", handle, 0, 0}};
+/* Clears something while it reads, so often; each look says which one it was. */
+static void read_while_clearing(struct http_call *call, u32 account) {
+    u32 run = atomic_fetch_add(&runs, 1) + 1;
+    u32 clears = call->capture[0].data[0] == 'n' ? UINT32_MAX : 2;
+    buf_put_format(&call->headers, "X-Run: %u\r\n", run);
+    buf_put_format(&call->reply, "[%u]", run);
+    call->status = run < 3 ? 404 : 200;
+    struct amend_request request = {.account = account, .kind = STORE_CLEAR, .source = SOURCE_CSV};
+    cr_assert(run > clears || pipeline_amend(engine.pipeline, &request) == ERR_OK);
+}
+
+static enum call_outcome handle_account(struct http_call *call) {
+    buf_put_format(&call->headers, "X-Own: %u\r\n", ++own_headers);
+    return slow_reply(call, 1, read_while_clearing);
+}
+
+static const struct http_route routes[] = {{HTTP_GET, "/{what}", handle, 0, 0},
+                                           {HTTP_GET, "/of/{times}", handle_account, 0, 0},
+                                           {HTTP_POST, "/of/{times}", handle_account, 0, 0}};
 
 static void hold(struct job *job) {
     (void)job;
@@ -63,6 +81,7 @@ static void setup(void) {
     engine_init(&engine);
     engine_start(&engine);
     context.front = pipeline_front(engine.pipeline, 0);
+    context.agg = engine.recovered.agg;
     for (u32 i = 0; i < PEERS; i++) {
         peers[i] = http_peer_create(routes, ARRAY_COUNT(routes), 4 * MIB);
         peers[i]->server.context = &context;
@@ -88,10 +107,14 @@ static void teardown(void) {
 
 TestSuite(slow, .init = setup, .fini = teardown, .timeout = 60);
 
-static void ask(u32 peer, const char *path) {
+static void ask_by(u32 peer, const char *method, const char *path) {
     char text[64];
-    int bytes = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+    int bytes = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, path);
     http_peer_give(peers[peer], text, (usize)bytes);
+}
+
+static void ask(u32 peer, const char *path) {
+    ask_by(peer, "GET", path);
 }
 
 static bool says(u32 peer, const char *text) {
@@ -150,4 +173,34 @@ Test(slow, of_a_long_reply_there_are_few_copies_at_once) {
         cr_assert_gt(peers[i]->out.bytes, SHARED_BYTES_MAX / 4);
     }
     cr_assert_eq(atomic_load(&runs), 2, "5 and 5 of them: %u", atomic_load(&runs));
+}
+
+Test(slow, an_answer_is_of_one_state) {
+    struct ingest result;
+    struct decode_error error;
+    atomic_store(&held, false);
+    cr_assert_eq(engine_ingest(&engine, 1,
+                               "{\"events\":[{\"eventName\":\"e\",\"customerReferenceId\":\"c\","
+                               "\"featureKey\":\"f\"}]}",
+                               &result, &error),
+                 ERR_OK);
+    ingest_free(&result);
+    ask(0, "/of/two");
+    wait_for_all(1);
+    cr_assert(says(0, "HTTP/1.1 200") && says(0, "\r\n\r\n[3]"),
+              "the third look is the first whole");
+    cr_assert(says(0, "X-Own: 1\r\n") && says(0, "X-Run: 3\r\n"));
+    cr_assert(!says(0, "X-Run: 1") && !says(0, "X-Run: 2"));
+    atomic_store(&runs, 0);
+    ask_by(1, "POST", "/of/two");
+    while (peers[1]->out.bytes == 0) {
+        front_on_wake(context.front);
+    }
+    cr_assert(says(1, "HTTP/1.1 404") && says(1, "\r\n\r\n[1]"), "what writes is done once");
+    ask(2, "/of/no_end");
+    while (peers[2]->out.bytes == 0) {
+        front_on_wake(context.front);
+    }
+    cr_assert(says(2, "HTTP/1.1 503") && says(2, "Retry-After: ") && !says(2, "X-Run"));
+    cr_assert_eq(atomic_load(&runs), 1 + 16);
 }
