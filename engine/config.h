@@ -45,6 +45,7 @@ struct config {
     enum config_tls tls_listen; /* who speaks TLS, if there are such files */
     u64 log_map_bytes;
     u64 snapshot_events;
+    u64 retention_days; /* 0: events are kept for ever */
     char cors_origins[CONFIG_PATH_BYTES_MAX];
     unsigned forwarded_for; /* switches: 0 off, 1 on */
     u64 limit_management;   /* limits: requests a window, 0: none */

@@ -426,6 +426,7 @@ static enum err open_pipeline(struct server *server) {
         .front_count = server->front_count,
         .snapshot_events = server->config.snapshot_events,
         .memory_max = server->config.memory_max,
+        .retention_days = (u32)server->config.retention_days,
         .pool_bytes = pool_bytes_of(&server->config),
         .wake = wake_front,
         .fatal = on_fatal,

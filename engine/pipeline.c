@@ -27,6 +27,7 @@ enum err pipeline_create(const struct pipeline_options *options, struct pipeline
         return ERR_NO_MEMORY;
     }
     pipeline->options = *options;
+    atomic_init(&pipeline->oldest_ms, INT64_MIN);
     pthread_mutex_init(&pipeline->lock, NULL);
     /* Waits with a time-out go by the clock that nobody sets. */
     pthread_condattr_t monotonic;
@@ -63,6 +64,7 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     pipeline->snapshot_last_amendments =
         snapshot_id > 1 ? store_amendments(pipeline->options.store) : 0;
     pipeline->started = true;
+    expire_look_at_clock(pipeline);
     memory_begin(pipeline);
     int failed = pthread_create(&pipeline->commit_thread, NULL, commit_run, pipeline);
     check(failed == 0);
@@ -112,7 +114,11 @@ void pipeline_stop(struct pipeline *pipeline) {
     for (u32 i = 0; i < pipeline->options.front_count; i++) {
         front_on_wake(&pipeline->fronts[i]); /* the last answers: their connections are gone */
     }
-    background_snapshot_final(pipeline);
+    if (!expire_is_under_way(pipeline)) {
+        background_snapshot_final(pipeline);
+    }
+    expire_free(pipeline->expire);
+    pipeline->expire = NULL;
     pipeline->started = false;
 }
 
@@ -170,6 +176,8 @@ void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {
         .snapshots = value_of(&counters->snapshots),
         .snapshot_ms = value_of(&counters->snapshot_ms),
         .queued_batches = value_of(&counters->queued_batches),
+        .too_old = value_of(&counters->too_old),
+        .expired = value_of(&counters->expired),
     };
     if (pipeline->dedup != NULL) {
         dedup_get_stats(pipeline->dedup, &out->keys);

@@ -134,6 +134,12 @@ struct amend_request {
  * ERR_LIMIT, ERR_BUSY: nothing was changed; ERR_IO: the process stops. */
 enum err pipeline_amend(struct pipeline *pipeline, struct amend_request *request);
 
+/* --- retention -------------------------------------------------------------------------------- */
+
+/* Events from before this time are refused, ms: a midnight (UTC) that many days ago, and never
+ * earlier than it once was, for their keys are forgotten. INT64_MIN: all are taken. Any thread. */
+i64 pipeline_oldest_ms(const struct pipeline *pipeline);
+
 /* --- wiring ---------------------------------------------------------------------------------- */
 
 struct pipeline_options {
@@ -148,6 +154,7 @@ struct pipeline_options {
     u32 front_count;
     u64 snapshot_events; /* events after which the background thread writes a snapshot */
     u64 memory_max;      /* past it no events are taken; 0: no bound */
+    u32 retention_days;  /* older events are refused and removed; 0: they are kept for ever */
     usize pool_bytes;    /* memory for bodies and text, a front thread */
     void (*wake)(void *context, u32 front); /* edge_wake of that front thread */
     void (*fatal)(void *context); /* a write failed: the process must stop; any thread, once */
@@ -185,6 +192,8 @@ struct pipeline_stats { /* since start */
     u64 snapshot_ms;    /* when the last one was written, ms since 1970; 0: none */
     u64 queued_batches; /* now */
     struct dedup_stats keys;
+    u64 too_old;        /* events refused for their age */
+    u64 expired;        /* events that left for it */
 };
 /* Goes up when a commit's events are in the figures, before any of them is answered. So what was
  * read from the figures after one value is what everybody was told until the value changes. Any

@@ -99,6 +99,7 @@
 /* --- settings ------------------------------------------------------------------------------- */
 
 #define CONFIG_PATH_BYTES_MAX 4096     /* a path in a setting, NUL included */
+#define RETENTION_DAYS_MAX 36500       /* events may be kept for */
 #define CONNECTIONS_SETTING_MAX 262144 /* the most connections-max may be set to */
 
 /* --- accounts ------------------------------------------------------------------------------- */
@@ -116,9 +117,10 @@
 
 /* --- storage -------------------------------------------------------------------------------- */
 
-#define FRAME_ROWS_MAX 1024         /* rows coded together: what a point read has to decode */
-#define SEGMENT_ROWS_MIN 65536      /* rows that make a merge into a segment worth it */
-#define SEGMENT_ROWS_MAX 131072     /* rows of a segment: they fit 17 bits of an index */
+#define FRAME_ROWS_MAX 1024             /* rows coded together: what a point read has to decode */
+#define SEGMENT_ROWS_MIN 65536          /* rows that make a merge into a segment worth it */
+#define SEGMENT_ROWS_MAX 131072         /* rows of a segment: they fit 17 bits of an index */
+#define DROPPED_ROWS_MAX ((u32)1 << 30) /* removed rows that one empty block stands for */
 #define MERGE_BLOCKS_MIN 256        /* tiny blocks that are merged although they are no segment */
 #define MERGE_BYTES_MAX (256 * MIB) /* blocks read for one merge */
 #define FRAME_TEXT_BYTES (32 * MIB) /* texts that make a frame end before it has all its rows */

@@ -88,6 +88,11 @@ enum err store_append(struct store *store, const struct store_group *group);
  * as for store_append(). */
 enum err store_merge(struct store *store, bool *did);
 
+/* Drops blocks that hold nothing but expired events, some at a time; what they defined stays. Sets
+ * *did. Thread and errors as store_merge(). Scans that were opened before the expiry lose what they
+ * have not read yet. */
+enum err store_drop(struct store *store, bool *did);
+
 /* --- amendments ------------------------------------------------------------------------------- */
 
 /* The log is append only, and so are changes to what is in it: an amendment is a record of its own,
@@ -98,13 +103,22 @@ enum err store_merge(struct store *store, bool *did);
  *    an account, whose idempotency keys are then free again (a key lives as long as its event), or
  *    those of one source, and of certain event names if any are named.
  *  - A change of revenue gives events another amount and another source of it.
+ *  - An expiry removes all events of all accounts from before a time; their keys are free again.
+ *    Whoever appends sees to it that no event from before that time comes any more. What holds
+ *    nothing else is dropped from the disk in time: store_drop().
  */
-enum store_amend_kind { STORE_CLEAR = 1, STORE_REVENUE = 2 };
+enum store_amend_kind { STORE_CLEAR = 1, STORE_REVENUE = 2, STORE_EXPIRE = 3 };
 
 struct store_revenue {
     u64 id;
     i64 revenue; /* picodollars */
     u8 source;   /* enum revenue_source */
+};
+
+struct store_received { /* events of an account in a calendar month */
+    u32 account;
+    i64 month_ms;
+    u64 count;
 };
 
 struct store_amendment {
@@ -126,6 +140,12 @@ struct store_amendment {
 
     const struct store_revenue *revenues; /* of a change of revenue, ascending ids */
     u32 revenue_count;
+
+    /* Of an expiry, which has no account: the time, ms, and what `received` is of a clear for each
+     * account, ascending. */
+    i64 before_ms;
+    const struct store_received *accounts;
+    u32 account_count;
 };
 
 /* Makes an amendment, and appends a group with it unless that is NULL (to replace is to clear and
@@ -144,7 +164,10 @@ u32 store_key_epoch(struct store *store, u32 account);
 /* What the account's last clear noted, and the position at which it did; false: there was none. */
 bool store_received(struct store *store, u32 account, u64 *position, i64 *month_ms, u64 *count);
 /* Whether an event is still there and has the revenue it was read with. */
-bool store_event_stands(struct store *store, u32 series, u64 id, i64 revenue, u8 revenue_source);
+bool store_event_stands(struct store *store, u32 series, u64 id, i64 time, i64 revenue,
+                        u8 revenue_source);
+/* Events from before this time are gone, ms; 0: none are for their age. */
+i64 store_expired(struct store *store);
 
 /* --- reading -------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #define GROUP_BITS 7
 #define GROUPS_MAX 5 /* of a 32-bit number */
 #define REVENUE_ROW_BYTES (sizeof(u64) + sizeof(i64) + 1)
+#define ACCOUNT_ROW_BYTES (sizeof(u32) + sizeof(i64) + sizeof(u64))
 #define SERIES_ROUND 4096
 
 static u64 record_hash(const char *record, usize bytes) {
@@ -24,7 +25,8 @@ static u64 record_hash(const char *record, usize bytes) {
 
 static usize body_bytes_max(const struct store_amendment *amendment) {
     usize bytes = (usize)amendment->series_count * GROUPS_MAX +
-                  (usize)amendment->revenue_count * REVENUE_ROW_BYTES;
+                  (usize)amendment->revenue_count * REVENUE_ROW_BYTES + sizeof(i64) +
+                  (usize)amendment->account_count * ACCOUNT_ROW_BYTES;
     for (u32 i = 0; i < amendment->name_count; i++) {
         bytes += NAME_HEAD_BYTES + amendment->names[i].bytes;
     }
@@ -43,6 +45,16 @@ static bool is_valid(const struct store_amendment *amendment) {
         const struct store_revenue *revenue = &amendment->revenues[i];
         good = revenue->source < REVENUE_SOURCES && (i == 0 || revenue->id > revenue[-1].id);
     }
+    for (u32 i = 0; good && i < amendment->account_count; i++) {
+        const struct store_received *received = &amendment->accounts[i];
+        good = received->account < ACCOUNTS_MAX &&
+               (i == 0 || received->account > received[-1].account);
+    }
+    if (amendment->kind == STORE_EXPIRE) {
+        return good && amendment->revenue_count == 0 && amendment->series_count == 0 &&
+               amendment->name_count == 0 && amendment->before_ms > 0;
+    }
+    good = good && amendment->account_count == 0;
     if (amendment->kind == STORE_CLEAR) {
         return good && amendment->revenue_count == 0 &&
                (amendment->source < EVENT_SOURCES || amendment->source == DIM_NONE);
@@ -83,6 +95,21 @@ static char *put_revenues(char *out, const struct store_amendment *amendment) {
     return sources + count;
 }
 
+static char *put_expiry(char *out, const struct store_amendment *amendment) {
+    u32 count = amendment->account_count;
+    memcpy(out, &amendment->before_ms, sizeof(i64));
+    char *accounts = out + sizeof(i64);
+    char *months = accounts + count * sizeof(u32);
+    char *counts = months + count * sizeof(i64);
+    for (u32 i = 0; i < count; i++) {
+        const struct store_received *received = &amendment->accounts[i];
+        memcpy(accounts + i * sizeof(u32), &received->account, sizeof(u32));
+        memcpy(months + i * sizeof(i64), &received->month_ms, sizeof(i64));
+        memcpy(counts + i * sizeof(u64), &received->count, sizeof(u64));
+    }
+    return counts + count * sizeof(u64);
+}
+
 enum err amend_encode(const struct store_amendment *amendment, u64 sequence, u64 position,
                       u64 previous, struct slice *out) {
     if (!is_valid(amendment)) {
@@ -97,8 +124,11 @@ enum err amend_encode(const struct store_amendment *amendment, u64 sequence, u64
         return ERR_NO_MEMORY;
     }
     bool clear = amendment->kind == STORE_CLEAR;
+    bool revenue = amendment->kind == STORE_REVENUE;
     char *body = record + sizeof(struct amend_header);
-    const char *end = clear ? put_clear(body, amendment) : put_revenues(body, amendment);
+    const char *end = clear     ? put_clear(body, amendment)
+                      : revenue ? put_revenues(body, amendment)
+                                : put_expiry(body, amendment);
     struct amend_header header = {
         .magic = AMEND_MAGIC,
         .version = AMEND_VERSION,
@@ -109,8 +139,10 @@ enum err amend_encode(const struct store_amendment *amendment, u64 sequence, u64
         .account = amendment->account,
         .source = clear ? amendment->source : DIM_NONE,
         .name_count = amendment->name_count,
-        .columns = clear ? 0 : AMEND_COLUMN_REVENUE,
-        .count = clear ? amendment->series_count : amendment->revenue_count,
+        .columns = revenue ? AMEND_COLUMN_REVENUE : 0,
+        .count = clear     ? amendment->series_count
+                 : revenue ? amendment->revenue_count
+                           : amendment->account_count,
         .received_month_ms = amendment->received_month_ms,
         .received = amendment->received,
         .made_ms = amendment->made_ms,
@@ -202,6 +234,34 @@ static bool revenues_hold(const char *body, const struct amend_header *header) {
     return true;
 }
 
+static i64 expiry_time(const char *body) {
+    i64 before_ms;
+    memcpy(&before_ms, body, sizeof before_ms);
+    return before_ms;
+}
+
+static struct store_received received_at(const char *body, u32 count, u32 index) {
+    struct store_received out;
+    const char *accounts = body + sizeof(i64);
+    const char *months = accounts + (usize)count * sizeof(u32);
+    const char *counts = months + (usize)count * sizeof(i64);
+    memcpy(&out.account, accounts + (usize)index * sizeof(u32), sizeof(u32));
+    memcpy(&out.month_ms, months + (usize)index * sizeof(i64), sizeof(i64));
+    memcpy(&out.count, counts + (usize)index * sizeof(u64), sizeof(u64));
+    return out;
+}
+
+static bool expiry_holds(const char *body, const struct amend_header *header) {
+    bool good = expiry_time(body) > 0;
+    u64 next = 0;
+    for (u32 i = 0; good && i < header->count; i++) {
+        struct store_received one = received_at(body, header->count, i);
+        good = one.account >= next && one.account < ACCOUNTS_MAX;
+        next = (u64)one.account + 1;
+    }
+    return good;
+}
+
 static struct body body_of(struct slice record) {
     return (struct body){record.data + sizeof(struct amend_header), record.data + record.bytes};
 }
@@ -212,8 +272,12 @@ static bool body_holds(struct slice record, const struct amend_header *header) {
     if (header->kind == STORE_CLEAR) {
         return skip_names(&body, header->name_count) && walk_series(body, header, NULL, &end);
     }
-    return (usize)(body.end - body.at) == (usize)header->count * REVENUE_ROW_BYTES &&
-           revenues_hold(body.at, header);
+    usize bytes = (usize)(body.end - body.at);
+    if (header->kind == STORE_EXPIRE) {
+        return bytes == sizeof(i64) + (usize)header->count * ACCOUNT_ROW_BYTES &&
+               expiry_holds(body.at, header);
+    }
+    return bytes == (usize)header->count * REVENUE_ROW_BYTES && revenues_hold(body.at, header);
 }
 
 enum err amend_check(struct slice record, struct amend_header *header, const char **what) {
@@ -230,7 +294,7 @@ enum err amend_check(struct slice record, struct amend_header *header, const cha
     *what = "amendment: of a newer version of the program";
     u32 columns = header->kind == STORE_REVENUE ? AMEND_COLUMN_REVENUE : 0;
     if (header->version != AMEND_VERSION || header->columns != columns ||
-        (header->kind != STORE_CLEAR && header->kind != STORE_REVENUE)) {
+        header->kind < STORE_CLEAR || header->kind > STORE_EXPIRE) {
         return ERR_VERSION;
     }
     *what = "amendment: content";
@@ -336,11 +400,16 @@ static struct overlay *overlay_make(struct overlay *now, struct slice record,
         return NULL;
     }
     next->references = 1;
+    next->expired_ms = now == NULL ? 0 : now->expired_ms;
+    if (header->kind == STORE_EXPIRE) {
+        next->expired_ms = MAX(next->expired_ms, expiry_time(body.at));
+    }
     if (clear) {
         check(skip_names(&body, header->name_count) && walk_series(body, header, NULL, &end));
     }
     if (!cleared_make(next, now, end, alone) ||
-        !amended_make(next, now, body.at, clear ? 0 : header->count, alone)) {
+        !amended_make(next, now, body.at, header->kind == STORE_REVENUE ? header->count : 0,
+                      alone)) {
         overlay_free(next);
         return NULL;
     }
@@ -370,7 +439,15 @@ enum err amends_plan(struct amends *amends, struct slice record, bool alone,
             return ERR_NO_MEMORY;
         }
     }
-    plan->overlay = overlay_make(amends->overlay, record, &plan->header, alone);
+    const struct amend_header *header = &plan->header;
+    if (header->kind == STORE_EXPIRE) {
+        plan->received = malloc((header->count + (usize)1) * sizeof *plan->received);
+        for (u32 i = 0; plan->received != NULL && i < header->count; i++) {
+            plan->received[i] = received_at(body_of(record).at, header->count, i);
+        }
+    }
+    bool good = header->kind != STORE_EXPIRE || plan->received != NULL;
+    plan->overlay = good ? overlay_make(amends->overlay, record, header, alone) : NULL;
     if (plan->overlay == NULL) {
         amend_plan_drop(plan);
         return ERR_NO_MEMORY;
@@ -381,7 +458,16 @@ enum err amends_plan(struct amends *amends, struct slice record, bool alone,
 void amend_plan_drop(struct amend_plan *plan) {
     overlay_free(plan->overlay);
     free(plan->accounts);
+    free(plan->received);
     *plan = (struct amend_plan){0};
+}
+
+static void note_received(struct amends *amends, const struct amend_header *header,
+                          const struct store_received *received) {
+    struct amend_account *account = &amends->account[received->account];
+    account->position = header->position;
+    account->received_month_ms = received->month_ms;
+    account->received = received->count;
 }
 
 struct overlay *amends_take(struct amends *amends, struct amend_plan *plan) {
@@ -394,11 +480,16 @@ struct overlay *amends_take(struct amends *amends, struct amend_plan *plan) {
     amends->chain = header->hash;
     amends->overlay = plan->overlay;
     if (header->kind == STORE_CLEAR) {
-        struct amend_account *account = &amends->account[header->account];
-        account->key_epoch += header->source == DIM_NONE && header->name_count == 0;
-        account->position = header->position;
-        account->received_month_ms = header->received_month_ms;
-        account->received = header->received;
+        amends->account[header->account].key_epoch +=
+            header->source == DIM_NONE && header->name_count == 0;
+        note_received(
+            amends, header,
+            &(struct store_received){header->account, header->received_month_ms, header->received});
     }
+    for (u32 i = 0; plan->received != NULL && i < header->count; i++) {
+        note_received(amends, header, &plan->received[i]);
+    }
+    free(plan->received);
+    plan->received = NULL;
     return old;
 }

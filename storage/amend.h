@@ -10,6 +10,7 @@
  *   clear     for each event name its length (2 bytes) and bytes; then the series, as differences
  *             in 7-bit groups, the lowest first
  *   revenue   ids (8 bytes each), then amounts (8), then sources (1)
+ *   expiry    the time (8 bytes); then accounts (4 each), then months (8), then counts (8)
  *
  * The hash is over all bytes but itself. `columns` says which columns of an event change: there is
  * room for others than revenue, and a program that meets one it does not know refuses the log.
@@ -36,7 +37,7 @@ struct amend_header {
     u32 source;     /* of a clear; DIM_NONE: any */
     u32 name_count; /* of a clear; 0: any */
     u32 columns;
-    u32 count; /* series or events */
+    u32 count; /* series, events or accounts */
     u32 zero;
     i64 received_month_ms;
     u64 received;
@@ -67,6 +68,7 @@ struct overlay {
     u64 *cleared;            /* by series: events before this id are gone; 0: none */
     struct amended *amended; /* ascending ids */
     u32 amended_count;
+    i64 expired_ms; /* events from before are gone; 0: none */
 };
 
 void overlay_free(struct overlay *overlay);
@@ -99,7 +101,8 @@ struct amends {
 struct amend_plan {
     struct amend_header header;
     struct overlay *overlay;
-    struct amend_account *accounts; /* memory for the first ones; or NULL */
+    struct amend_account *accounts;  /* memory for the first ones; or NULL */
+    struct store_received *received; /* header.count of an expiry; or NULL */
 };
 /* The record must be the next one: ERR_CORRUPT with *what, ERR_VERSION, ERR_NO_MEMORY. `alone`:
  * nobody reads yet, so the overlay in force may be taken apart for the next one. */

@@ -604,6 +604,14 @@ static enum err put_defs(struct block_builder *builder) {
     return ERR_OK;
 }
 
+void block_add_dropped(struct block_builder *builder, const struct block_header *from) {
+    struct block_header *header = &builder->header;
+    check(header->kind == BLOCK_DROPPED && from->count <= DROPPED_ROWS_MAX - header->count);
+    header->count += from->count;
+    header->time_min = MIN(header->time_min, from->time_min);
+    header->time_max = MAX(header->time_max, from->time_max);
+}
+
 enum err block_finish(struct block_builder *builder, u64 previous, u64 chain, struct slice *out,
                       struct block_header *header_out) {
     struct block_header *header = &builder->header;

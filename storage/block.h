@@ -52,6 +52,7 @@ enum block_kind {
     BLOCK_GROUP,   /* as committed */
     BLOCK_MERGED,  /* of several groups, too small for a segment */
     BLOCK_SEGMENT, /* final, may have an index */
+    BLOCK_DROPPED, /* of events that are gone: definitions and the chain's ends are left */
     BLOCK_KINDS
 };
 
@@ -131,6 +132,8 @@ enum err block_add_frame(struct block_builder *builder, const struct block_view 
 u32 block_rows_waiting(const struct block_builder *builder);
 /* Takes a copy of the texts still needed, so that the batches added so far may go. */
 enum err block_keep(struct block_builder *builder);
+/* To a block of BLOCK_DROPPED: it stands for the rows of this one, too. */
+void block_add_dropped(struct block_builder *builder, const struct block_header *header);
 /* Adds a definition. It comes into force with the group whose last event has the id `last_id`. */
 enum err block_add_def(struct block_builder *builder, const struct series_def *def, u64 last_id);
 /* `chain` as in the header. The bytes last until the next call. */

@@ -51,10 +51,12 @@ enum err block_read_header(const void *data, usize bytes, struct block_header *o
     }
     u32 columns = (u32)__builtin_popcount(out->column_mask);
     u64 frames = out->frame_count;
+    bool dropped = out->kind == BLOCK_DROPPED;
     u64 entry_bytes = sizeof(struct block_frame_entry) + columns * sizeof(struct block_section);
     bool good = out->kind < BLOCK_KINDS && out->first_id > 0 && out->count > 0 &&
-                out->count <= SEGMENT_ROWS_MAX && frames <= out->count &&
-                frames >= ((u64)out->count + FRAME_ROWS_MAX - 1) / FRAME_ROWS_MAX &&
+                out->count <= (dropped ? DROPPED_ROWS_MAX : SEGMENT_ROWS_MAX) &&
+                frames <= (dropped ? 0 : out->count) &&
+                (dropped || frames >= ((u64)out->count + FRAME_ROWS_MAX - 1) / FRAME_ROWS_MAX) &&
                 out->first_id <= UINT64_MAX - out->count && out->block_bytes == bytes &&
                 out->column_mask >> BLOCK_COLUMNS == 0 &&
                 out->directory_bytes == frames * entry_bytes &&
@@ -76,8 +78,8 @@ enum err block_view_defs(struct block_view *view, struct slice copy) {
     memcpy(header, copy.data, sizeof *header);
     if (header->magic != BLOCK_MAGIC ||
         hash64(header, offsetof(struct block_header, header_hash), 0) != header->header_hash ||
-        header->count > SEGMENT_ROWS_MAX || header->first_id > UINT64_MAX - header->count ||
-        copy.bytes != BLOCK_DEFS_BYTES(header)) {
+        header->count > (header->kind == BLOCK_DROPPED ? DROPPED_ROWS_MAX : SEGMENT_ROWS_MAX) ||
+        header->first_id > UINT64_MAX - header->count || copy.bytes != BLOCK_DEFS_BYTES(header)) {
         return ERR_CORRUPT;
     }
     header->def_offset = sizeof *header;

@@ -107,6 +107,8 @@ struct log_run {
 };
 /* Finds a run of blocks that is worth merging; false if there is none. */
 bool log_pick_run(struct log *log, struct log_run *run);
+/* The same, of blocks that hold nothing but expired events: they become one of BLOCK_DROPPED. */
+bool log_pick_expired(struct log *log, struct log_run *run);
 /* Replaces exactly the run's blocks by one, with its index (may be empty): in the transaction of
  * the next append, or in one of its own if none comes for a moment. */
 enum err log_replace(struct log *log, const struct log_run *run, struct slice block,

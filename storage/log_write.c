@@ -10,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#define OFFER_WAIT_NS 10000000 /* how long a segment waits for an append */
+#define OFFER_WAIT_NS 10000000   /* how long a segment waits for an append */
+#define DROP_BLOCKS_MAX 64       /* dropped in one transaction: each frees a megabyte or more */
+#define DROP_BYTES_MAX (4 * MIB) /* of those dropped before that are joined with them */
 
 /* A segment that is ready to take the place of its blocks. It waits a moment for the next append,
  * so that one sync serves both; `write` guards it. */
@@ -47,6 +49,9 @@ static void offer_put(struct log *log, struct db_txn *txn, const struct offer *o
         const struct log_entry *entry = &log->entries[i];
         struct slice at = key_make(key, entry->first_id, (u32)entry->count);
         db_delete(txn, TABLE_BLOCKS, at);
+        if (entry->kind == BLOCK_SEGMENT) { /* dropped */
+            db_delete_any(txn, TABLE_INDEX, at);
+        }
         if (offer->defs.bytes > 0) {
             db_delete_any(txn, TABLE_DEFS, at);
         }
@@ -71,6 +76,7 @@ static void offer_settle(struct log *log, const struct offer *offer) {
     memmove(&log->entries[from + 1], &log->entries[from + count],
             (log->count - from - count) * sizeof *log->entries);
     log->count -= count - 1;
+    log->small_from = MIN(log->small_from, from);
 }
 
 /* What one transaction does: any of a block with the second copy of its definitions, an offered
@@ -277,6 +283,11 @@ void log_show(struct log *log) {
 
 /* --- merging ---------------------------------------------------------------------------------- */
 
+/* Blocks that stay as they are. */
+static bool is_final(const struct log_entry *entry) {
+    return entry->kind == BLOCK_SEGMENT || entry->kind == BLOCK_DROPPED || entry->frozen;
+}
+
 struct candidate {
     usize from; /* entries from..end */
     usize end;
@@ -291,8 +302,7 @@ static struct candidate candidate_at(const struct log *log, usize from) {
     u64 bytes = 0;
     while (run.end < log->count) {
         const struct log_entry *entry = &log->entries[run.end];
-        if (entry->kind == BLOCK_SEGMENT || entry->frozen ||
-            run.rows + entry->count > SEGMENT_ROWS_MAX ||
+        if (is_final(entry) || run.rows + entry->count > SEGMENT_ROWS_MAX ||
             (run.end > from && bytes + entry->bytes > MERGE_BYTES_MAX)) {
             run.closed = true;
             break;
@@ -308,7 +318,7 @@ static struct candidate candidate_at(const struct log *log, usize from) {
 static bool pick(struct log *log, struct candidate *run, enum block_kind *kind) {
     usize from = log->small_from;
     while (from < log->count) {
-        if (log->entries[from].kind == BLOCK_SEGMENT || log->entries[from].frozen) {
+        if (is_final(&log->entries[from])) {
             from++;
             continue;
         }
@@ -327,22 +337,71 @@ static bool pick(struct log *log, struct candidate *run, enum block_kind *kind) 
     return false;
 }
 
+static struct log_run run_of(const struct log *log, const struct candidate *run,
+                             enum block_kind kind) {
+    const struct log_entry *last = &log->entries[run->end - 1];
+    return (struct log_run){
+        .first_id = log->entries[run->from].first_id,
+        .end_id = last->first_id + last->count,
+        .chain = last->chain,
+        .kind = kind,
+    };
+}
+
 bool log_pick_run(struct log *log, struct log_run *out) {
     struct candidate run;
     enum block_kind kind;
     pthread_mutex_lock(&log->directory);
-    while (log->small_from < log->count && log->entries[log->small_from].kind == BLOCK_SEGMENT) {
+    while (log->small_from < log->count && is_final(&log->entries[log->small_from])) {
         log->small_from++;
     }
     bool found = pick(log, &run, &kind);
     if (found) {
-        const struct log_entry *last = &log->entries[run.end - 1];
-        *out = (struct log_run){
-            .first_id = log->entries[run.from].first_id,
-            .end_id = last->first_id + last->count,
-            .chain = last->chain,
-            .kind = kind,
-        };
+        *out = run_of(log, &run, kind);
+    }
+    pthread_mutex_unlock(&log->directory);
+    return found;
+}
+
+/* Expired ones that follow each other, with what was dropped before them, so that one block comes
+ * to stand for all that is gone. */
+static struct candidate expired_at(const struct log *log, usize from, i64 before_ms) {
+    struct candidate run = {.from = from, .end = from};
+    u64 bytes = 0;
+    while (run.from > 0 && log->entries[run.from - 1].kind == BLOCK_DROPPED) {
+        const struct log_entry *entry = &log->entries[run.from - 1];
+        if (run.rows + entry->count > DROPPED_ROWS_MAX / 2 ||
+            bytes + entry->bytes > DROP_BYTES_MAX) {
+            break;
+        }
+        run.rows += entry->count;
+        bytes += entry->bytes;
+        run.from--;
+    }
+    while (run.end < log->count && run.end - from < DROP_BLOCKS_MAX) {
+        const struct log_entry *entry = &log->entries[run.end];
+        if (entry->frozen || entry->time_max >= before_ms ||
+            run.rows + entry->count > DROPPED_ROWS_MAX) {
+            break;
+        }
+        run.rows += entry->count;
+        run.end++;
+    }
+    return run;
+}
+
+bool log_pick_expired(struct log *log, struct log_run *out) {
+    pthread_mutex_lock(&log->directory);
+    i64 before_ms = log->amends.overlay == NULL ? 0 : log->amends.overlay->expired_ms;
+    usize at = before_ms == 0 ? log->count : 0;
+    while (at < log->count && (log->entries[at].kind == BLOCK_DROPPED || log->entries[at].frozen ||
+                               log->entries[at].time_max >= before_ms)) {
+        at++;
+    }
+    bool found = at < log->count;
+    if (found) {
+        struct candidate run = expired_at(log, at, before_ms);
+        *out = run_of(log, &run, BLOCK_DROPPED);
     }
     pthread_mutex_unlock(&log->directory);
     return found;

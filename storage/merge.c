@@ -203,7 +203,9 @@ static enum err add_block(struct merge *merge, u64 *next_id) {
             *next_id = id + read.count;
             err = block_read_defs(merge->reader, &view, add_def, merge, &what);
         }
-        if (err == ERR_OK) {
+        if (err == ERR_OK && merge->run.kind == BLOCK_DROPPED) {
+            block_add_dropped(merge->builder, &view.header);
+        } else if (err == ERR_OK) {
             err = add_frames(merge, &view, &what);
         }
         log_read_end(&read);
@@ -219,16 +221,11 @@ static enum err add_block(struct merge *merge, u64 *next_id) {
 /* --- a run --------------------------------------------------------------------------------------
  */
 
-enum err merge_step(struct merge *merge, bool *did) {
+/* Puts one block in the place of the run's. */
+static enum err replace_run(struct merge *merge, bool *did) {
     struct slice block;
     struct slice index = {NULL, 0};
     struct block_header header;
-    *did = false;
-    /* Without space a merge is tried again only once appends have shown that there is some. */
-    u64 next_id = log_next_id(merge->log);
-    if (next_id == merge->full_next_id || !log_pick_run(merge->log, &merge->run)) {
-        return ERR_OK;
-    }
     fault_point("merge.picked");
     block_begin(merge->builder, merge->run.kind, merge->run.first_id);
     if (wants_index(merge)) {
@@ -257,7 +254,23 @@ enum err merge_step(struct merge *merge, bool *did) {
         fault_point("merge.replaced");
     }
     block_shrink(merge->builder);
-    merge->full_next_id = err == ERR_NO_SPACE ? next_id : 0;
     *did = err == ERR_OK;
     return err;
+}
+
+enum err merge_step(struct merge *merge, bool *did) {
+    *did = false;
+    /* Without space a merge is tried again only once appends have shown that there is some. */
+    u64 next_id = log_next_id(merge->log);
+    if (next_id == merge->full_next_id || !log_pick_run(merge->log, &merge->run)) {
+        return ERR_OK;
+    }
+    enum err err = replace_run(merge, did);
+    merge->full_next_id = err == ERR_NO_SPACE ? next_id : 0;
+    return err;
+}
+
+enum err merge_drop(struct merge *merge, bool *did) {
+    *did = false;
+    return log_pick_expired(merge->log, &merge->run) ? replace_run(merge, did) : ERR_OK;
 }

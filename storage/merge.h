@@ -16,5 +16,7 @@ enum err merge_create(struct log *log, scan_series_dims series_dims, void *conte
 void merge_destroy(struct merge *merge);
 /* One run, if one waits. A block that does not hold is left out of runs from then on. */
 enum err merge_step(struct merge *merge, bool *did);
+/* The same for blocks of which nothing is to be kept: store_drop(). */
+enum err merge_drop(struct merge *merge, bool *did);
 
 #endif

@@ -121,6 +121,9 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
         }
     }
     scan->filter_columns = READ_FIRST;
+    if (!options->as_received && scan->overlay != NULL && scan->overlay->expired_ms > 0) {
+        filter->time_from = MAX(filter->time_from, scan->overlay->expired_ms);
+    }
     if (filter->time_from != INT64_MIN || filter->time_to != INT64_MAX) {
         scan->filter_columns |= NUM_BIT(NUM_TIME);
     }
@@ -594,6 +597,10 @@ static enum err take_block(struct store_scan *scan, const struct log_read *read)
     }
     if (err == ERR_CORRUPT || err == ERR_VERSION) {
         return lose_block(scan, read->first_id, end_id, what);
+    }
+    if (err == ERR_OK && view.header.kind == BLOCK_DROPPED) {
+        pass(scan, read->first_id, end_id);
+        return ERR_OK;
     }
     if (err == ERR_OK) {
         view.series_end = log_series_end(scan->log);

@@ -176,18 +176,29 @@ bool store_received(struct store *store, u32 account, u64 *position, i64 *month_
     return known.position != 0;
 }
 
-bool store_event_stands(struct store *store, u32 series, u64 id, i64 revenue, u8 revenue_source) {
+bool store_event_stands(struct store *store, u32 series, u64 id, i64 time, i64 revenue,
+                        u8 revenue_source) {
     u64 end_id;
     struct overlay *overlay = log_view_take(store->log, &end_id);
     const struct amended *amended = overlay != NULL ? overlay_find(overlay, id) : NULL;
-    bool stands = !overlay_removes(overlay, series, id) &&
+    bool expired = overlay != NULL && time < overlay->expired_ms;
+    bool stands = !expired && !overlay_removes(overlay, series, id) &&
                   (amended == NULL ||
                    (amended->revenue == revenue && amended->revenue_source == revenue_source));
     log_view_leave(store->log, overlay);
     return stands;
 }
 
-enum err store_merge(struct store *store, bool *did) {
+i64 store_expired(struct store *store) {
+    u64 end_id;
+    struct overlay *overlay = log_view_take(store->log, &end_id);
+    i64 expired_ms = overlay == NULL ? 0 : overlay->expired_ms;
+    log_view_leave(store->log, overlay);
+    return expired_ms;
+}
+
+static enum err merge_or_drop(struct store *store, enum err (*step)(struct merge *merge, bool *did),
+                              bool *did) {
     check(!store->read_only);
     *did = false;
     if (store->merge == NULL) {
@@ -196,7 +207,15 @@ enum err store_merge(struct store *store, bool *did) {
             return err;
         }
     }
-    return merge_step(store->merge, did);
+    return step(store->merge, did);
+}
+
+enum err store_merge(struct store *store, bool *did) {
+    return merge_or_drop(store, merge_step, did);
+}
+
+enum err store_drop(struct store *store, bool *did) {
+    return merge_or_drop(store, merge_drop, did);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

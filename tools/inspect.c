@@ -47,7 +47,7 @@ static const char *const column_names[BLOCK_COLUMNS] = {
     [COL_TEXT + TEXT_META - SERIES_TEXTS] = "meta",
     [COL_TEXT + TEXT_REFS - SERIES_TEXTS] = "refs",
 };
-static const char *const kind_names[BLOCK_KINDS] = {"group", "merged", "segment"};
+static const char *const kind_names[BLOCK_KINDS] = {"group", "merged", "segment", "dropped"};
 
 static int usage(FILE *to, int code) {
     fputs("usage: inspect DIR COMMAND\n"
@@ -204,9 +204,13 @@ static int verify(struct log *log, const char *dir) {
 static bool print_amendment(void *context, const struct amend_header *header) {
     bool clear = header->kind == STORE_CLEAR;
     (void)context;
-    printf("%6" PRIu64 " before id %" PRIu64 " account %u %s %u %s", header->sequence,
-           header->position, header->account, clear ? "clears" : "changes revenue of",
-           header->count, clear ? "series" : "events");
+    printf("%6" PRIu64 " before id %" PRIu64, header->sequence, header->position);
+    if (header->kind == STORE_EXPIRE) {
+        printf(" expires old events, notes what %u accounts received", header->count);
+    } else {
+        printf(" account %u %s %u %s", header->account, clear ? "clears" : "changes revenue of",
+               header->count, clear ? "series" : "events");
+    }
     if (clear && header->source < EVENT_SOURCES) {
         printf(" of source %s", event_source_text((enum event_source)header->source));
     }

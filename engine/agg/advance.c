@@ -135,7 +135,7 @@ void agg_advance(struct agg *agg, i64 now_ms) {
               MIN(floor_to(agg->now, MINUTE_MS) - (i64)agg->minutes_kept * MINUTE_MS,
                   agg_whole(agg, WIDTH_HOUR)));
     tally_advance(agg);
-    if (move_edges(agg, &budget) && folded) {
+    if (!agg->expiring && move_edges(agg, &budget) && folded) {
         keep_from(
             agg, WIDTH_HOUR,
             MIN(floor_to(agg->now - HOURS_KEPT * HOUR_MS, DAY_MS), agg_whole(agg, WIDTH_DAY)));

@@ -15,7 +15,7 @@ void agg_change_begin(struct agg *agg) {
 
 /* Whoever reads in several steps begins anew, and rankings are made anew: changes[] does not tell
  * what was taken away. */
-static void tell(struct agg *agg, struct account *account) {
+void agg_change_tell(struct agg *agg, struct account *account) {
     agg->layout++;
     agg->amended++;
     agg->changed_count += CHANGED_RING + 1;
@@ -24,7 +24,7 @@ static void tell(struct agg *agg, struct account *account) {
     }
 }
 
-static void let_in(struct agg *agg) {
+void agg_change_end(struct agg *agg) {
     agg_memory_publish(agg); /* under the lock: a snapshot that ends gives memory back, too */
     pthread_rwlock_unlock(&agg->lock);
 }
@@ -35,9 +35,9 @@ static void breathe(const struct clearing *clearing, u32 step) {
     struct agg *agg = clearing->agg;
     if (!clearing->small && step % SLICE_STEPS == SLICE_STEPS - 1) {
         if (!clearing->whole) {
-            tell(agg, account_at(agg, clearing->what.account));
+            agg_change_tell(agg, account_at(agg, clearing->what.account));
         }
-        let_in(agg);
+        agg_change_end(agg);
         agg_change_begin(agg);
     }
 }
@@ -47,7 +47,7 @@ static void hide(const struct clearing *clearing, struct account *account) {
     if (clearing->whole && !clearing->small && account != NULL) {
         account->hidden = true;
         account->customers_reborn++;
-        tell(clearing->agg, account);
+        agg_change_tell(clearing->agg, account);
     }
 }
 
@@ -76,7 +76,7 @@ static void subtract(struct agg *agg, const struct series *series) {
     }
 }
 
-static void empty_bands(struct agg *agg, struct row *newest, u32 *older) {
+void agg_bands_empty(struct agg *agg, struct row *newest, u32 *older) {
     row_empty(newest, &agg->wides);
     newest->stamp = 0;
     for (u32 band = 1; band < BANDS; band++) {
@@ -87,10 +87,10 @@ static void empty_bands(struct agg *agg, struct row *newest, u32 *older) {
     }
 }
 
-static void empty_cell(struct agg *agg, u32 at) {
+void agg_cell_empty(struct agg *agg, u32 at) {
     struct cell *cell = record_edit(&agg->cells, at, SHIFT_CELLS, sizeof *cell);
     struct cell_rest *rest = record_edit(&agg->rests, at, SHIFT_CELLS, sizeof *rest);
-    empty_bands(agg, &cell->newest, rest->band);
+    agg_bands_empty(agg, &cell->newest, rest->band);
     cell->newest.series = UINT32_MAX;
     rest->first = INT64_MAX;
 }
@@ -101,7 +101,7 @@ static void clear_series(struct clearing *clearing) {
         struct series *series =
             record_edit(&agg->series, clearing->series[i], SHIFT_SERIES, sizeof *series);
         subtract(agg, series);
-        empty_bands(agg, &series->newest, series->band);
+        agg_bands_empty(agg, &series->newest, series->band);
         series->first = INT64_MAX;
         *(i64 *)array_edit(&agg->begun, clearing->series[i]) = 0;
         breathe(clearing, i);
@@ -113,7 +113,7 @@ static void settle_cells(struct clearing *clearing) {
     for (u32 i = 0; i < clearing->cells.count; i++) {
         const struct touched *touched = &clearing->touched[i];
         if (touched->first == INT64_MAX) {
-            empty_cell(agg, touched->cell);
+            agg_cell_empty(agg, touched->cell);
         } else {
             struct cell *cell = record_edit(&agg->cells, touched->cell, SHIFT_CELLS, sizeof *cell);
             struct cell_rest *rest =
@@ -225,7 +225,7 @@ static void clear_agents_and_traces(struct clearing *clearing) {
         return;
     }
     for (u32 i = 0; i < account->agents.count; i++) {
-        empty_cell(agg, value_at(agg, STORE_DIMS, list_at(&account->agents, i))->entity);
+        agg_cell_empty(agg, value_at(agg, STORE_DIMS, list_at(&account->agents, i))->entity);
         breathe(clearing, i);
     }
     agg_traces_drop(agg, account);
@@ -263,8 +263,8 @@ void agg_clear(struct clearing *clearing, const struct agg_rows *added, u32 adde
         account->hidden = false;
         account->customers_reborn++;
     }
-    tell(agg, account);
-    let_in(agg);
+    agg_change_tell(agg, account);
+    agg_change_end(agg);
     for (u32 i = 0; i < added_count && !together; i++) {
         agg_apply(agg, added[i].batch, added[i].rows, added[i].count);
     }
@@ -347,12 +347,12 @@ void agg_adjust(struct agg *agg, const struct agg_adjustment *adjustments, u32 c
         account = account_at(agg, dims_of(agg, series)[DIM_ACCOUNT]);
         adjust(agg, &adjustments[i]);
         if (count > AGG_SMALL && i % SLICE_STEPS == SLICE_STEPS - 1) {
-            tell(agg, account);
-            let_in(agg);
+            agg_change_tell(agg, account);
+            agg_change_end(agg);
             agg_change_begin(agg);
         }
     }
-    tell(agg, account);
-    let_in(agg);
+    agg_change_tell(agg, account);
+    agg_change_end(agg);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
 }

@@ -7,55 +7,6 @@
 #include <string.h>
 
 #define PAIR_KIND_SHIFT 62
-#define SLOTS_FIRST 1024
-
-/* --- sets of numbers -------------------------------------------------------------------------- */
-
-static u32 place_of(const struct number_set *set, u64 number) {
-    u32 place = (u32)hash_mix(number) & set->mask;
-    while (set->slots[place] != 0 && set->numbers[set->slots[place] - 1] != number) {
-        place = (place + 1) & set->mask;
-    }
-    return place;
-}
-
-/* UINT32_MAX: it is not there. */
-static u32 number_set_find(const struct number_set *set, u64 number) {
-    return set->slots == NULL ? UINT32_MAX : set->slots[place_of(set, number)] - 1;
-}
-
-static bool set_grow(struct number_set *set) {
-    u32 slots = set->slots == NULL ? SLOTS_FIRST : (set->mask + 1) * 2;
-    u64 *numbers = realloc(set->numbers, slots / 2 * sizeof *numbers);
-    if (numbers == NULL) {
-        return false;
-    }
-    set->numbers = numbers;
-    free(set->slots);
-    set->slots = calloc(slots, sizeof *set->slots);
-    if (set->slots == NULL) {
-        return false;
-    }
-    set->mask = slots - 1;
-    set->capacity = slots / 2;
-    for (u32 i = 0; i < set->count; i++) {
-        set->slots[place_of(set, set->numbers[i])] = i + 1;
-    }
-    return true;
-}
-
-/* The number's index, entered if it is new; UINT32_MAX: no memory. */
-static u32 set_put(struct number_set *set, u64 number) {
-    if (set->count == set->capacity && !set_grow(set)) {
-        return UINT32_MAX;
-    }
-    u32 place = place_of(set, number);
-    if (set->slots[place] == 0) {
-        set->numbers[set->count++] = number;
-        set->slots[place] = set->count;
-    }
-    return set->slots[place] - 1;
-}
 
 static bool list_add(struct list_u32 *list, u32 number) {
     if (list->count == list->capacity) {
@@ -126,7 +77,7 @@ static enum err find_series(struct clearing *clearing) {
 
 static enum err touch_cell(struct clearing *clearing, u32 cell, u32 kind, i64 first, i64 last) {
     u32 before = clearing->cells.count;
-    u32 index = set_put(&clearing->cells, cell);
+    u32 index = number_set_put(&clearing->cells, cell);
     if (index == UINT32_MAX) {
         return ERR_NO_MEMORY;
     }
@@ -157,14 +108,14 @@ static enum err touch_pairs(struct clearing *clearing, u32 series) {
     pairs_of(clearing->agg, series, pair);
     for (u32 kind = 0; kind < PAIR_KINDS; kind++) {
         if (pair[kind] != 0 &&
-            set_put(&clearing->pairs, pair_number(kind, pair[kind])) == UINT32_MAX) {
+            number_set_put(&clearing->pairs, pair_number(kind, pair[kind])) == UINT32_MAX) {
             return ERR_NO_MEMORY;
         }
     }
     return ERR_OK;
 }
 
-static u64 events_of(const struct agg *agg, const struct series *series) {
+u64 agg_series_events(const struct agg *agg, const struct series *series) {
     struct sums sums = {0};
     for (u32 band = 0; band < BANDS; band++) {
         row_read(band_of(agg, &series->newest, series->band, band), &agg->wides, &sums);
@@ -178,7 +129,7 @@ static enum err touch_all(struct clearing *clearing) {
     for (u32 i = 0; i < clearing->series_count && err == ERR_OK; i++) {
         const struct series *series = series_at(agg, clearing->series[i]);
         i64 last = row_seen(&series->newest);
-        clearing->events += events_of(agg, series);
+        clearing->events += agg_series_events(agg, series);
         clearing->first = MIN(clearing->first, series->first);
         clearing->last = MAX(clearing->last, last);
         for (u32 kind = 0; kind < KINDS && err == ERR_OK; kind++) {
@@ -292,8 +243,7 @@ static enum err find_rows(struct clearing *clearing) {
 
 /* --- months ----------------------------------------------------------------------------------- */
 
-/* The entity whose cell it is. */
-static u32 clearing_entity(const struct agg *agg, u32 cell, u32 kind) {
+u32 agg_cell_entity(const struct agg *agg, u32 cell, u32 kind) {
     const struct owner *owner = array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof *owner);
     return list_at(&account_at(agg, owner->account)->entities[kind], owner->place);
 }
@@ -410,10 +360,10 @@ static enum err find_activities(struct clearing *clearing) {
         if (touched->kind >= MONTH_KINDS) {
             continue;
         }
-        u32 entity = clearing_entity(agg, touched->cell, touched->kind);
+        u32 entity = agg_cell_entity(agg, touched->cell, touched->kind);
         struct activity old = months_activity(agg, entity);
         u32 before = done.count;
-        u32 index = set_put(&done, entity);
+        u32 index = number_set_put(&done, entity);
         if (index == UINT32_MAX) {
             err = ERR_NO_MEMORY;
         } else if (index == before && old.first != 0) {
@@ -432,8 +382,7 @@ static enum err find_activities(struct clearing *clearing) {
             plan_activity(clearing, change, &both);
         }
     }
-    free(done.numbers);
-    free(done.slots);
+    number_set_free(&done);
     return err;
 }
 
@@ -461,7 +410,7 @@ static enum err find_customers(struct clearing *clearing) {
     }
     for (u32 i = 0; i < clearing->cells.count; i++) {
         if (clearing->touched[i].kind == KIND_CUSTOMER) {
-            u32 entity = clearing_entity(agg, clearing->touched[i].cell, KIND_CUSTOMER);
+            u32 entity = agg_cell_entity(agg, clearing->touched[i].cell, KIND_CUSTOMER);
             clearing->customers[clearing->customer_count++] = (struct customer_change){
                 entity, clearing->whole ? 0 : created_of(clearing, entity)};
         }
@@ -521,10 +470,8 @@ void clearing_free(struct clearing *clearing) {
     for (u32 kind = 0; kind < WIDTHS; kind++) {
         free(clearing->rows[kind].numbers);
     }
-    free(clearing->cells.numbers);
-    free(clearing->cells.slots);
-    free(clearing->pairs.numbers);
-    free(clearing->pairs.slots);
+    number_set_free(&clearing->cells);
+    number_set_free(&clearing->pairs);
     free(clearing->pair_stays);
     free(clearing->touched);
     free(clearing->activities);

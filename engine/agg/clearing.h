@@ -4,16 +4,8 @@
 #define MARGIN_AGG_CLEARING_H
 
 #include "agg/clear.h"
+#include "agg/numbers.h"
 #include "agg/state.h"
-
-/* Numbers of 64 bits, found by hash; index by order of entry. */
-struct number_set {
-    u64 *numbers;
-    u32 count;
-    u32 capacity;
-    u32 *slots; /* index + 1 */
-    u32 mask;
-};
 
 /* A cell that a cleared series feeds. */
 struct touched {
@@ -73,5 +65,18 @@ struct clearing {
 static inline bool clearing_has(const struct clearing *clearing, u32 series) {
     return (clearing->marked[series / 64] >> (series % 64) & 1) != 0;
 }
+
+/* --- for whoever takes out less than a series: expire.c ----------------------------------------
+ */
+
+/* Under the lock, after something was taken out; of a NULL account's: of no one's in particular. */
+void agg_change_tell(struct agg *agg, struct account *account);
+/* Ends what agg_change_begin() began. */
+void agg_change_end(struct agg *agg);
+void agg_bands_empty(struct agg *agg, struct row *newest, u32 *older);
+void agg_cell_empty(struct agg *agg, u32 cell);
+u64 agg_series_events(const struct agg *agg, const struct series *series);
+/* The entity whose cell it is. */
+u32 agg_cell_entity(const struct agg *agg, u32 cell, u32 kind);
 
 #endif

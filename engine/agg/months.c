@@ -4,6 +4,8 @@
 #include "agg/state.h"
 #include "json/time.h"
 
+#include <string.h>
+
 bool months_init(struct agg *agg) {
     struct months *months = &agg->months;
     if (!array_init(&months->activity, &agg->heap, &agg->undo, ARRAY_ACTIVITY,
@@ -94,6 +96,14 @@ void months_change(struct agg *agg, u32 account, u32 kind, u32 entity, const str
         }
     }
     *activity_edit(agg, entity) = *next;
+}
+
+void months_expire(struct agg *agg, u32 account, u32 month) {
+    const struct run *run = &account_at(agg, account)->months;
+    for (u32 i = 0; i < run->count && run_bucket(run, i) < month; i++) {
+        struct month_row *row = array_edit(&agg->months.rows, run_number(run, i));
+        memset(row->active, 0, sizeof row->active);
+    }
 }
 
 enum err months_rebuild(struct agg *agg) {

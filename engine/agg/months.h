@@ -47,6 +47,8 @@ void months_note(struct agg *agg, u32 kind, u32 cell, i64 time);
 /* What a clear leaves of an entity's months: `lost` are those of `old` that are none any more. */
 void months_change(struct agg *agg, u32 account, u32 kind, u32 entity, const struct activity *old,
                    const struct activity *next, u32 lost);
+/* Months before this one are in nobody's activity any more. */
+void months_expire(struct agg *agg, u32 account, u32 month);
 enum err months_rebuild(struct agg *agg);
 
 static inline bool months_same(const struct months *months, i64 time, i64 other) {

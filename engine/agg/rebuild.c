@@ -196,7 +196,10 @@ bool agg_directory_restore(struct agg *agg, const u32 *words, u64 count) {
 static enum err rebuild_traces(struct agg *agg) {
     for (u32 id = 0; id < agg->traces.count; id++) {
         const struct trace *trace = array_at(&agg->traces, id);
-        if (trace->spans == 0) { /* removed with all events of its account */
+        if (trace->spans == 0) { /* all its events are gone */
+            if (!agg_trace_give(agg, id)) {
+                return ERR_NO_MEMORY;
+            }
             continue;
         }
         bool good = trace->account < ACCOUNTS_MAX && trace->text_bytes <= EVENT_TRACE_MAX &&

@@ -272,6 +272,8 @@ struct agg {
     u32 agent_max;
     struct agg_caps caps;
     struct promises promises;
+    bool expiring; /* hours do not move between bands: rows still have what bands have no more */
+    struct list dead_traces; /* records to be used again. Rebuilt */
     pthread_rwlock_t lock;
     struct heap heap;
     struct undo undo;
@@ -556,10 +558,22 @@ void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
 u32 agg_cell_make(struct agg *agg);
 /* Adds an event to a cell's band. */
 void agg_cell_add(struct agg *agg, u32 cell, u32 band, i64 time, const struct delta *delta);
+/* The trace's number, or UINT32_MAX. Caller holds the lock or is the writer. */
+u32 agg_trace_find(const struct agg *agg, struct hash128 hash);
+/* Adds an event to a trace. */
+void agg_trace_take(const struct agg *agg, struct trace *trace, const struct event_batch *batch,
+                    u32 index, i64 cost);
+/* A record without spans, for another trace. False: no memory to note it. */
+bool agg_trace_give(struct agg *agg, u32 index);
+/* Makes traces what `facts` says (by the numbers' order), but for their names; those without spans
+ * go. `dead`: a zeroed bit per trace. Writer, with the lock. */
+struct number_set;
+void agg_traces_replace(struct agg *agg, const struct number_set *indices,
+                        const struct trace *facts, u64 *dead);
 bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */
 /* Another revenue of one of the trace's events. */
 void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more);
-/* All traces of an account; records without spans stay behind. */
+/* All traces of an account. */
 void agg_traces_drop(struct agg *agg, struct account *account);
 
 /* --- agg.c ------------------------------------------------------------------------------------ */

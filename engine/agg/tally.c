@@ -201,6 +201,22 @@ void tally_empty(struct agg *agg, u32 tally) {
     }
 }
 
+void tally_expire(struct agg *agg, u32 tally, i64 before) {
+    struct tally *known = tally_edit(agg, tally);
+    if (known->open_row != 0 && (i64)known->open_hour * HOUR_MS < before) {
+        known->open_hour = NO_HOUR;
+        known->open_row = 0;
+    }
+    for (u32 width = 0; width < TALLY_WIDTHS; width++) {
+        struct run *run = run_of(agg, tally, (enum tally_width)width);
+        u32 count = run_lower_bound(run, (u32)(before / (width == TALLY_DAY ? DAY_MS : HOUR_MS)));
+        for (u32 i = 0; i < count; i++) {
+            give_row(agg, run_number(run, i));
+        }
+        run_drop(run, &agg->heap, count);
+    }
+}
+
 static void drop_hours(struct agg *agg, u32 tally) {
     u32 first_kept = (u32)(agg->tallies.edge / HOUR_MS);
     const struct tally *known = array_at(&agg->tallies.tallies, tally);

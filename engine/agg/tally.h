@@ -86,6 +86,8 @@ enum err tally_rebuild(struct agg *agg);
 
 /* Takes an event out of a tally that counts it; the rows' latest event stays known as such. */
 void tally_subtract(struct agg *agg, u32 tally, i64 time, const struct delta *delta);
+/* Drops all rows of hours and days before a midnight. */
+void tally_expire(struct agg *agg, u32 tally, i64 before);
 /* Empties a tally. */
 void tally_empty(struct agg *agg, u32 tally);
 /* The tally of a part of a cell, or 0. */

@@ -5,8 +5,8 @@
  * listed in the order in which they began to be known, which is nearly that of their start; each
  * chunk of the list knows the latest start in it, so that "newest first" looks at few of them.
  */
+#include "agg/numbers.h"
 #include "agg/state.h"
-
 #include "base/hash.h"
 
 #include <string.h>
@@ -47,6 +47,28 @@ void agg_agent_add(struct agg *agg, const struct event_batch *batch, u32 index,
 
 /* --- traces ----------------------------------------------------------------------------------- */
 
+static u32 units_of(usize bytes) {
+    return (u32)((bytes + TEXT_UNIT_BYTES - 1) / TEXT_UNIT_BYTES);
+}
+
+/* Into the place of a text that nothing names any more, or a new one. */
+static u32 text_in_place_of(struct agg *agg, const struct trace *dead, struct slice id) {
+    u32 units = units_of(id.bytes);
+    if (units > units_of(dead->text_bytes)) {
+        return agg_text_keep_final(agg, id);
+    }
+    for (u32 i = 0; i < units; i++) {
+        usize at = (usize)i * TEXT_UNIT_BYTES;
+        memcpy(array_edit(&agg->texts, dead->text + i), id.data + at,
+               MIN(id.bytes - at, (usize)TEXT_UNIT_BYTES));
+    }
+    return dead->text;
+}
+
+bool agg_trace_give(struct agg *agg, u32 index) {
+    return list_push(&agg->dead_traces, &agg->heap, index);
+}
+
 static bool newest_reserve(struct agg *agg, struct account *account) {
     u32 chunk = account->traces.count / TRACE_CHUNK;
     if (chunk < account->trace_newest_capacity) {
@@ -82,7 +104,7 @@ struct hash128 agg_trace_hash(const struct agg *agg, u32 account, struct slice i
     return hash128(id.bytes == 0 ? "" : id.data, id.bytes, agg->seed ^ hash_mix(account));
 }
 
-static u32 trace_find(const struct agg *agg, struct hash128 hash) {
+u32 agg_trace_find(const struct agg *agg, struct hash128 hash) {
     u32 cursor = 0;
     for (;;) {
         u32 index = table_next(&agg->trace_table, hash.low, &cursor);
@@ -97,16 +119,17 @@ static u32 trace_find(const struct agg *agg, struct hash128 hash) {
 }
 
 bool agg_trace_known(const struct agg *agg, struct hash128 hash) {
-    return trace_find(agg, hash) != UINT32_MAX;
+    return agg_trace_find(agg, hash) != UINT32_MAX;
 }
 
 static u32 trace_make(struct agg *agg, u32 account, struct slice id, struct hash128 hash,
                       i64 start) {
     check(id.bytes <= EVENT_TRACE_MAX);
-    u32 kept = agg_text_keep_final(agg, id);
+    struct list *dead = &agg->dead_traces;
+    u32 index = dead->count > 0 ? list_at(dead, --dead->count) : array_add(&agg->traces);
+    struct trace *trace = array_edit(&agg->traces, index);
+    u32 kept = text_in_place_of(agg, trace, id);
     check(kept != UINT32_MAX && table_reserve(&agg->trace_table, &agg->heap, hash.low));
-    u32 index = array_add(&agg->traces);
-    struct trace *trace = array_at(&agg->traces, index);
     *trace = (struct trace){.hash = hash,
                             .start = start,
                             .duration_max = -1,
@@ -149,7 +172,7 @@ static void cost_type_add(const struct agg *agg, struct trace *trace, u32 value)
 }
 
 void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more) {
-    u32 found = trace_find(agg, agg_trace_hash(agg, account, id));
+    u32 found = agg_trace_find(agg, agg_trace_hash(agg, account, id));
     if (found != UINT32_MAX) {
         ((struct trace *)array_edit(&agg->traces, found))->revenue += more;
     }
@@ -161,6 +184,7 @@ void agg_traces_drop(struct agg *agg, struct account *account) {
         struct trace *trace = array_edit(&agg->traces, index);
         table_remove(&agg->trace_table, trace->hash.low, index);
         trace->spans = 0;
+        agg_trace_give(agg, index); /* or it stays behind */
     }
     list_free(&account->traces, &agg->heap);
     heap_give(&agg->heap, account->trace_newest,
@@ -176,15 +200,22 @@ void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, 
     struct slice id = event_text_of(batch, index, TEXT_TRACE);
     struct hash128 hash = agg_trace_hash(agg, dims[DIM_ACCOUNT], id);
     i64 time = batch->number[NUM_TIME][index];
-    u32 found = trace_find(agg, hash);
-    if (found == UINT32_MAX && (agg->traces.count >= agg->trace_max || !agg_text_fits(agg))) {
+    u32 found = agg_trace_find(agg, hash);
+    bool full = agg->traces.count >= agg->trace_max && agg->dead_traces.count == 0;
+    if (found == UINT32_MAX && (full || !agg_text_fits(agg))) {
         __atomic_add_fetch(&agg->traces_left_out, 1, __ATOMIC_RELAXED);
         return;
     }
     if (found == UINT32_MAX) {
         found = trace_make(agg, dims[DIM_ACCOUNT], id, hash, time);
     }
-    struct trace *trace = array_edit(&agg->traces, found);
+    agg_trace_take(agg, array_edit(&agg->traces, found), batch, index, cost);
+}
+
+void agg_trace_take(const struct agg *agg, struct trace *trace, const struct event_batch *batch,
+                    u32 index, i64 cost) {
+    u32 series = batch->series[index];
+    i64 time = batch->number[NUM_TIME][index];
     if (time < trace->start || trace->root_series == SERIES_UNRESOLVED) {
         trace->start = time;
         trace->root_series = series;
@@ -197,5 +228,54 @@ void agg_trace_add(struct agg *agg, const struct event_batch *batch, u32 index, 
     if (event_has_number(batch, index, NUM_DURATION)) {
         trace->duration_max = MAX(trace->duration_max, batch->number[NUM_DURATION][index]);
     }
-    cost_type_add(agg, trace, dims[DIM_COST_TYPE]);
+    cost_type_add(agg, trace, dims_of(agg, series)[DIM_COST_TYPE]);
+}
+
+/* Takes the dead out of the list, whose chunks' bounds stay bounds. */
+static void list_compact(struct agg *agg, struct account *account, const u64 *dead) {
+    struct list *list = &account->traces;
+    i64 *newest = account->trace_newest;
+    i64 bound = INT64_MIN;
+    u32 to = 0;
+    for (u32 from = 0; from < list->count; from++) {
+        u32 index = list_at(list, from);
+        bound = from % TRACE_CHUNK == 0 ? newest[from / TRACE_CHUNK] : bound;
+        if ((dead[index / 64] >> (index % 64) & 1) != 0) {
+            agg_trace_give(agg, index);
+            continue;
+        }
+        newest[to / TRACE_CHUNK] =
+            to % TRACE_CHUNK == 0 ? bound : MAX(newest[to / TRACE_CHUNK], bound);
+        list->chunks[to >> LIST_SHIFT][to & (LIST_CHUNK - 1)] = index;
+        to++;
+    }
+    list->count = to;
+    account->trace_epoch++;
+}
+
+void agg_traces_replace(struct agg *agg, const struct number_set *indices,
+                        const struct trace *facts, u64 *dead) {
+    u32 gone = 0;
+    for (u32 i = 0; i < indices->count; i++) {
+        u32 index = (u32)indices->numbers[i];
+        struct trace *trace = array_edit(&agg->traces, index);
+        if (facts[i].spans > 0) {
+            struct trace next = facts[i];
+            next.hash = trace->hash;
+            next.account = trace->account;
+            next.text = trace->text;
+            next.text_bytes = trace->text_bytes;
+            *trace = next;
+            continue;
+        }
+        table_remove(&agg->trace_table, trace->hash.low, index);
+        trace->spans = 0;
+        dead[index / 64] |= (u64)1 << (index % 64);
+        gone++;
+    }
+    for (u32 account = 0; account < agg->account_max && gone > 0; account++) {
+        if (agg->accounts[account] != NULL) {
+            list_compact(agg, agg->accounts[account], dead);
+        }
+    }
 }

@@ -153,6 +153,7 @@ static void work(struct http_call *call, u32 account, enum upload_kind kind) {
         return;
     }
     upload_init(upload, kind, call->now_ms);
+    upload->oldest_ms = pipeline_oldest_ms(((struct context *)call->context)->pipeline);
     enum err err = upload_read(upload, (char *)call->body.data, call->body.bytes);
     if (err == ERR_OK && upload->problem_count == 0) {
         err = upload_replace(call->context, account, upload, names, ARRAY_COUNT(names));

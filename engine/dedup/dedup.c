@@ -434,6 +434,32 @@ void dedup_settle(struct dedup *dedup) {
     dedup_settle_to(dedup, dedup_mark(dedup));
 }
 
+enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count) {
+    check(dedup->undo_first == dedup->undo_end && phase_of(dedup) != PHASE_FROZEN);
+    check(first <= batch->count && count <= batch->count - first);
+    adopt_if_offered(dedup);
+    while (dedup->delta_count > 0) { /* what is moved half is in both sets */
+        enum err err = merge(dedup);
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    i64 gone = 0;
+    for (u32 from = first; from < first + count; from += GROUP) {
+        u32 to = MIN(first + count, from + GROUP);
+        for (u32 i = from; i < to; i++) {
+            set_prefetch(home_of(&dedup->main, set_key_of(batch->key_hash[i]).high));
+        }
+        for (u32 i = from; i < to; i++) {
+            struct set_key claim = set_key_of(batch->key_hash[i]);
+            gone += event_has_text(batch, i, TEXT_KEY) &&
+                    set_remove(&dedup->main, claim.high, claim.low);
+        }
+    }
+    publish(dedup, -gone);
+    return ERR_OK;
+}
+
 u64 dedup_count(const struct dedup *dedup) {
     return atomic_load_explicit(&dedup->count, memory_order_relaxed);
 }

@@ -60,6 +60,12 @@ void dedup_undo_to(struct dedup *dedup, u64 mark);
 void dedup_settle(struct dedup *dedup); /* all */
 void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 
+/* Takes out the keys of events first .. first + count, which are gone; those that are not known are
+ * passed over. Those in runs stay known until the set is made anew from the log. The writer, while
+ * the other thread (see runs) rests; nothing is unsettled and no snapshot is under way.
+ * ERR_NO_MEMORY: some are still known. */
+enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count);
+
 u64 dedup_count(const struct dedup *dedup);
 u64 dedup_memory_bytes(const struct dedup *dedup);
 

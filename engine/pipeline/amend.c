@@ -20,16 +20,14 @@
 #define BATCHES_MAX (COMMIT_GROUP_EVENTS_MAX / 64)
 
 /* One request on its way. */
-struct amend_work {
-    struct amend_work *next;
+struct work {
+    struct amend_work base; /* first */
     struct amend_request *request;
     struct agg_event *kept; /* events of the source that stay */
     u32 kept_count;
     u32 kept_capacity;
     u64 kept_until;      /* they were looked for before this id, */
     u64 kept_amendments; /* after so many amendments */
-    enum err err;
-    bool done;
 };
 
 /* --- looking for what stays ------------------------------------------------------------------- */
@@ -44,7 +42,7 @@ static bool is_named(const struct amend_request *request, struct slice text) {
     return request->name_count == 0;
 }
 
-static enum err keep(struct amend_work *work, const struct event_batch *batch, u32 row) {
+static enum err keep(struct work *work, const struct event_batch *batch, u32 row) {
     if (work->kept_count == work->kept_capacity) {
         u32 capacity = MAX(work->kept_capacity * 2, (u32)256);
         struct agg_event *kept =
@@ -63,7 +61,7 @@ static enum err keep(struct amend_work *work, const struct event_batch *batch, u
     return ERR_OK;
 }
 
-static enum err keep_batch(const struct pipeline *pipeline, struct amend_work *work,
+static enum err keep_batch(const struct pipeline *pipeline, struct work *work,
                            const struct event_batch *batch) {
     enum err err = ERR_OK;
     for (u32 row = 0; row < batch->count && err == ERR_OK; row++) {
@@ -77,7 +75,7 @@ static enum err keep_batch(const struct pipeline *pipeline, struct amend_work *w
 }
 
 /* The source's events from kept_until on, but for those with one of the names. */
-static enum err find_kept(const struct pipeline *pipeline, struct amend_work *work, u64 until) {
+static enum err find_kept(const struct pipeline *pipeline, struct work *work, u64 until) {
     const struct amend_request *request = work->request;
     struct store_scan_options options = {.filter = store_filter_all, .columns = UINT32_MAX};
     options.filter.id_from = work->kept_until;
@@ -138,12 +136,12 @@ static bool is_valid(const struct amend_request *request) {
            (whole || request->source == SOURCE_CSV || request->source == SOURCE_STRIPE);
 }
 
-/* Hands it to the commit thread and waits. */
-static enum err hand_over(struct pipeline *pipeline, struct amend_work *work) {
+enum err amend_hand_over(struct pipeline *pipeline, struct amend_work *work) {
     work->done = false;
     work->next = NULL;
     pthread_mutex_lock(&pipeline->lock);
-    if (pipeline->stopping || pipeline->amend_closed) {
+    bool refused = pipeline->expiring && !work->expires;
+    if (pipeline->stopping || pipeline->amend_closed || refused) {
         pthread_mutex_unlock(&pipeline->lock);
         return ERR_BUSY;
     }
@@ -160,18 +158,20 @@ static enum err hand_over(struct pipeline *pipeline, struct amend_work *work) {
     return work->err;
 }
 
+static enum err make(struct pipeline *pipeline, struct amend_work *base);
+
 enum err pipeline_amend(struct pipeline *pipeline, struct amend_request *request) {
     if (!is_valid(request)) {
         return ERR_INVALID;
     }
     enum err err = ERR_EXISTS;
     for (u32 try = 0; try < TRIES_MAX && err == ERR_EXISTS; try++) {
-        struct amend_work work = {.request = request, .kept_until = 1};
+        struct work work = {.base.make = make, .request = request, .kept_until = 1};
         work.kept_amendments = store_amendments(pipeline->options.store);
         err = find_kept(pipeline, &work, store_next_id(pipeline->options.store));
         if (err == ERR_OK) {
             fault_point("amend.asked");
-            err = hand_over(pipeline, &work);
+            err = amend_hand_over(pipeline, &work.base);
         }
         free(work.kept);
     }
@@ -198,7 +198,15 @@ static void addition_free(struct addition *addition) {
 
 /* Names the series of a batch, event by event where the account is near a cap: one event past it
  * refuses all. */
-static enum err resolve_batch(struct agg *agg, struct event_batch *batch, const u32 *indexes) {
+static enum err resolve_batch(const struct pipeline *pipeline, struct event_batch *batch,
+                              const u32 *indexes) {
+    struct agg *agg = pipeline->agg;
+    i64 oldest_ms = pipeline_oldest_ms(pipeline);
+    for (u32 row = 0; row < batch->count; row++) {
+        if (batch->number[NUM_TIME][row] < oldest_ms) { /* since whoever asks has looked */
+            return ERR_BUSY;
+        }
+    }
     if (agg_has_room(agg, batch)) {
         return agg_resolve(agg, batch, indexes, batch->count);
     }
@@ -225,7 +233,7 @@ static enum err resolve(struct pipeline *pipeline, const struct amend_request *r
     u32 first_series = agg_mark(pipeline->agg).series;
     for (u32 i = 0; i < count; i++) {
         struct event_batch *batch = request->batches[i];
-        enum err err = resolve_batch(pipeline->agg, batch, out->indexes);
+        enum err err = resolve_batch(pipeline, batch, out->indexes);
         if (err != ERR_OK) {
             return err;
         }
@@ -289,7 +297,7 @@ static void show_clear(struct pipeline *pipeline, struct amend_request *request,
     request->first_id = addition->group.event_count > 0 ? first_id : 0;
 }
 
-static enum err make_clear(struct pipeline *pipeline, struct amend_work *work) {
+static enum err make_clear(struct pipeline *pipeline, struct work *work) {
     struct amend_request *request = work->request;
     struct store *store = pipeline->options.store;
     bool partial = request->name_count > 0;
@@ -340,7 +348,7 @@ static u32 take_standing(struct pipeline *pipeline, const struct amend_request *
         const struct agg_event *event = &one->adjustment.event;
         u32 account = agg_series_dims(pipeline->agg, event->series)[DIM_ACCOUNT];
         if (account == request->account &&
-            store_event_stands(pipeline->options.store, event->series, one->id,
+            store_event_stands(pipeline->options.store, event->series, one->id, event->time,
                                event->delta.row.revenue, one->source_before)) {
             revenues[count] = (struct store_revenue){one->id, one->adjustment.revenue, one->source};
             adjustments[count] = one->adjustment;
@@ -388,8 +396,8 @@ static void answer(struct pipeline *pipeline, struct amend_work *work, enum err 
     pthread_mutex_unlock(&pipeline->lock);
 }
 
-bool amend_make(struct pipeline *pipeline) {
-    struct amend_work *work = pipeline->amend; /* only this thread takes it away */
+static enum err make(struct pipeline *pipeline, struct amend_work *base) {
+    struct work *work = (struct work *)base;
     struct amend_request *request = work->request;
     u64 begin_ns = clock_monotonic_ns();
     enum err err =
@@ -401,6 +409,12 @@ bool amend_make(struct pipeline *pipeline) {
                  (unsigned long long)request->removed, request->updated,
                  (unsigned long long)((clock_monotonic_ns() - begin_ns) / 1000000));
     }
+    return err;
+}
+
+bool amend_make(struct pipeline *pipeline) {
+    struct amend_work *work = pipeline->amend; /* only this thread takes it away */
+    enum err err = work->make(pipeline, work);
     if (err == ERR_IO) {
         pipeline_fail(pipeline, err); /* no answer is better than a wrong one */
         return false;

@@ -205,17 +205,17 @@ enum err background_snapshot_final(struct pipeline *pipeline) {
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-static void merge_some(struct pipeline *pipeline) {
+static void rewrite_some(struct pipeline *pipeline,
+                         enum err (*rewrite)(struct store *store, bool *did)) {
     bool did = true;
     enum err err = ERR_OK;
     for (u32 i = 0; i < MERGES_A_ROUND && did && err == ERR_OK; i++) {
-        err = store_merge(pipeline->options.store, &did);
+        err = rewrite(pipeline->options.store, &did);
         if (err == ERR_IO) {
             pipeline_fail(pipeline, err);
         }
         if (err != ERR_OK && err != pipeline->merge_err) { /* said once, not ten times a second */
-            log_warn("merge_failed",
-                     "reason=%s action=\"small blocks stay: slower to read, but whole\"",
+            log_warn("merge_failed", "reason=%s action=\"blocks stay as they are, and whole\"",
                      err_text(err));
         }
         pipeline->merge_err = err;
@@ -246,8 +246,12 @@ void *background_run(void *context) {
     setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
     /* After a failed write the log is left as it is. */
     while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
-        merge_some(pipeline);
-        snapshot_if_due(pipeline);
+        rewrite_some(pipeline, store_merge);
+        expire_work(pipeline);
+        if (!expire_is_under_way(pipeline)) {
+            rewrite_some(pipeline, store_drop);
+            snapshot_if_due(pipeline);
+        }
         dedup_tend(pipeline->dedup);
         memory_trim(pipeline);
         if (pipeline->links != NULL) {

@@ -218,11 +218,26 @@ static void hash_anew(struct pipeline *pipeline, struct slot *slot) {
     }
 }
 
+/* Its key may be forgotten already, so that it could count twice. */
+static bool has_old(const struct slot *slot, i64 oldest_ms) {
+    bool found = false;
+    if (unlikely(oldest_ms != INT64_MIN)) {
+        for (u32 row = 0; row < slot->batch.count; row++) {
+            found |= slot->batch.number[NUM_TIME][row] < oldest_ms;
+        }
+    }
+    return found;
+}
+
 /* Duplicates and series event by event, for an account that is near a cap: an event that would pass
- * it is refused before its key is claimed. */
-static enum err decide_rows(struct pipeline *pipeline, struct slot *slot) {
+ * it is refused before its key is claimed. So is one that is too old. */
+static enum err decide_rows(struct pipeline *pipeline, struct slot *slot, i64 oldest_ms) {
     enum err err = ERR_OK;
     for (u32 row = 0; row < slot->batch.count && err == ERR_OK; row++) {
+        if (slot->batch.number[NUM_TIME][row] < oldest_ms) {
+            slot->verdict[row] = VERDICT_TOO_OLD;
+            continue;
+        }
         enum agg_cap cap = agg_admit(pipeline->agg, &slot->batch, row);
         if (cap != AGG_CAPS) {
             slot->verdict[row] = (u8)(VERDICT_REFUSED + cap);
@@ -257,8 +272,9 @@ static void decide(struct pipeline *pipeline, struct group *group, struct slot *
     struct mark before = mark_now(pipeline);
     slot->row_count = 0;
     hash_anew(pipeline, slot);
-    enum err err = agg_has_room(pipeline->agg, &slot->batch) ? decide_all(pipeline, slot)
-                                                             : decide_rows(pipeline, slot);
+    i64 oldest_ms = pipeline_oldest_ms(pipeline);
+    bool together = agg_has_room(pipeline->agg, &slot->batch) && !has_old(slot, oldest_ms);
+    enum err err = together ? decide_all(pipeline, slot) : decide_rows(pipeline, slot, oldest_ms);
     if (err == ERR_OK) {
         err = reserve_defs(group, agg_mark(pipeline->agg).series - group->begin.series.series);
     }

@@ -458,7 +458,7 @@ void front_return_job(struct job *job) {
     wake(front);
 }
 
-/* Why the commit thread refused an event of an account that is at a cap. */
+/* Why the commit thread refused an event: for its age, or for its account is at a cap. */
 static void put_refusal(const struct front *front, u8 verdict, struct buf *out) {
     static const char *const what[AGG_CAPS] = {
         [AGG_CAP_SERIES] = "combinations of names",
@@ -467,6 +467,15 @@ static void put_refusal(const struct front *front, u8 verdict, struct buf *out) 
         [AGG_CAP_MODELS] = "models",
         [AGG_CAP_TRACES] = "traces",
     };
+    if (verdict == VERDICT_TOO_OLD) {
+        u32 days = front->pipeline->options.retention_days;
+        if (days > 0) {
+            buf_put_format(out, "timestamp is older than the %u days that events are kept", days);
+        } else {
+            buf_put_text(out, "timestamp is of a time whose events were removed for their age");
+        }
+        return;
+    }
     u32 cap = (u32)verdict - VERDICT_REFUSED;
     check(cap < AGG_CAPS);
     buf_put_format(out, "the account has reached its limit of %u different %s",
@@ -513,13 +522,16 @@ static void settle_request(struct slot *slot, const struct request *request, u32
         return;
     }
     u32 refused = 0;
+    u32 too_old = 0;
     for (u32 row = request->first; row < request->first + request->count; row++) {
         ingest->accepted += slot->verdict[row] == DEDUP_NEW;
         ingest->conflicts += slot->verdict[row] == DEDUP_CONFLICT;
         refused += slot->verdict[row] >= VERDICT_REFUSED;
+        too_old += slot->verdict[row] == VERDICT_TOO_OLD;
     }
     ingest->duplicates = request->count - ingest->accepted - refused;
     if (unlikely(refused > 0)) {
+        count_add(&slot->front->pipeline->counters.too_old, too_old);
         add_refusals(slot, request, refused);
     }
     ingest->rejected = ingest->sent - ingest->accepted;

@@ -17,6 +17,7 @@
 /* Verdicts of the commit thread beside enum dedup_verdict: the cap of the account that the event
  * would pass follows, enum agg_cap. */
 #define VERDICT_REFUSED 16
+#define VERDICT_TOO_OLD (VERDICT_REFUSED + AGG_CAPS)
 
 struct request { /* one ingest request inside a slot */
     struct ingest *ingest;
@@ -102,6 +103,8 @@ struct counters { /* relaxed: read only for display */
     _Atomic u64 snapshots;
     _Atomic u64 snapshot_ms;
     _Atomic u64 queued_batches;
+    _Atomic u64 too_old; /* events refused for their age */
+    _Atomic u64 expired; /* events that left for it */
 };
 
 static inline void count_add(_Atomic u64 *counter, u64 value) {
@@ -128,6 +131,7 @@ struct pipeline {
     u64 trimmed_ns;           /* background thread only */
     _Atomic bool memory_full; /* no events are taken */
     _Atomic bool failed;      /* a write failed: nothing is answered any more */
+    _Atomic i64 oldest_ms;    /* events from before are refused */
 
     pthread_mutex_t lock; /* guards what follows, up to disk_err */
     pthread_cond_t work;  /* the commit thread waits here, for batches or the disk */
@@ -146,6 +150,7 @@ struct pipeline {
     const struct store_amendment *disk_amendment; /* NULL: none */
     struct amend_work *amend; /* amendments that wait; the first may be under way */
     bool amend_closed;        /* nobody makes them any more */
+    bool expiring;            /* old events leave the figures: there are no amendments meanwhile */
     pthread_cond_t amended;   /* who asked for one waits here */
     enum err disk_err;        /* of the last append or amendment */
 
@@ -161,7 +166,8 @@ struct pipeline {
     pthread_mutex_t pause_lock; /* the background thread's sleep */
     pthread_cond_t pause;
     bool background_stopping;
-    u64 snapshot_last_id; /* this and the next five: background thread only */
+    struct expire *expire; /* background thread only; NULL: none was ever needed */
+    u64 snapshot_last_id;  /* this and the next five: background thread only */
     u64 snapshot_last_amendments;
     u64 outdated_since_ns; /* the last snapshot does not know an amendment; 0: it knows all */
     enum err merge_err;    /* of the last merge */
@@ -196,7 +202,17 @@ void front_return_job(struct job *job);
 void *commit_run(void *pipeline);
 
 /* amend.c */
-struct amend_work;
+/* What the commit thread does when nothing is under way; embedded first. */
+struct amend_work {
+    struct amend_work *next;
+    enum err (*make)(struct pipeline *pipeline, struct amend_work *work); /* ERR_IO: the end */
+    bool expires; /* of an expiry, which others have to wait for */
+    bool done;
+    enum err err;
+};
+/* Has it made and waits; not the commit thread. ERR_BUSY: the process stops, or an expiry is under
+ * way. */
+enum err amend_hand_over(struct pipeline *pipeline, struct amend_work *work);
 /* Makes the amendment that waits first; the commit thread, with nothing under way. False: what the
  * disk holds is unknown. */
 bool amend_make(struct pipeline *pipeline);
@@ -214,6 +230,15 @@ enum err disk_amend(struct pipeline *pipeline, const struct store_amendment *ame
                     const struct store_group *group);
 /* Waits until the disk is idle and ends its thread; the commit thread has ended. */
 void disk_stop(struct pipeline *pipeline);
+
+/* expire.c: for the background thread. Looks whether events have become too old and takes some of
+ * them out. */
+void expire_work(struct pipeline *pipeline);
+/* How old events may be; also before anything is ingested. */
+void expire_look_at_clock(struct pipeline *pipeline);
+/* False: none is under way, so that snapshots may be taken and blocks dropped. */
+bool expire_is_under_way(const struct pipeline *pipeline);
+void expire_free(struct expire *expire);
 
 /* background.c */
 void *background_run(void *pipeline);

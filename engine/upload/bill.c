@@ -165,7 +165,7 @@ static const char *recognise(const struct csv_row *header, struct layout *layout
 /* --- rows --------------------------------------------------------------------------------------
  */
 
-static const char *read_day(struct slice text, i64 now_ms, i64 *out) {
+static const char *read_day(struct slice text, const struct upload *upload, i64 *out) {
     i64 time;
     if (!time_parse_date(text, &time) && !time_parse(text, &time)) {
         return "date must be YYYY-MM-DD or an RFC 3339 time";
@@ -174,7 +174,10 @@ static const char *read_day(struct slice text, i64 now_ms, i64 *out) {
         return "date lies before 2000-01-01";
     }
     *out = time - time % TIME_MS_PER_DAY;
-    return *out > now_ms + EVENT_TIME_AHEAD_MS ? "date lies in the future" : NULL;
+    if (*out < upload->oldest_ms) {
+        return "date is older than the days that events are kept";
+    }
+    return *out > upload->now_ms + EVENT_TIME_AHEAD_MS ? "date lies in the future" : NULL;
 }
 
 /* Sets the number if the field has one. */
@@ -234,7 +237,7 @@ static const char *read_row(const struct upload *upload, const struct layout *la
     for (u32 column = 0; column < BILL_COLUMNS; column++) {
         text[column] = csv_field(from, layout->at[column]);
     }
-    const char *why = read_day(text[COLUMN_DATE], upload->now_ms, &day);
+    const char *why = read_day(text[COLUMN_DATE], upload, &day);
     if (why == NULL) {
         why = read_money(text[COLUMN_COST], NUM_COST,
                          "cost must be a number of dollars of at most 9000000 either way", row);

@@ -57,7 +57,7 @@ static bool read_record(struct json_reader *reader, struct record *record) {
 /* --- checks: NULL or the complaint -------------------------------------------------------------
  */
 
-static const char *check_month(const struct given *field, i64 now_ms, i64 *out) {
+static const char *check_month(const struct given *field, const struct upload *upload, i64 *out) {
     char date[] = "YYYY-MM-01";
     struct slice text = field->text;
     if (!field->is_there || field->kind != JSON_STRING || text.bytes != sizeof "YYYY-MM" - 1) {
@@ -70,7 +70,10 @@ static const char *check_month(const struct given *field, i64 now_ms, i64 *out) 
     if (*out < EVENT_TIME_MIN) {
         return "month lies before 2000-01";
     }
-    return *out > now_ms + EVENT_TIME_AHEAD_MS ? "month lies in the future" : NULL;
+    if (*out < upload->oldest_ms) {
+        return "month begins before the days that events are kept";
+    }
+    return *out > upload->now_ms + EVENT_TIME_AHEAD_MS ? "month lies in the future" : NULL;
 }
 
 /* Takes the next complaint if there was none yet. */
@@ -128,7 +131,7 @@ static enum err take_record(struct upload *upload, const struct record *record) 
         return err;
     }
     i64 month = 0;
-    const char *why = check_month(&record->field[FIELD_MONTH], upload->now_ms, &month);
+    const char *why = check_month(&record->field[FIELD_MONTH], upload, &month);
     upload_set_number(row, NUM_TIME, month);
     why = first_of(why, upload->kind == UPLOAD_COSTS ? check_cost(record, row)
                                                      : check_usage(record, row));

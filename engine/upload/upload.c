@@ -29,7 +29,8 @@ static enum granularity granularity_of(enum upload_kind kind) {
 }
 
 void upload_init(struct upload *upload, enum upload_kind kind, i64 now_ms) {
-    *upload = (struct upload){.kind = kind, .now_ms = now_ms, .error_at = UPLOAD_NOWHERE};
+    *upload = (struct upload){
+        .kind = kind, .now_ms = now_ms, .oldest_ms = INT64_MIN, .error_at = UPLOAD_NOWHERE};
 }
 
 void upload_free(struct upload *upload) {

@@ -42,6 +42,7 @@ struct upload_problem {
 struct upload {
     enum upload_kind kind;
     i64 now_ms;
+    i64 oldest_ms;           /* records from before are refused; at first there is no bound */
     struct upload_row *rows; /* owned */
     u32 count;
     u32 capacity;

@@ -169,6 +169,7 @@ def test_bodies(context):
 def test_settings(context):
     """The most a setting may be, and one more."""
     counts = (("--connections-max", "CONNECTIONS_SETTING_MAX"), ("--limit-auth", "LIMIT_COUNT_MAX"),
+              ("--retention-days", "RETENTION_DAYS_MAX"),
               ("--front-threads", "FRONT_THREADS_MAX"), ("--account-series-max", "SERIES_MAX"),
               ("--account-customers-max", "DIM_VALUES_MAX"),
               ("--account-features-max", "DIM_VALUES_MAX"),

@@ -234,7 +234,7 @@ Test(amend, removed_and_changed_events_are_so_for_every_reader) {
 
     const struct store_revenue revenues[] = {
         {2, 700, REVENUE_FEATURE_PRICING}, {3, -5, REVENUE_EXPLICIT}, {5600, 9, REVENUE_PER_UNIT}};
-    cr_assert(store_event_stands(store, 3, 3, 3, REVENUE_NONE));
+    cr_assert(store_event_stands(store, 3, 3, 0, 3, REVENUE_NONE));
     cr_assert_eq(change(store, revenues, 3), ERR_OK);
     for (u32 i = 0; i < 3; i++) {
         expected.revenue[revenues[i].id] = revenues[i].revenue;
@@ -247,11 +247,11 @@ Test(amend, removed_and_changed_events_are_so_for_every_reader) {
     expected.revenue[8] = 12;
     expected.source[8] = REVENUE_HYBRID;
     check_all(store);
-    cr_assert(!store_event_stands(store, 3, 3, 3, REVENUE_NONE));
-    cr_assert(store_event_stands(store, 3, 3, 11, REVENUE_TIERED));
-    cr_assert(store_event_stands(store, 0, 6, 6, REVENUE_NONE));
-    cr_assert(!store_event_stands(store, 4, 4, 4, REVENUE_NONE), "it is gone");
-    cr_assert(store_event_stands(store, 4, 5002, 5002, REVENUE_NONE));
+    cr_assert(!store_event_stands(store, 3, 3, 0, 3, REVENUE_NONE));
+    cr_assert(store_event_stands(store, 3, 3, 0, 11, REVENUE_TIERED));
+    cr_assert(store_event_stands(store, 0, 6, 0, 6, REVENUE_NONE));
+    cr_assert(!store_event_stands(store, 4, 4, 0, 4, REVENUE_NONE), "it is gone");
+    cr_assert(store_event_stands(store, 4, 5002, 0, 5002, REVENUE_NONE));
 
     for (u32 round = 0; round < 40; round++) {
         append(store, 300);

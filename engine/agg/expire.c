@@ -1,0 +1,504 @@
+/* expire.c: see expire.h. */
+#include "agg/expire.h"
+
+#include "agg/apply.h"
+#include "agg/clearing.h"
+#include "agg/numbers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_STEPS 1024      /* done while readers wait */
+#define LOOK_SERIES 4096      /* looked at in one call */
+#define EVENT_BYTES (4 * KIB) /* the most that taking one out makes anew */
+#define PAIR_KIND_SHIFT 62
+
+struct series_fact { /* of what stays */
+    i64 first;       /* INT64_MAX: nothing was seen */
+    i64 begun;
+};
+
+struct cell_fact {
+    u32 kind;
+    i64 first;
+};
+
+struct agg_expiry {
+    struct agg *agg;
+    i64 before;
+    u64 removed;
+    u32 series_end; /* later ones have lost nothing */
+    u32 looked;
+    u64 *touched;              /* bit per series: it has lost events */
+    u32 *rank;                 /* touched series before each 64 */
+    struct series_fact *facts; /* of touched series, ascending */
+    struct number_set cells;   /* fed by touched series */
+    struct cell_fact *cell_facts;
+    struct number_set pairs; /* of touched series, kind << 62 | pair */
+    bool *pair_stays;
+    struct number_set agents; /* that have lost events */
+    i64 *agent_first;
+    struct number_set traces; /* likewise */
+    struct trace *trace_facts;
+    u64 *trace_dead;
+    i64 oldest; /* of what stays */
+};
+
+i64 agg_oldest(struct agg *agg) {
+    agg_read_lock(agg);
+    i64 oldest = agg->oldest;
+    agg_read_unlock(agg);
+    return oldest;
+}
+
+bool agg_expire_ready(const struct agg *agg, i64 before_ms) {
+    return agg_whole(agg, WIDTH_DAY) >= before_ms && agg_past(agg) >= before_ms;
+}
+
+enum err agg_expire_begin(struct agg *agg, i64 before_ms, struct agg_expiry **out) {
+    check(before_ms % DAY_MS == 0 && agg_expire_ready(agg, before_ms));
+    struct agg_expiry *expiry = calloc(1, sizeof *expiry);
+    u64 *touched = calloc(agg->settled / 64 + 1, sizeof *touched);
+    if (expiry == NULL || touched == NULL) {
+        free(expiry);
+        free(touched);
+        return ERR_NO_MEMORY;
+    }
+    *expiry = (struct agg_expiry){.agg = agg,
+                                  .before = before_ms,
+                                  .series_end = agg->settled,
+                                  .touched = touched,
+                                  .oldest = INT64_MAX};
+    agg->expiring = true;
+    *out = expiry;
+    return ERR_OK;
+}
+
+void agg_expire_free(struct agg_expiry *expiry) {
+    if (expiry != NULL) {
+        number_set_free(&expiry->cells);
+        number_set_free(&expiry->pairs);
+        number_set_free(&expiry->agents);
+        number_set_free(&expiry->traces);
+        free(expiry->touched);
+        free(expiry->rank);
+        free(expiry->facts);
+        free(expiry->cell_facts);
+        free(expiry->pair_stays);
+        free(expiry->agent_first);
+        free(expiry->trace_facts);
+        free(expiry->trace_dead);
+        free(expiry);
+    }
+}
+
+void agg_expire_cancel(struct agg_expiry *expiry) {
+    check(expiry->removed == 0);
+    expiry->agg->expiring = false;
+    agg_expire_free(expiry);
+}
+
+u64 agg_expire_removed(const struct agg_expiry *expiry) {
+    return expiry->removed;
+}
+
+static bool is_touched(const struct agg_expiry *expiry, u32 series) {
+    return series < expiry->series_end && (expiry->touched[series / 64] >> (series % 64) & 1) != 0;
+}
+
+/* --- taking out ------------------------------------------------------------------------------- */
+
+/* The band that counts the event: at an edge whose hour is moving, its row tells. */
+static u32 band_of_event(const struct agg *agg, u32 series, i64 time) {
+    u32 moving = 0;
+    for (u32 edge = 0; edge < EDGES; edge++) {
+        moving |= agg->moved[edge];
+    }
+    const struct partition *hour =
+        moving == 0 ? NULL : width_find(&agg->width[WIDTH_HOUR], (u32)(time / HOUR_MS));
+    return agg_band_of(agg, time, hour == NULL ? 0 : partition_find(hour, series));
+}
+
+static void take_from_cell(struct agg *agg, u32 at, u32 band, const struct delta *delta) {
+    struct cell *cell = record_edit(&agg->cells, at, SHIFT_CELLS, sizeof *cell);
+    struct cell_rest *rest = record_edit(&agg->rests, at, SHIFT_CELLS, sizeof *rest);
+    row_take(band_edit(agg, &cell->newest, rest->band, band), delta, &agg->wides);
+}
+
+static bool take_event(struct agg_expiry *expiry, const struct event_batch *batch, u32 row) {
+    struct agg *agg = expiry->agg;
+    u32 index = batch->series[row];
+    i64 time = batch->number[NUM_TIME][row];
+    check(index < expiry->series_end && time < expiry->before);
+    struct delta delta;
+    delta_read(&delta, batch, row);
+    struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
+    u32 band = band_of_event(agg, index, time);
+    row_take(band_edit(agg, &series->newest, series->band, band), &delta, &agg->wides);
+    for (u32 kind = 0; kind < KINDS; kind++) {
+        take_from_cell(agg, series->cell[kind], band, &delta);
+    }
+    expiry->touched[index / 64] |= (u64)1 << (index % 64);
+    expiry->removed++;
+    u32 account = dims_of(agg, index)[DIM_ACCOUNT];
+    if (event_has_text(batch, row, TEXT_AGENT)) {
+        u32 agent = value_find(agg, account, STORE_DIMS, event_text_of(batch, row, TEXT_AGENT));
+        if (agent != DIM_NONE) { /* else it was left out */
+            take_from_cell(agg, value_at(agg, STORE_DIMS, agent)->entity, 0, &delta);
+            if (number_set_put(&expiry->agents, agent) == UINT32_MAX) {
+                return false;
+            }
+        }
+    }
+    if (event_has_text(batch, row, TEXT_TRACE)) {
+        u32 trace = agg_trace_find(
+            agg, agg_trace_hash(agg, account, event_text_of(batch, row, TEXT_TRACE)));
+        return trace == UINT32_MAX || number_set_put(&expiry->traces, trace) != UINT32_MAX;
+    }
+    return true;
+}
+
+enum err agg_expire_take(struct agg_expiry *expiry, const struct event_batch *batch) {
+    struct agg *agg = expiry->agg;
+    bool good = true;
+    for (u32 from = 0; from < batch->count && good; from += SLICE_STEPS) {
+        u32 to = MIN(batch->count, from + SLICE_STEPS);
+        if (!agg_reserve(agg, (to - from) * EVENT_BYTES)) {
+            return ERR_NO_MEMORY;
+        }
+        agg_change_begin(agg);
+        for (u32 row = from; row < to && good; row++) {
+            good = take_event(expiry, batch, row);
+        }
+        agg->changed_count += CHANGED_RING + 1; /* rankings are made anew */
+        agg_change_end(agg);
+    }
+    __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
+    return good ? ERR_OK : ERR_NO_MEMORY;
+}
+
+/* --- what it concerns ------------------------------------------------------------------------- */
+
+static u64 pair_number(u32 kind, u64 pair) {
+    return (u64)kind << PAIR_KIND_SHIFT | pair;
+}
+
+static bool note_series(struct agg_expiry *expiry, u32 index) {
+    const struct agg *agg = expiry->agg;
+    const struct series *series = series_at(agg, index);
+    u64 pair[PAIR_KINDS];
+    bool good = true;
+    for (u32 kind = 0; kind < KINDS && good; kind++) {
+        good = number_set_put(&expiry->cells, (u64)series->cell[kind] << 8 | kind) != UINT32_MAX;
+    }
+    pairs_of(agg, index, pair);
+    for (u32 kind = 0; kind < PAIR_KINDS && good; kind++) {
+        good = pair[kind] == 0 ||
+               number_set_put(&expiry->pairs, pair_number(kind, pair[kind])) != UINT32_MAX;
+    }
+    return good;
+}
+
+static bool take_memory(struct agg_expiry *expiry, u32 series_count) {
+    u32 traces = expiry->traces.count;
+    expiry->facts = malloc((series_count + (usize)1) * sizeof *expiry->facts);
+    expiry->cell_facts = malloc((expiry->cells.count + (usize)1) * sizeof *expiry->cell_facts);
+    expiry->pair_stays = calloc(expiry->pairs.count + (usize)1, sizeof *expiry->pair_stays);
+    expiry->agent_first = malloc((expiry->agents.count + (usize)1) * sizeof *expiry->agent_first);
+    expiry->trace_facts = aligned_alloc(64, (traces + (usize)1) * sizeof *expiry->trace_facts);
+    expiry->trace_dead = calloc(expiry->agg->traces.count / 64 + (usize)1, sizeof(u64));
+    return expiry->facts != NULL && expiry->cell_facts != NULL && expiry->pair_stays != NULL &&
+           expiry->agent_first != NULL && expiry->trace_facts != NULL && expiry->trace_dead != NULL;
+}
+
+enum err agg_expire_taken(struct agg_expiry *expiry) {
+    u32 words = expiry->series_end / 64 + 1;
+    u32 count = 0;
+    bool good = true;
+    expiry->rank = calloc(words, sizeof *expiry->rank);
+    for (u32 word = 0; word < words && good && expiry->rank != NULL; word++) {
+        expiry->rank[word] = count;
+        for (u64 bits = expiry->touched[word]; bits != 0 && good; bits &= bits - 1) {
+            good = note_series(expiry, word * 64 + (u32)__builtin_ctzll(bits));
+            count++;
+        }
+    }
+    if (!good || expiry->rank == NULL || !take_memory(expiry, count)) {
+        return ERR_NO_MEMORY;
+    }
+    for (u32 i = 0; i < count; i++) {
+        expiry->facts[i] = (struct series_fact){.first = INT64_MAX};
+    }
+    for (u32 i = 0; i < expiry->cells.count; i++) {
+        expiry->cell_facts[i] =
+            (struct cell_fact){(u32)(expiry->cells.numbers[i] & 0xff), INT64_MAX};
+    }
+    for (u32 i = 0; i < expiry->agents.count; i++) {
+        expiry->agent_first[i] = INT64_MAX;
+    }
+    for (u32 i = 0; i < expiry->traces.count; i++) {
+        expiry->trace_facts[i] = (struct trace){
+            .start = INT64_MAX, .duration_max = -1, .root_series = SERIES_UNRESOLVED};
+    }
+    return ERR_OK;
+}
+
+static struct series_fact *fact_of(const struct agg_expiry *expiry, u32 series) {
+    u64 before = expiry->touched[series / 64] & (((u64)1 << (series % 64)) - 1);
+    return &expiry->facts[expiry->rank[series / 64] + (u32)__builtin_popcountll(before)];
+}
+
+/* --- what stays ------------------------------------------------------------------------------- */
+
+/* A series has an event at this time, and so have its cells; its pairs stay. */
+static void keep(struct agg_expiry *expiry, u32 index, i64 time) {
+    const struct agg *agg = expiry->agg;
+    const struct series *series = series_at(agg, index);
+    u64 pair[PAIR_KINDS];
+    for (u32 kind = 0; kind < KINDS; kind++) {
+        u32 found = number_set_find(&expiry->cells, (u64)series->cell[kind] << 8 | kind);
+        if (found != UINT32_MAX) {
+            expiry->cell_facts[found].first = MIN(expiry->cell_facts[found].first, time);
+        }
+    }
+    pairs_of(agg, index, pair);
+    for (u32 kind = 0; kind < PAIR_KINDS; kind++) {
+        u32 found = pair[kind] == 0
+                        ? UINT32_MAX
+                        : number_set_find(&expiry->pairs, pair_number(kind, pair[kind]));
+        if (found != UINT32_MAX) {
+            expiry->pair_stays[found] = true;
+        }
+    }
+    expiry->oldest = MIN(expiry->oldest, time);
+}
+
+/* Those that have lost nothing: what is known of them holds. */
+bool agg_expire_look(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    agg_read_lock(agg);
+    u32 count = agg_series_count(agg);
+    u32 end = MIN(count, expiry->looked + LOOK_SERIES);
+    for (; expiry->looked < end; expiry->looked++) {
+        i64 first = series_at(agg, expiry->looked)->first;
+        if (first != INT64_MAX && !is_touched(expiry, expiry->looked)) {
+            keep(expiry, expiry->looked, first);
+        }
+    }
+    agg_read_unlock(agg);
+    return expiry->looked < count;
+}
+
+static void read_agent(struct agg_expiry *expiry, const struct event_batch *batch, u32 row,
+                       u32 account) {
+    u32 agent = value_find(expiry->agg, account, STORE_DIMS, event_text_of(batch, row, TEXT_AGENT));
+    u32 found = agent == DIM_NONE ? UINT32_MAX : number_set_find(&expiry->agents, agent);
+    if (found != UINT32_MAX) {
+        expiry->agent_first[found] = MIN(expiry->agent_first[found], batch->number[NUM_TIME][row]);
+    }
+}
+
+static void read_trace(struct agg_expiry *expiry, const struct event_batch *batch, u32 row,
+                       u32 account) {
+    const struct agg *agg = expiry->agg;
+    u32 trace =
+        agg_trace_find(agg, agg_trace_hash(agg, account, event_text_of(batch, row, TEXT_TRACE)));
+    u32 found = trace == UINT32_MAX ? UINT32_MAX : number_set_find(&expiry->traces, trace);
+    if (found != UINT32_MAX) {
+        struct delta delta;
+        delta_read(&delta, batch, row);
+        agg_trace_take(agg, &expiry->trace_facts[found], batch, row, delta.row.cost);
+    }
+}
+
+void agg_expire_read(struct agg_expiry *expiry, const struct event_batch *batch, bool late) {
+    struct agg *agg = expiry->agg;
+    agg_read_lock(agg);
+    for (u32 row = 0; row < batch->count; row++) {
+        u32 index = batch->series[row];
+        i64 time = batch->number[NUM_TIME][row];
+        if (is_touched(expiry, index)) {
+            struct series_fact *fact = fact_of(expiry, index);
+            fact->first = MIN(fact->first, time);
+            fact->begun = fact->begun == 0 ? MAX(batch->created[row], (i64)1) : fact->begun;
+        }
+        if (late) {
+            keep(expiry, index, time);
+        }
+        u32 account = dims_of(agg, index)[DIM_ACCOUNT];
+        if (expiry->agents.count > 0 && event_has_text(batch, row, TEXT_AGENT)) {
+            read_agent(expiry, batch, row, account);
+        }
+        if (expiry->traces.count > 0 && event_has_text(batch, row, TEXT_TRACE)) {
+            read_trace(expiry, batch, row, account);
+        }
+    }
+    agg_read_unlock(agg);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* Lets readers in from time to time. */
+static void breathe(struct agg_expiry *expiry, u32 step) {
+    if (step % SLICE_STEPS == SLICE_STEPS - 1) {
+        agg_change_end(expiry->agg);
+        agg_change_begin(expiry->agg);
+    }
+}
+
+static void settle_series(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    u32 step = 0;
+    for (u32 word = 0; word <= expiry->series_end / 64; word++) {
+        for (u64 bits = expiry->touched[word]; bits != 0; bits &= bits - 1) {
+            u32 index = word * 64 + (u32)__builtin_ctzll(bits);
+            const struct series_fact *fact = fact_of(expiry, index);
+            struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
+            i64 *begun = array_edit(&agg->begun, index);
+            if (agg_series_events(agg, series) == 0) {
+                agg_bands_empty(agg, &series->newest, series->band);
+                series->first = INT64_MAX;
+                *begun = 0;
+            } else { /* what was not seen is in a damaged block */
+                series->first = fact->first == INT64_MAX ? expiry->before : fact->first;
+                *begun = fact->begun == 0 ? *begun : fact->begun;
+                keep(expiry, index, series->first);
+            }
+            breathe(expiry, step++);
+        }
+    }
+}
+
+static void settle_cell(struct agg *agg, u32 at, i64 first) {
+    if (first == INT64_MAX) {
+        agg_cell_empty(agg, at);
+        return;
+    }
+    struct cell *cell = record_edit(&agg->cells, at, SHIFT_CELLS, sizeof *cell);
+    struct cell_rest *rest = record_edit(&agg->rests, at, SHIFT_CELLS, sizeof *rest);
+    rest->first = first;
+    cell->newest.series = (u32)(first >> FIRST_SHIFT);
+}
+
+static void settle_cells(struct agg_expiry *expiry) {
+    for (u32 i = 0; i < expiry->cells.count; i++) {
+        settle_cell(expiry->agg, (u32)(expiry->cells.numbers[i] >> 8), expiry->cell_facts[i].first);
+        breathe(expiry, i);
+    }
+    for (u32 i = 0; i < expiry->agents.count; i++) {
+        const struct value *agent =
+            value_at(expiry->agg, STORE_DIMS, (u32)expiry->agents.numbers[i]);
+        settle_cell(expiry->agg, agent->entity, expiry->agent_first[i]);
+        breathe(expiry, i);
+    }
+    for (u32 i = 0; i < expiry->pairs.count; i++) {
+        if (!expiry->pair_stays[i]) {
+            u64 number = expiry->pairs.numbers[i];
+            pairs_forget(expiry->agg, (enum pair_kind)(number >> PAIR_KIND_SHIFT),
+                         number & (((u64)1 << PAIR_KIND_SHIFT) - 1));
+        }
+        breathe(expiry, i);
+    }
+}
+
+/* An entity is active in the months from its first event on in which it was. */
+static void settle_months(struct agg *agg, u32 id, u32 kind) {
+    const struct entity *entity = entity_at(agg, id);
+    struct activity old = months_activity(agg, id);
+    struct activity next = {0};
+    i64 first = INT64_MAX;
+    u32 lost = 0;
+    for (u32 class = 0; class < CLASSES; class ++) {
+        if (entity->cell[class] != 0 && (class & CLASS_STRIPE) == 0) {
+            first = MIN(first, rest_at(agg, entity->cell[class])->first);
+        }
+    }
+    u32 first_month = first == INT64_MAX ? UINT32_MAX : months_of(first);
+    for (u32 back = 0; back < MIN((u32)MONTH_BITS, old.newest + 1u); back++) {
+        u32 month = old.newest - back;
+        lost |= month < first_month ? old.bits & (u32)1 << month % MONTH_BITS : 0;
+    }
+    if (first != INT64_MAX) {
+        next = (struct activity){
+            .bits = old.bits & ~lost, .newest = old.newest, .first = (u16)first_month};
+    }
+    if (old.first != 0) {
+        months_change(agg, entity->account, kind, id, &old, &next, lost);
+    }
+}
+
+/* When the first event that stays was received. */
+static void settle_customer(struct agg *agg, u32 id) {
+    struct entity *entity = array_edit(&agg->entities, id);
+    const u32 key = entity->key[0];
+    i64 created = 0;
+    u32 at = key == DIM_NONE ? 0 : value_at(agg, DIM_CUSTOMER, key)->series_head;
+    for (; at != 0; at = link_at(agg, at - 1)->next[DIM_CUSTOMER]) {
+        i64 begun = *(const i64 *)array_at(&agg->begun, at - 1);
+        created = begun != 0 && (created == 0 || begun < created) ? begun : created;
+    }
+    entity->created = created;
+    account_at(agg, entity->account)->customers_reborn++;
+}
+
+static void settle_entities(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    for (u32 i = 0; i < expiry->cells.count; i++) {
+        u32 kind = expiry->cell_facts[i].kind;
+        if (kind < MONTH_KINDS) { /* one with two cells comes twice, which changes nothing */
+            u32 id = agg_cell_entity(agg, (u32)(expiry->cells.numbers[i] >> 8), kind);
+            settle_months(agg, id, kind);
+            if (kind == KIND_CUSTOMER) {
+                settle_customer(agg, id);
+            }
+        }
+        breathe(expiry, i);
+    }
+}
+
+/* One bucket at a time: the rows of a day are many. */
+static void drop_rows(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    for (u32 kind = 0; kind < WIDTHS; kind++) {
+        const struct width_rows *width = &agg->width[kind];
+        u32 end = (u32)(expiry->before / width->ms);
+        while (width->count > 0 && width->list[0]->bucket < end) {
+            width_drop_before(agg, (enum width)kind, width->list[0]->bucket + 1);
+            agg_change_end(agg);
+            agg_change_begin(agg);
+        }
+    }
+    for (u32 tally = 1; tally < agg->tallies.tallies.count; tally++) {
+        tally_expire(agg, tally, expiry->before);
+        breathe(expiry, tally);
+    }
+}
+
+static void settle_accounts(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    u32 month = months_of(expiry->before);
+    for (u32 id = 0; id < agg->account_max; id++) {
+        struct account *account = agg->accounts[id];
+        if (account != NULL) {
+            months_expire(agg, id, month);
+            account->changes++;
+        }
+    }
+    agg_change_tell(agg, NULL);
+}
+
+void agg_expire_end(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    agg_change_begin(agg);
+    settle_series(expiry);
+    settle_cells(expiry);
+    settle_entities(expiry);
+    agg_traces_replace(agg, &expiry->traces, expiry->trace_facts, expiry->trace_dead);
+    drop_rows(expiry);
+    agg->oldest = expiry->oldest;
+    agg->newest = expiry->oldest == INT64_MAX ? INT64_MIN : agg->newest;
+    settle_accounts(expiry);
+    agg->expiring = false;
+    agg_change_end(agg);
+    __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
+}
