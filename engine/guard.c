@@ -34,6 +34,7 @@ static bool restrict_paths(const struct config *config) {
         {"/etc/ssl", PATHS_READ},
         {"/proc/self", PATHS_READ},
         {"/proc/sys/kernel/io_uring_disabled", PATHS_READ},
+        {config->core_dumps != 0 ? "." : "", PATHS_OWN}, /* where they go, unless to a program */
     };
     /* Where it cannot be made, whoever opens it says why. */
     return (mkdir(config->data_dir, 0700) == 0 || errno == EEXIST) &&

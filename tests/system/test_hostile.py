@@ -224,7 +224,8 @@ def test_flood_of_connections(context):
     the server holds."""
     more_files(4096)
     most = 200
-    settings = ["--front-threads", "1", "--connections-max", str(most)]
+    settings = ["--front-threads", "1", "--connections-max", str(most),
+                "--core-dumps", "on"]  # else only root may count its descriptors
     with context.server(arguments=settings) as server:
         client = server.client()
         client.ingest([event()])
