@@ -111,7 +111,7 @@ static void print_head(const struct race_options *options) {
            " top 100 customers by margin %llu times a second beside it\n\n",
            (unsigned long long)options->events, (unsigned long long)options->seconds,
            options->customers, (unsigned long long)options->query_rate);
-    printf("%-13s %9s %8s %8s %8s %8s %9s %8s %8s %7s  %s\n", "peer", "events/s", "ack p50",
+    printf("%-13s %9s %10s %10s %10s %10s %9s %7s %7s %7s  %s\n", "peer", "events/s", "ack p50",
            "ack p99", "top p50", "top p99", "answered", "B/event", "memory", "figures",
            "an acknowledgement means");
 }
@@ -142,8 +142,8 @@ static void print_result(const struct peer *peer, const struct result *result) {
     if (result->exact) {
         snprintf(rate, sizeof rate, "%.0f", (double)result->events / result->seconds);
     }
-    printf("%-13s %9s %8s %8s %8s %8s %9s %8.0f %7.0fM %7s  %s\n", peer->name, rate, ack[0], ack[1],
-           top[0], top[1], answered,
+    printf("%-13s %9s %10s %10s %10s %10s %9s %7.0f %6.0fM %7s  %s\n", peer->name, rate, ack[0],
+           ack[1], top[0], top[1], answered,
            (double)result->disk_bytes / (double)MAX(result->unique, (u64)1),
            (double)result->memory_bytes / (double)MIB, result->exact ? "exact" : "wrong",
            peer->acknowledged);

@@ -50,7 +50,19 @@ u32 stream_customer(const char *name, usize bytes) {
     return number;
 }
 
+/* The two hexadecimal digits of every byte. */
+static char digit_pairs[256][2];
+
+static void make_digit_pairs(void) {
+    static const char digits[] = "0123456789abcdef";
+    for (u32 i = 0; i < ARRAY_COUNT(digit_pairs); i++) {
+        digit_pairs[i][0] = digits[i >> 4];
+        digit_pairs[i][1] = digits[i & 15];
+    }
+}
+
 bool stream_make(struct stream *stream, u64 seed, u32 customers) {
+    make_digit_pairs();
     *stream = (struct stream){.seed = seed, .customers = customers};
     stream->generator = generator_default(seed, clock_wall_ms() - HOUR_MS);
     stream->generator.customers = customers;
@@ -77,7 +89,6 @@ void stream_free(struct stream *stream) {
 }
 
 void stream_put_key(const struct stream *stream, u64 index, enum key_form form, char *to) {
-    static const char digits[] = "0123456789abcdef";
     u64 at = index % STREAM_POOL;
     u64 origin = index - at + stream->event[at].origin;
     u64 low = hash_mix(origin + 1); /* a bijection: no key comes twice */
@@ -93,8 +104,8 @@ void stream_put_key(const struct stream *stream, u64 index, enum key_form form, 
         if (i == 4 || i == 6 || i == 8 || i == 10) {
             *to++ = '-';
         }
-        *to++ = digits[bytes[i] >> 4];
-        *to++ = digits[bytes[i] & 15];
+        memcpy(to, digit_pairs[bytes[i]], 2);
+        to += 2;
     }
 }
 
