@@ -152,10 +152,14 @@ static __attribute__((noinline)) void adopt(struct dedup *dedup) {
     set_phase(dedup, PHASE_RETIRED);
 }
 
-static inline void adopt_if_offered(struct dedup *dedup) {
-    if (unlikely(phase_of(dedup) == PHASE_OFFERED)) {
+/* Whether main is frozen, for the whole of one call of the writer: the other thread may end that at
+ * any moment, and what is put into main then is in no run. */
+static inline bool is_frozen(struct dedup *dedup) {
+    enum phase phase = phase_of(dedup);
+    if (unlikely(phase == PHASE_OFFERED)) {
         adopt(dedup);
     }
+    return phase == PHASE_FROZEN;
 }
 
 /* Makes room for `count` more claims to be taken back, where settled ones were if that is enough.
@@ -302,9 +306,8 @@ static enum err claim_event_in_all(struct dedup *dedup, const struct event_batch
 
 /* Decides events in groups: while one is decided, the buckets of the next are on their way. */
 static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 end,
-                          u8 *verdict) {
+                          bool frozen, u8 *verdict) {
     struct set_entry *home[2][GROUP];
-    bool frozen = phase_of(dedup) == PHASE_FROZEN;
     bool two = frozen || dedup->delta_count > 0;
     bool plain = !two && dedup->cold.current == NULL;
     enum err err = ERR_OK;
@@ -332,14 +335,14 @@ static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, 
 enum err dedup_claim(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count,
                      u8 *verdict) {
     check(first <= batch->count && count <= batch->count - first);
-    adopt_if_offered(dedup);
+    bool frozen = is_frozen(dedup);
     enum err err = reserve_undo(dedup, count);
     u32 kept = dedup->undo_end;
     if (err == ERR_OK && dedup->cold.current != NULL) {
         err = cold_look_up(&dedup->cold, batch, first, count, verdict);
     }
     if (err == ERR_OK) {
-        err = claim_all(dedup, batch, first, first + count, verdict);
+        err = claim_all(dedup, batch, first, first + count, frozen, verdict);
     }
     if (err != ERR_OK) {
         take_back(dedup, kept);
@@ -417,14 +420,13 @@ static enum err merge(struct dedup *dedup) {
 }
 
 void dedup_settle_to(struct dedup *dedup, u64 mark) {
-    adopt_if_offered(dedup); /* before anything is moved into a set that is in a run already */
+    bool frozen = is_frozen(dedup);
     dedup->undo_first = place_of(dedup, mark);
     dedup->settled = mark;
     if (dedup->undo_first == dedup->undo_end) {
         dedup->undo_first = 0;
         dedup->undo_end = 0;
     }
-    bool frozen = phase_of(dedup) == PHASE_FROZEN;
     if (dedup->delta_count > 0 && !frozen && dedup->delta_mark <= mark) {
         merge(dedup);
     }
@@ -494,8 +496,7 @@ static void release_retired(struct dedup *dedup) {
 }
 
 enum err dedup_snapshot_begin(struct dedup *dedup) {
-    check(dedup->undo_first == dedup->undo_end && phase_of(dedup) != PHASE_FROZEN);
-    adopt_if_offered(dedup);
+    check(dedup->undo_first == dedup->undo_end && !is_frozen(dedup));
     release_retired(dedup); /* the other thread rests, or is this one */
     dedup->delta_away = false;
     enum err err = merge(dedup);

@@ -130,6 +130,13 @@ int main(void) {
     atomic_store(&race.phase, PHASE_STOP);
     atomic_store(&race.over, true);
     check(pthread_join(writer, NULL) == 0 && pthread_join(reader, NULL) == 0);
+    struct event_batch *batch = calloc(1, sizeof *batch);
+    check(batch != NULL);
+    for (u64 first = 0; first < race.settled; first += BATCH) {
+        fill(batch, first);
+        claim(&race, batch, DEDUP_DUPLICATE);
+    }
+    free(batch);
     struct dedup_stats stats;
     dedup_get_stats(race.dedup, &stats);
     check(stats.keys == race.settled && stats.spills > SNAPSHOTS / 3 && stats.merges > 0);
