@@ -32,7 +32,8 @@
 #define SUFFIX ".run"
 #define NAME_DIGITS 16
 #define BUFFER_PAGES 256
-#define QUEUED_BYTES_MAX (32 * MIB) /* written and not yet synced: what a commit waits behind */
+#define QUEUED_BYTES_MAX                                                                           \
+    (4 * MIB) /* on its way to the disk: what a commit or a read waits behind */
 
 struct run_header {
     u64 magic;
@@ -59,8 +60,8 @@ struct run_writer {
     enum err err; /* the first one */
     struct run_header header;
     u64 written; /* bytes of the file */
-    u64 synced;
-    u32 pages; /* of the buffer that are full */
+    u64 synced;  /* of them, such that the disk was given */
+    u32 pages;   /* of the buffer that are full */
     char dir[PATH_BYTES_MAX - 64];
     char fresh[PATH_BYTES_MAX];
     struct run_page buffer[BUFFER_PAGES];
@@ -120,6 +121,18 @@ enum err run_begin(const char *dir, const char *purpose, struct run_writer **out
     return ERR_OK;
 }
 
+/* Lets the disk have what was written since the last time, and waits for it, without the journal: a
+ * sync of everything, which gigabytes at once would make long, comes at the end. */
+static void push_out(struct run_writer *writer) {
+    off_t from = (off_t)writer->synced;
+    off_t bytes = (off_t)(writer->written - writer->synced);
+    sync_file_range(writer->fd, from, bytes,
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                        SYNC_FILE_RANGE_WAIT_AFTER);
+    posix_fadvise(writer->fd, from, bytes, POSIX_FADV_DONTNEED);
+    writer->synced = writer->written;
+}
+
 /* Bytes that go to the end of the file. */
 static void put(struct run_writer *writer, const void *data, usize bytes) {
     while (bytes > 0 && writer->err == ERR_OK) {
@@ -129,9 +142,7 @@ static void put(struct run_writer *writer, const void *data, usize bytes) {
         data = (const char *)data + piece;
         bytes -= piece;
         if (writer->err == ERR_OK && writer->written - writer->synced >= QUEUED_BYTES_MAX) {
-            writer->err = fdatasync(writer->fd) == 0 ? ERR_OK : file_errno(errno);
-            posix_fadvise(writer->fd, 0, (off_t)writer->written, POSIX_FADV_DONTNEED);
-            writer->synced = writer->written;
+            push_out(writer);
         }
     }
 }
