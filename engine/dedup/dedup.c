@@ -437,9 +437,8 @@ void dedup_settle(struct dedup *dedup) {
 }
 
 enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count) {
-    check(dedup->undo_first == dedup->undo_end && phase_of(dedup) != PHASE_FROZEN);
+    check(dedup->undo_first == dedup->undo_end && !is_frozen(dedup));
     check(first <= batch->count && count <= batch->count - first);
-    adopt_if_offered(dedup);
     while (dedup->delta_count > 0) { /* what is moved half is in both sets */
         enum err err = merge(dedup);
         if (err != ERR_OK) {
