@@ -1,5 +1,6 @@
 """Subscriptions and what they are a month, against a second computation from what was uploaded."""
 
+import datetime
 import random
 import time
 from decimal import Decimal
@@ -300,3 +301,26 @@ def test_paths(context):
         page = client.get("/api/subscriptions?limit=1000&offset=9007199254740991",
                           odd=True).json
         equal((page["limit"], page["data"]), (500, []), "a page")
+
+
+def test_larger_of_two(context):
+    """The example of the README: 90 a month, and events that earned 30 in one week."""
+    with context.server() as server:
+        client = server.client()
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        earlier = today - datetime.timedelta(days=3)
+        sent = [{"eventName": "e", "customerReferenceId": name, "featureKey": "f",
+                 "revenueAmount": 15, "timestamp": "%sT12:00:00Z" % earlier}
+                for name in ("payer", "_internal-payer") for _ in range(2)]
+        equal(client.ingest(sent)["accepted"], 4, "events")
+        sales = {"plans": [{"plan_id": "p", "price_amount": 1080, "interval_months": 12}],
+                 "subscriptions": [{"customer_id": name, "plan_id": "p"}
+                                   for name in ("payer", "_internal-payer")]}
+        equal(client.send("POST", "/api/data/upload/revenue", sales).status, 200, "sales")
+        equal(client.good("/api/metrics/summary")["mrr"], 180, "internal ones count, too")
+        for days, mine, internal in ((7, 30, 21), (30, 90, 90), (60, 180, 180)):
+            first = today - datetime.timedelta(days=days)
+            query = "date_from=%s&date_to=%s" % (first, today - datetime.timedelta(days=1))
+            rows = client.good("/api/analytics/customer-pnl?" + query)["customers"]
+            equal({row["customer_id"]: row["total_revenue"] for row in rows},
+                  {"payer": mine, "_internal-payer": internal}, "in %d days" % days)
