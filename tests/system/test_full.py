@@ -123,7 +123,7 @@ def fill_again(client, kept):
         reply = client.send("POST", "/api/feature-definitions",
                             {"feature_key": "f-%d" % number, "name": "n",
                              "description": "d" * 4000})
-        ensure(reply.status == 200 or int(reply.headers["Retry-After"]) >= 1,
+        ensure(reply.status == 201 or int(reply.headers["Retry-After"]) >= 1,
                "control data on a full disk: %d" % reply.status)
     return refused
 

@@ -277,8 +277,8 @@ Test(recover, lost_keys_are_read_from_the_log) {
     static const char *const commands[] = {
         "rm -r keys", "for f in keys/*.run; do truncate -s 100 $f; done",
         "for f in keys/*.run; do printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>/dev/null; done",
-        "for f in keys/*.run; do printf xxxx | dd of=$f bs=1 conv=notrunc 2>/dev/null "
-        "seek=$(($(stat -c %s $f) - 5)); done",
+        ("for f in keys/*.run; do printf xxxx | dd of=$f bs=1 conv=notrunc 2>/dev/null "
+         "seek=$(($(stat -c %s $f) - 5)); done"),
         "for f in keys/*.run; do printf '' > $f; done"};
     start_with_keys();
     for (u32 i = 0; i < ARRAY_COUNT(commands); i++) {
