@@ -5,7 +5,7 @@
 # Nothing here passes or fails: a benchmark is read by people.
 #
 # usage: bench/run.sh BUILD [ROW...]     rows: decode http wire single point query disk dedup age
-#                                        reading
+#                                        reading tls
 #
 # BENCH_RUNS     rounds (3)
 # BENCH_SECONDS  seconds a figure takes in each (5)
@@ -16,12 +16,14 @@ set -euo pipefail
 
 build=$(realpath "${1:-build}")
 shift || true
-rows=" ${*:-decode http wire single point query disk dedup age reading} "
+rows=" ${*:-decode http wire single point query disk dedup age reading tls} "
 runs=${BENCH_RUNS:-3}
 seconds=${BENCH_SECONDS:-5}
 age=${BENCH_AGE:-20000000}
 work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/margin-bench.XXXXXX")
 server=
+server_options=()
+client_options=()
 nginx=
 
 stop_server() {
@@ -106,7 +108,7 @@ start_server() { # on $work/data, as it is; sets http, wire, key
     local line='' i
     : >"$work/server.log" # the line of a server before this one must not be found
     "$build/margind" --data-dir "$work/data" --http-listen 127.0.0.1:0 \
-        --wire-listen 127.0.0.1:0 >/dev/null 2>"$work/server.log" &
+        --wire-listen 127.0.0.1:0 "${server_options[@]}" >/dev/null 2>"$work/server.log" &
     server=$!
     for ((i = 0; i < 6000; i++)); do
         line=$(grep -m1 'event=ready' "$work/server.log") && break
@@ -132,7 +134,20 @@ fresh_server() {
 load() { # load MODE OPTION...: margin-load's report against the running server
     local mode=$1
     shift
-    "$build/margin-load" --mode "$mode" --http "$http" --server "$wire" --key "$key" --json "$@"
+    "$build/margin-load" --mode "$mode" --http "$http" --server "$wire" --key "$key" --json \
+        "${client_options[@]}" "$@"
+}
+
+use_tls() { # for servers and loads from now on
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/tls.key" -out "$work/tls.pem" 2>/dev/null
+    server_options=(--tls-cert "$work/tls.pem" --tls-key "$work/tls.key")
+    client_options=(--tls-ca "$work/tls.pem")
+}
+
+use_no_tls() {
+    server_options=()
+    client_options=()
 }
 
 start_nginx() { # sets nginx_address
@@ -213,6 +228,27 @@ all_customers() {
         "\"customerReferenceId\":\"cust_%07d\",\"featureKey\":\"f\",\"costAmount\":0.001," \
         "\"revenueAmount\":%d.%04d}\n", i, i % 3, i % 9973 }' |
         "$build/marginctl" ingest - --server "$wire" --key "$key" >/dev/null
+}
+
+# The server's processor time an event, in nanoseconds; the rate would also count the generator's.
+cost_run() { # cost_run MODE OPTION...
+    local sent
+    fresh_server
+    sent=$(load "$@" --seconds "$seconds" | field sent)
+    awk -v sent="$sent" -v ticks="$(getconf CLK_TCK)" \
+        '{ sub(/.*\) /, ""); if (sent) print ($12 + $13) / ticks * 1e9 / sent }' "/proc/$server/stat"
+}
+
+cost_row() { # cost_row WHAT MODE OPTION...
+    local what=$1 plain
+    shift
+    use_no_tls
+    repeat cost_run "$@"
+    plain=$value
+    use_tls
+    repeat cost_run "$@"
+    use_no_tls
+    row "$what" - - "$(divide "$value" "$plain")x" "$(human "$value") ns against $(human "$plain")"
 }
 
 # Full ingest with top-100 queries by margin beside it.
@@ -311,4 +347,9 @@ if wants age; then
 fi
 if wants reading; then
     python3 "$(dirname "$0")/reading.py" "$build"
+fi
+if wants tls; then
+    cost_row 'processor time an event over TLS: HTTP, 1000 each' http --connections 64
+    cost_row 'the same, native batches of 4096' wire --connections 24 --batch 4096
+    cost_row 'the same, single events, 256 connections' single --connections 256
 fi

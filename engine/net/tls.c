@@ -426,6 +426,9 @@ enum tls_answer tls_take(struct tls *tls, char *into, usize bytes_max, usize *by
     if (tls->over) {
         return TLS_BROKEN;
     }
+    if (tls->input.bytes == 0 && SSL_has_pending(tls->ssl) == 0) {
+        return TLS_MORE; /* OpenSSL takes long to find that out */
+    }
     ERR_clear_error();
     if (!tls->established) {
         return shake_hands(tls);
