@@ -236,7 +236,8 @@ cost_run() { # cost_run MODE OPTION...
     fresh_server
     sent=$(load "$@" --seconds "$seconds" | field sent)
     awk -v sent="$sent" -v ticks="$(getconf CLK_TCK)" \
-        '{ sub(/.*\) /, ""); if (sent) print ($12 + $13) / ticks * 1e9 / sent }' "/proc/$server/stat"
+        '{ sub(/.*\) /, ""); if (sent) print ($12 + $13) / ticks * 1e9 / sent }' \
+        "/proc/$server/stat"
 }
 
 cost_row() { # cost_row WHAT MODE OPTION...
@@ -248,7 +249,8 @@ cost_row() { # cost_row WHAT MODE OPTION...
     use_tls
     repeat cost_run "$@"
     use_no_tls
-    row "$what" - - "$(divide "$value" "$plain")x" "$(human "$value") ns against $(human "$plain")"
+    row "$what" - - "$(divide "$value" "$plain")x" \
+        "$(human "$value") ns against $(human "$plain")"
 }
 
 # Full ingest with top-100 queries by margin beside it.

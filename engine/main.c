@@ -453,6 +453,11 @@ static void edge_metrics(void *wiring, struct buf *out) {
         sum.tls_refused += one.tls_refused;
     }
     metrics_put_edge(out, &sum);
+    if (server->identity != NULL) {
+        metrics_put(out, METRICS_GAUGE, "margind_tls_certificate_expires_timestamp_seconds",
+                    "When the certificate in force expires, in seconds since 1970.",
+                    (u64)MAX(tls_identity_expires_s(server->identity), 0));
+    }
     metrics_put(out, METRICS_COUNTER, "margind_sandbox_refused_total",
                 "System calls that the sandbox refused since start.", guard_refused());
 }

@@ -271,6 +271,34 @@ def test_reload(context):
 
 
 @nets("epoll")
+def test_reload_links(context):
+    """Files that are links, as who renews certificates by himself likes them."""
+    with Place() as place:
+        os.makedirs(place.dir + "/live")
+        os.makedirs(place.dir + "/archive")
+        certificate = place.certificate("archive/first")
+        other = place.certificate("archive/second", days=60)
+        names = [place.dir + "/live/chain.pem", place.dir + "/live/key.pem"]
+
+        def put_in_force(made):
+            for target, name in ((made.file, names[0]), (made.key, names[1])):
+                os.symlink(target, name + ".new")
+                os.rename(name + ".new", name)
+
+        put_in_force(certificate)
+        certificate.file, certificate.key = names
+        with context.server(tls=certificate) as server:
+            before = serial(server.port, certificate)
+            expires = metric(server, "margind_tls_certificate_expires_timestamp_seconds")
+            ensure(29 < (expires - time.time()) / 86400 < 31, "expires in a month")
+            put_in_force(other)
+            reload(server, "certificate_reloaded")
+            ensure(serial(server.port, certificate) != before, "another certificate")
+            more = metric(server, "margind_tls_certificate_expires_timestamp_seconds") - expires
+            ensure(29 < more / 86400 < 31, "expires in two months")
+
+
+@nets("epoll")
 def test_trust(context):
     """What marginctl and margin-load say of a server that they should not believe."""
     with Place() as place:
