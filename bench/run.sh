@@ -240,19 +240,6 @@ cost_run() { # cost_run MODE OPTION...
         "/proc/$server/stat"
 }
 
-cost_row() { # cost_row WHAT MODE OPTION...
-    local what=$1 plain
-    shift
-    use_no_tls
-    repeat cost_run "$@"
-    plain=$value
-    use_tls
-    repeat cost_run "$@"
-    use_no_tls
-    row "$what" - - "$(divide "$value" "$plain")x" \
-        "$(human "$value") ns against $(human "$plain")"
-}
-
 # Full ingest with top-100 queries by margin beside it.
 query_run() { load http --seconds "$seconds" --customers 100000 --query-rate "$1"; }
 query_p99_run() { query_run "$1" | sed 's/.*"queries"//' | field p99; }
@@ -279,6 +266,22 @@ query_round() {
     take p99 query_p99_run 100
     take with query_rate_run 1000
     take without no_query_rate_run
+}
+
+tls_round() {
+    take cost_http cost_run http --connections 64
+    take cost_wire cost_run wire --connections 24 --batch 4096
+    take cost_single cost_run single --connections 256
+    use_tls
+    take tls_http cost_run http --connections 64
+    take tls_wire cost_run wire --connections 24 --batch 4096
+    take tls_single cost_run single --connections 256
+    use_no_tls
+}
+
+tls_row() { # tls_row WHAT NAME
+    ratio_row "$1" - - "tls_$2" "cost_$2" \
+        "$(human "$(value "tls_$2")") ns against $(human "$(value "cost_$2")")"
 }
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -351,7 +354,8 @@ if wants reading; then
     python3 "$(dirname "$0")/reading.py" "$build"
 fi
 if wants tls; then
-    cost_row 'processor time an event over TLS: HTTP, 1000 each' http --connections 64
-    cost_row 'the same, native batches of 4096' wire --connections 24 --batch 4096
-    cost_row 'the same, single events, 256 connections' single --connections 256
+    rounds tls_round
+    tls_row 'processor time an event over TLS: HTTP, 1000 each' http
+    tls_row 'the same, native batches of 4096' wire
+    tls_row 'the same, single events, 256 connections' single
 fi

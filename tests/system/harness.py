@@ -150,7 +150,8 @@ class Certificate:
         """Again: another one in the same files."""
         done = subprocess.run(["openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-days",
                                str(days), "-keyout", self.key, "-out", self.file, "-subj",
-                               "/CN=" + os.path.basename(name), "-addext", "subjectAltName=" + names],
+                               "/CN=" + os.path.basename(name), "-addext",
+                               "subjectAltName=" + names],
                               capture_output=True, text=True, timeout=60)
         equal(done.returncode, 0, "openssl req (%s)" % done.stderr)
         os.chmod(self.key, 0o600)
