@@ -60,8 +60,10 @@ void guard_bind_begin(void) {
     user_raise();
 }
 
-void guard_bind_end(void) {
-    user_lower();
+enum err guard_bind_end(const struct config *config, char *why, usize why_bytes) {
+    enum err err = user_drop(why, why_bytes);
+    user_harden(config->core_dumps != 0);
+    return err;
 }
 
 /* --- the gate --------------------------------------------------------------------------------- */
@@ -109,11 +111,6 @@ static void say_closed(const struct config *config, const char *without) {
 
 static enum err close_all(const struct config *config, char *why, usize why_bytes) {
     char without[256] = "--sandbox off";
-    enum err err = user_drop(why, why_bytes);
-    if (err != ERR_OK) {
-        return err;
-    }
-    user_harden(config->core_dumps != 0);
     if (config->sandbox != SANDBOX_OFF) {
         without[0] = '\0';
         if (!sandbox_enter(config->sandbox == SANDBOX_KILL, without, sizeof without) &&

@@ -16,9 +16,10 @@ enum err guard_begin(const struct config *config, char *const *environment, char
 /* The settings are good, and nothing is made yet: from here on there are the data directory, which
  * is the user's, and the files that the settings name, and no others. ERR_SYSTEM. */
 enum err guard_own_files(const struct config *config, char *why, usize why_bytes);
-/* Around the binding of ports: as root, if we came as root. */
+/* Around the binding of ports, before there are threads: as root, if we came as root; and never
+ * again. ERR_SYSTEM. */
 void guard_bind_begin(void);
-void guard_bind_end(void);
+enum err guard_bind_end(const struct config *config, char *why, usize why_bytes);
 
 /* A front thread that is ready to serve waits here until it may. */
 void guard_pass(void);

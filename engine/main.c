@@ -668,7 +668,8 @@ static enum err serve(struct server *server) {
     if (err == ERR_OK) {
         guard_bind_begin();
         err = open_fronts(server);
-        guard_bind_end();
+        enum err dropped = guard_bind_end(&server->config, server->why, sizeof server->why);
+        err = err == ERR_OK ? dropped : err;
     }
     if (err != ERR_OK) {
         return err;

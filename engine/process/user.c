@@ -192,8 +192,21 @@ static bool is_dropped(void) {
            seteuid(0) != 0 && setgid(0) != 0;
 }
 
+/* Who stays root keeps what root has. */
+static bool drop_capabilities(void) {
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+    return geteuid() == 0 || !has_capabilities() ||
+           (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0 &&
+            syscall(SYS_capset, &head, none) == 0 && !has_capabilities());
+}
+
 enum err user_drop(char *why, usize why_bytes) {
     if (!user.entered) {
+        if (!drop_capabilities()) {
+            snprintf(why, why_bytes, "cannot give up the rights to bind ports");
+            return ERR_SYSTEM;
+        }
         return ERR_OK;
     }
     user.entered = false;

@@ -25,7 +25,9 @@ enum err user_give(const char *dir, char *why, usize why_bytes);
 /* Root again, and back; nothing without user_enter(). */
 void user_raise(void);
 void user_lower(void);
-/* For good. ERR_SYSTEM: it could be undone, so nobody may go on. Nothing without user_enter(). */
+/* For good; also what rights somebody who is not root was started with, to bind a port. Before
+ * there are threads: each has rights of its own. ERR_SYSTEM: it could be undone, so nobody may go
+ * on. */
 enum err user_drop(char *why, usize why_bytes);
 
 #endif

@@ -123,6 +123,31 @@ def test_another_user(context):
         equal(server.client().good("/api/events")["total"], 2, "after a restart")
 
 
+def test_rights_to_bind(context):
+    """Somebody who was given the right to bind low ports, as by a unit, does not keep it."""
+    if os.getuid() != 0 or shutil.which("setpriv") is None:
+        print("skip: only root can hand rights out")
+        return
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="margin-system.") as place:
+        os.chmod(place, 0o777)
+        server = context.server(dir=place + "/data", http="127.0.0.1:%d" % low_port())
+        command = server.command()
+        command[0] = shutil.copy(command[0], place)
+        server.command = lambda: [
+            "setpriv", "--reuid=%d" % nobody.pw_uid, "--regid=%d" % nobody.pw_gid,
+            "--clear-groups", "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"
+        ] + command
+        with server:
+            for thread in threads(server):
+                status = status_of(server, thread)
+                equal(set(status["Uid"].split()), {str(nobody.pw_uid)}, "uid of " + status["Name"])
+                equal({int(status["Cap" + of], 16) for of in ("Prm", "Eff", "Amb")}, {0},
+                      "rights of " + status["Name"])
+            equal(server.client().ingest([GOOD])["accepted"], 1, "ingest")
+            server.stop()
+
+
 def run(context, *arguments, **options):
     command = [os.path.join(context.build, "margind"), "--http-listen", "127.0.0.1:0",
                "--wire-listen", "127.0.0.1:0"] + list(arguments)
