@@ -197,6 +197,9 @@ struct store_scan_options {
      * the scan. NULL: all. */
     const u64 *ids;
     u32 id_count;
+    /* For whoever looks for events and reads them later: of what always comes there are the series
+     * and the id alone. The filter names an account. */
+    bool bare;
     u32 columns;      /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
     bool want_defs;   /* recovery: also deliver series definitions */
     bool as_received; /* without amendments: removed events too */

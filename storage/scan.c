@@ -111,7 +111,8 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
     scan->options = *options;
     struct store_filter *filter = &scan->options.filter;
     if (filter->dim_mask >> STORE_DIMS != 0 || (filter->dim_mask != 0 && !scan->series_dims) ||
-        (options->ids != NULL && (options->newest_first || options->by_time))) {
+        (options->ids != NULL && (options->newest_first || options->by_time)) ||
+        (options->bare && (filter->dim_mask >> DIM_ACCOUNT & 1) == 0)) {
         return ERR_INVALID;
     }
     for (u32 dim = 0; dim < STORE_DIMS; dim++) {
@@ -130,7 +131,8 @@ static enum err take_options(struct store_scan *scan, const struct store_scan_op
     take_text(scan, &filter->trace, scan->trace, sizeof scan->trace, INDEX_TRACE, TEXT_TRACE);
     take_text(scan, &filter->agent, scan->agent, sizeof scan->agent, INDEX_AGENT, TEXT_AGENT);
     scan->options.columns =
-        (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | READ_REST | NUM_BIT(NUM_TIME);
+        (options->columns & ~(BLOCK_SERIES_TEXTS | READ_FIRST)) | NUM_BIT(NUM_TIME);
+    scan->options.columns |= options->bare ? 0 : READ_REST;
     scan->target = is_picky(scan) ? TARGET_FIRST : EVENT_BATCH_MAX;
     filter->id_from = MAX(filter->id_from, (u64)1);
     scan->next = options->newest_first ? MIN(filter->id_to, scan->end_id) : filter->id_from;
@@ -711,7 +713,8 @@ static enum err give(struct store_scan *scan, const struct event_batch **out) {
     if (mixed) {
         return give_part(scan, out);
     }
-    batch->account = scan->accounts[0];
+    batch->account =
+        scan->options.bare ? scan->options.filter.dim_value[DIM_ACCOUNT] : scan->accounts[0];
     scan->given = batch->count;
     *out = batch;
     return ERR_OK;

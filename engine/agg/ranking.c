@@ -18,6 +18,7 @@
 #define HAND_KEYS 12
 #define HAND_ENTITIES 24
 #define HAND_CELLS 16
+#define HAND_BANDS 8
 
 struct rankings {
     pthread_mutex_t mutex; /* taken before the read lock, never while holding it */
@@ -151,10 +152,19 @@ static bool ranking_reserve(struct ranking *ranking, u32 count) {
     return true;
 }
 
-/* Asks for what looking at a customer needs, some customers before. */
-static void fetch_ahead(const struct agg *agg, const struct ranking *ranking,
-                        const struct list *list, u32 place) {
+/* Asks for what looking at a customer needs, some customers before. Inlined by force: see
+ * apply_slice.h. */
+static inline __attribute__((always_inline)) void fetch_ahead(const struct agg *agg,
+                                                              const struct ranking *ranking,
+                                                              const struct list *list, u32 place) {
     u32 class = (u32)__builtin_ctz(ranking->key.class_mask | 1u << CLASSES) % CLASSES;
+    if (place + HAND_BANDS < list->count) {
+        const struct entity *entity = entity_at(agg, list_at(list, place + HAND_BANDS));
+        const u32 *band = rest_at(agg, entity->cell[class])->band;
+        for (u32 mask = ranking->key.band_mask >> 1; mask != 0; mask &= mask - 1) {
+            __builtin_prefetch(band_at(agg, band[__builtin_ctz(mask)]));
+        }
+    }
     if (place + HAND_ENTITIES < list->count) {
         __builtin_prefetch(entity_at(agg, list_at(list, place + HAND_ENTITIES)));
     }

@@ -8,6 +8,7 @@
 #include "api/error.h"
 #include "api/figures.h"
 #include "api/params.h"
+#include "api/past.h"
 #include "api/reading.h"
 #include "api/routes.h"
 #include "api/slow.h"
@@ -230,6 +231,7 @@ enum call_outcome analytics_handle_confidence(struct http_call *call) {
 struct token_day {
     i128 input;
     i128 output;
+    bool seen; /* there are events */
 };
 
 /* Days from the first that an event can have; pieces come model by model, mostly. */
@@ -239,8 +241,6 @@ struct tokens {
     struct token_day *days;
     i64 first; /* number of days[0] */
     i64 count;
-    i64 first_seen; /* ms */
-    i64 last_seen;
     struct quote_slot {
         bool used;
         u32 value[2];
@@ -266,8 +266,6 @@ static const struct price_quote *quote_of(struct tokens *tokens, const u32 *valu
 static void tokens_begin(void *context) {
     struct tokens *tokens = context;
     memset(tokens->days, 0, (usize)tokens->count * sizeof *tokens->days);
-    tokens->first_seen = INT64_MAX;
-    tokens->last_seen = INT64_MIN;
 }
 
 static void tokens_piece(void *context, const u32 *value, i64 bucket_start,
@@ -280,8 +278,7 @@ static void tokens_piece(void *context, const u32 *value, i64 bucket_start,
     }
     tokens->days[day].input += (i128)piece->input * MAX(quote->input, 0);
     tokens->days[day].output += (i128)piece->output * MAX(quote->output, 0);
-    tokens->first_seen = MIN(tokens->first_seen, bucket_start);
-    tokens->last_seen = MAX(tokens->last_seen, bucket_start);
+    tokens->days[day].seen = true;
 }
 
 /* tokens * price: picodollars a million tokens, so 1e-18 dollars; to four decimals. */
@@ -290,23 +287,72 @@ static void put_cost(struct json_writer *json, const char *key, i128 cost) {
     json_decimal(json, reading_round(cost, (i128)PICO_PER_USD * 100), 4);
 }
 
+/* Makes rows of the days: cost stands for input, revenue for output. */
+static enum err take_days(const struct tokens *tokens, struct query_result *result) {
+    result->rows = malloc((usize)tokens->count * sizeof *result->rows);
+    if (result->rows == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (i64 day = 0; day < tokens->count; day++) {
+        if (tokens->days[day].seen) {
+            result->rows[result->row_count++] =
+                (struct query_row){.bucket_start = (tokens->first + day) * TIME_MS_PER_DAY,
+                                   .figures = {.events = 1,
+                                               .cost = tokens->days[day].input,
+                                               .revenue = tokens->days[day].output}};
+        }
+    }
+    return ERR_OK;
+}
+
+/* What the tokens of each day of a part of the window cost at the prices of now. */
+static enum err make_days(void *context, const struct query *part, struct query_result *result,
+                          const char **why) {
+    const struct http_call *call = context;
+    struct tokens tokens = {.context = call->context, .account = part->account};
+    struct query query = *part;
+    query.group[0] = DIM_MODEL;
+    query.group[1] = DIM_PROVIDER;
+    query.group_count = 2;
+    query.present_only = true;
+    *result = (struct query_result){.from = part->from, .to = part->to};
+    tokens.first = MAX(query.from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
+    tokens.count =
+        MAX(MIN(query.to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY - tokens.first + 2,
+            (i64)1);
+    tokens.days = malloc((usize)tokens.count * sizeof *tokens.days);
+    const struct query_each each = {tokens_begin, tokens_piece, &tokens};
+    enum err err = tokens.days == NULL ? ERR_NO_MEMORY
+                                       : query_run_each(tokens.context->agg, tokens.context->store,
+                                                        &query, &each, why);
+    if (err == ERR_OK) {
+        err = take_days(&tokens, result);
+    }
+    free(tokens.days);
+    return err;
+}
+
 static void write_token_days(struct http_call *call, const struct query *query,
-                             const struct tokens *tokens) {
-    static const struct token_day none;
+                             const struct query_result *result) {
+    static const struct figures none;
+    u32 count = result->row_count;
+    u32 at = 0;
     i64 first;
     i64 last;
-    reading_days(call, query, tokens->first_seen, tokens->last_seen, &first, &last);
+    reading_days(call, query, count > 0 ? result->rows[0].bucket_start : INT64_MAX,
+                 count > 0 ? result->rows[count - 1].bucket_start : INT64_MIN, &first, &last);
     struct json_writer json = json_writer(&call->reply);
     json_object_begin(&json);
     json_key(&json, "series");
     json_array_begin(&json);
     for (i64 day = first; day <= last; day++) {
-        i64 at = day - tokens->first;
-        const struct token_day *sums = at >= 0 && at < tokens->count ? &tokens->days[at] : &none;
+        i64 start = day * TIME_MS_PER_DAY;
+        bool there = at < count && result->rows[at].bucket_start == start;
+        const struct figures *sums = there ? &result->rows[at++].figures : &none;
         json_object_begin(&json);
-        reading_write_day(&json, "date", day * TIME_MS_PER_DAY);
-        put_cost(&json, "input_cost", sums->input);
-        put_cost(&json, "output_cost", sums->output);
+        reading_write_day(&json, "date", start);
+        put_cost(&json, "input_cost", sums->cost);
+        put_cost(&json, "output_cost", sums->revenue);
         json_object_end(&json);
     }
     json_array_end(&json);
@@ -316,33 +362,23 @@ static void write_token_days(struct http_call *call, const struct query *query,
 static void token_costs(struct http_call *call, u32 account) {
     struct context *context = call->context;
     struct query query;
+    struct query_result result;
     const char *why = NULL;
     if (!daily_query(call, account, TOKEN_DAYS_MAX, &query)) {
         return;
     }
-    query.group[0] = DIM_MODEL;
-    query.group[1] = DIM_PROVIDER;
-    query.group_count = 2;
-    query.present_only = true;
     query.both_tokens = true;
-    struct tokens tokens = {.context = context, .account = account};
-    tokens.first = MAX(query.from, EVENT_TIME_MIN) / TIME_MS_PER_DAY;
-    tokens.count =
-        MAX(MIN(query.to, call->now_ms + EVENT_TIME_AHEAD_MS) / TIME_MS_PER_DAY - tokens.first + 2,
-            (i64)1);
-    tokens.days = malloc((usize)tokens.count * sizeof *tokens.days);
-    const struct query_each each = {tokens_begin, tokens_piece, &tokens};
-    enum err err = tokens.days == NULL
-                       ? ERR_NO_MEMORY
-                       : query_run_each(context->agg, context->store, &query, &each, &why);
+    u64 version = prices_version(context->prices); /* before any is read */
+    enum err err = past_run_made(context->pasts, context->agg, &query, version, make_days, call,
+                                 &result, &why);
     if (err == ERR_OK) {
-        write_token_days(call, &query, &tokens);
+        write_token_days(call, &query, &result);
+        query_result_free(&result);
     } else if (err == ERR_INVALID) {
         error_invalid(call, why);
     } else {
         error_of(call, err);
     }
-    free(tokens.days);
 }
 
 enum call_outcome analytics_handle_tokens(struct http_call *call) {

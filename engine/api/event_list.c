@@ -183,6 +183,7 @@ static enum err scan(struct heap *heap, struct store *store, u64 *matches) {
     struct store_scan_options options = {.filter = list->filter,
                                          .newest_first = !by_time || !list->ascending,
                                          .by_time = by_time,
+                                         .bare = list->sort.kind != SORT_SOURCE,
                                          .columns = NUM_BIT(NUM_TIME)};
     options.columns |= by_number ? NUM_BIT(list->sort.column) : 0;
     struct store_scan *pass;

@@ -16,7 +16,17 @@ struct kept {
     struct query query;
     char text[STORE_DIMS][EVENT_CUSTOMER_MAX]; /* behind the query's filters */
     struct query_past past;
+    u64 stamp;
     struct query_result result;
+};
+
+/* Who asks, and how. */
+struct asking {
+    struct pasts *pasts;
+    struct agg *agg;
+    past_make make;
+    void *context;
+    u64 stamp;
 };
 
 struct pasts {
@@ -60,13 +70,14 @@ static enum err copy_result(const struct query_result *from, struct query_result
 }
 
 /* ERR_NOT_FOUND: it has not been asked, or no longer holds. */
-static enum err find(struct pasts *pasts, const struct query *query, const struct query_past *past,
-                     struct query_result *result) {
+static enum err find(const struct asking *asking, const struct query *query,
+                     const struct query_past *past, struct query_result *result) {
+    struct pasts *pasts = asking->pasts;
     enum err err = ERR_NOT_FOUND;
     pthread_mutex_lock(&pasts->mutex);
     for (u32 i = 0; i < KEPT && err == ERR_NOT_FOUND; i++) {
         struct kept *kept = &pasts->kept[i];
-        if (kept->used != 0 && same_past(&kept->past, past) &&
+        if (kept->used != 0 && same_past(&kept->past, past) && kept->stamp == asking->stamp &&
             answers_same_query(&kept->query, query)) {
             kept->used = ++pasts->uses;
             err = copy_result(&kept->result, result);
@@ -77,8 +88,9 @@ static enum err find(struct pasts *pasts, const struct query *query, const struc
 }
 
 /* Keeps a copy, if there is memory for it. */
-static void keep(struct pasts *pasts, const struct query *query, const struct query_past *past,
-                 const struct query_result *result) {
+static void keep(const struct asking *asking, const struct query *query,
+                 const struct query_past *past, const struct query_result *result) {
+    struct pasts *pasts = asking->pasts;
     struct query_result copy;
     if (result->row_count > ROWS_MAX || copy_result(result, &copy) != ERR_OK) {
         return;
@@ -92,6 +104,7 @@ static void keep(struct pasts *pasts, const struct query *query, const struct qu
     oldest->used = ++pasts->uses;
     oldest->query = *query;
     oldest->past = *past;
+    oldest->stamp = asking->stamp;
     oldest->result = copy;
     for (u32 mask = query->filter_mask; mask != 0; mask &= mask - 1) {
         u32 dim = (u32)__builtin_ctz(mask);
@@ -115,38 +128,41 @@ static bool texts_fit(const struct query *query) {
 
 /* ERR_BUSY: what is over changed between the answer about it and the one about today, so that what
  * moved from one to the other would be in both, or in neither. */
-static enum err run_parts(struct pasts *pasts, struct agg *agg, struct store *store,
-                          const struct query *query, const struct query_past *past,
-                          struct query_result *result, const char **why) {
+static enum err run_parts(const struct asking *asking, const struct query *query,
+                          const struct query_past *past, struct query_result *result,
+                          const char **why) {
     struct query before = *query;
     struct query since = *query;
     struct query_result old;
     struct query_result fresh;
     before.to = since.from = past->until;
     before.unordered = since.unordered = true;
-    enum err err = find(pasts, &before, past, &old);
+    enum err err = find(asking, &before, past, &old);
     if (err == ERR_NOT_FOUND) {
-        err = query_run(agg, store, &before, &old, why);
+        err = asking->make(asking->context, &before, &old, why);
         if (err == ERR_OK) {
-            keep(pasts, &before, past, &old);
+            keep(asking, &before, past, &old);
         }
     }
     if (err != ERR_OK) {
         return err;
     }
-    err = query_run(agg, store, &since, &fresh, why);
+    err = asking->make(asking->context, &since, &fresh, why);
     if (err == ERR_OK) {
-        const struct query_past after = query_past(agg);
-        err = after.amended != past->amended ? ERR_BUSY
-                                             : query_merge(agg, query, &old, &fresh, result);
+        const struct query_past after = query_past(asking->agg);
+        err = after.amended != past->amended
+                  ? ERR_BUSY
+                  : query_merge(asking->agg, query, &old, &fresh, result);
         query_result_free(&fresh);
     }
     query_result_free(&old);
     return err;
 }
 
-enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
-                  const struct query *query, struct query_result *result, const char **why) {
+enum err past_run_made(struct pasts *pasts, struct agg *agg, const struct query *query, u64 stamp,
+                       past_make make, void *context, struct query_result *result,
+                       const char **why) {
+    const struct asking asking = {pasts, agg, make, context, stamp};
     enum err err = ERR_BUSY;
     for (u32 i = 0; i < TRIES && err == ERR_BUSY; i++) {
         struct query_past past = query_past(agg); /* before anything is read */
@@ -154,7 +170,24 @@ enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
             !texts_fit(query)) {
             break;
         }
-        err = run_parts(pasts, agg, store, query, &past, result, why);
+        err = run_parts(&asking, query, &past, result, why);
     }
-    return err == ERR_BUSY ? query_run(agg, store, query, result, why) : err;
+    return err == ERR_BUSY ? make(context, query, result, why) : err;
+}
+
+struct plain {
+    struct agg *agg;
+    struct store *store;
+};
+
+static enum err run_plain(void *context, const struct query *query, struct query_result *result,
+                          const char **why) {
+    const struct plain *plain = context;
+    return query_run(plain->agg, plain->store, query, result, why);
+}
+
+enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
+                  const struct query *query, struct query_result *result, const char **why) {
+    struct plain plain = {agg, store};
+    return past_run_made(pasts, agg, query, 0, run_plain, &plain, result, why);
 }

@@ -17,4 +17,13 @@ void pasts_destroy(struct pasts *pasts);
 enum err past_run(struct pasts *pasts, struct agg *agg, struct store *store,
                   const struct query *query, struct query_result *result, const char **why);
 
+/* The same for rows of days that something else makes of a query's figures: `make` fills the result
+ * for a part of the window, and what it makes of a past window depends on nothing but the figures
+ * and the stamp. The rows of two parts are added up. `make` must do no more than query_run(). */
+typedef enum err (*past_make)(void *context, const struct query *query, struct query_result *result,
+                              const char **why);
+enum err past_run_made(struct pasts *pasts, struct agg *agg, const struct query *query, u64 stamp,
+                       past_make make, void *context, struct query_result *result,
+                       const char **why);
+
 #endif

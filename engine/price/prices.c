@@ -23,6 +23,7 @@ struct account_book {
 
 struct price_view {
     struct shared_table *table;
+    u64 version;
     u32 references;
     u32 count;
     struct account_book books[]; /* ascending accounts */
@@ -54,9 +55,10 @@ static void drop(struct price_view *view) {
 }
 
 static struct price_view *view_make(u32 books_max) {
+    static _Atomic u64 versions;
     struct price_view *view = malloc(sizeof *view + books_max * sizeof view->books[0]);
     if (view != NULL) {
-        *view = (struct price_view){.references = 1};
+        *view = (struct price_view){.version = atomic_fetch_add(&versions, 1) + 1, .references = 1};
     }
     return view;
 }
@@ -133,6 +135,13 @@ void prices_release(struct prices *prices, const struct price_view *view) {
 
 bool prices_is_current(const struct prices *prices, const struct price_view *view) {
     return atomic_load_explicit(&prices->current, memory_order_acquire) == view;
+}
+
+u64 prices_version(struct prices *prices) {
+    const struct price_view *view = prices_acquire(prices);
+    u64 version = view->version;
+    prices_release(prices, view);
+    return version;
 }
 
 const struct price_table *price_view_table(const struct price_view *view) {

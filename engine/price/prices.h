@@ -24,6 +24,9 @@ void prices_release(struct prices *prices, const struct price_view *view);
 /* Whether the view is the newest. One load: the path asks it for each request. */
 bool prices_is_current(const struct prices *prices, const struct price_view *view);
 
+/* Changes with every change of prices. */
+u64 prices_version(struct prices *prices);
+
 /* Lifetime: the view's. */
 const struct price_table *price_view_table(const struct price_view *view);
 /* NULL: the account has no prices of its own. */

@@ -15,6 +15,10 @@
 #define HAND_CUSTOMERS 24
 #define HAND_PLACES 16
 #define HAND_SUMS 8
+#define HAND_ENTITIES 32 /* while customers are looked at */
+#define HAND_CELLS 24
+#define HAND_BANDS 16
+#define HAND_SERIES 8
 #define ROOM_FIRST 4 /* features of a customer */
 
 void parts_clear(struct parts *parts) {
@@ -165,6 +169,12 @@ static void add_bands(const struct plan *plan, const struct row *newest, const u
     }
 }
 
+static inline __attribute__((always_inline)) void fetch_series(const struct agg *agg, u32 series) {
+    __builtin_prefetch(link_at(agg, series));
+    __builtin_prefetch(series_at(agg, series));
+    __builtin_prefetch(&series_at(agg, series)->newest);
+}
+
 /* How many series were looked at, or UINT32_MAX: no memory. */
 static u32 walk(struct parts *parts, const struct plan *plan, u32 place, u32 value) {
     const struct agg *agg = plan->agg;
@@ -175,6 +185,9 @@ static u32 walk(struct parts *parts, const struct plan *plan, u32 place, u32 val
         const struct series *series = series_at(agg, at - 1);
         struct sums sums = {0};
         at = link->next[DIM_CUSTOMER];
+        if (at != 0) {
+            fetch_series(agg, at - 1);
+        }
         if ((plan->class_mask >> link->class & 1) == 0) {
             continue;
         }
@@ -205,6 +218,37 @@ static const struct list *customers_of(const struct plan *plan) {
     return &account_at(plan->agg, plan->query->account)->entities[KIND_CUSTOMER];
 }
 
+/* Asks for what looking at the customers behind this one needs: entities, cells, bands, and the
+ * newest series of those who are new. Inlined by force: see apply_slice.h. */
+static inline __attribute__((always_inline)) void
+fetch_entities(const struct parts *parts, const struct plan *plan, const struct list *list) {
+    const struct agg *agg = plan->agg;
+    u32 place = parts->looked;
+    u32 class = (u32)__builtin_ctz(plan->class_mask | 1u << CLASSES) % CLASSES;
+    if (place + HAND_ENTITIES >= list->count) {
+        return;
+    }
+    __builtin_prefetch(entity_at(agg, list_at(list, place + HAND_ENTITIES)));
+    const struct entity *entity = entity_at(agg, list_at(list, place + HAND_CELLS));
+    __builtin_prefetch(cell_at(agg, entity->cell[class]));
+    __builtin_prefetch(rest_at(agg, entity->cell[class]));
+    if (entity->key[0] != DIM_NONE) {
+        __builtin_prefetch(value_at(agg, DIM_CUSTOMER, entity->key[0]));
+    }
+    entity = entity_at(agg, list_at(list, place + HAND_BANDS));
+    const u32 *band = rest_at(agg, entity->cell[class])->band;
+    for (u32 mask = plan->band_mask >> 1; mask != 0; mask &= mask - 1) {
+        __builtin_prefetch(band_at(agg, band[__builtin_ctz(mask)]));
+    }
+    entity = entity_at(agg, list_at(list, place + HAND_SERIES));
+    u32 head = entity->key[0] == DIM_NONE || place + HAND_SERIES < parts->count
+                   ? 0
+                   : value_at(agg, DIM_CUSTOMER, entity->key[0])->series_head;
+    if (head != 0) {
+        fetch_series(agg, head - 1);
+    }
+}
+
 /* Looks at the next few customers, and again at whose series are not what they were. */
 static bool look(struct parts *parts, const struct plan *plan) {
     const struct agg *agg = plan->agg;
@@ -215,6 +259,7 @@ static bool look(struct parts *parts, const struct plan *plan) {
     }
     for (u32 steps = 0; parts->looked < end && steps < WALK_SLICE; parts->looked++) {
         u32 place = parts->looked;
+        fetch_entities(parts, plan, list);
         const struct entity *entity = entity_at(agg, list_at(list, place));
         if (place == parts->count) {
             parts->customers[parts->count++] = (struct part_customer){.revenue = 0};

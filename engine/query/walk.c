@@ -8,6 +8,9 @@
 #include <string.h>
 
 #define STEP_RECORDS 4096
+#define HAND_ENTITIES 24 /* how far ahead entities, cells and their bands are fetched */
+#define HAND_CELLS 16
+#define HAND_BANDS 8
 
 struct walk {
     const struct plan *plan;
@@ -96,6 +99,29 @@ static enum err add_entity(struct walk *walk, u32 index) {
     return err;
 }
 
+/* Asks for what looking at the entities behind this one needs. Inlined by force, see apply_slice.h.
+ */
+static inline __attribute__((always_inline)) void fetch_ahead(const struct walk *walk,
+                                                              const struct list *list, u32 at) {
+    const struct agg *agg = walk->agg;
+    u32 class = (u32)__builtin_ctz(walk->plan->class_mask | 1u << CLASSES) % CLASSES;
+    if (at + HAND_ENTITIES < list->count) {
+        __builtin_prefetch(entity_at(agg, list_at(list, at + HAND_ENTITIES)));
+    }
+    if (at + HAND_CELLS < list->count) {
+        u32 cell = entity_at(agg, list_at(list, at + HAND_CELLS))->cell[class];
+        __builtin_prefetch(cell_at(agg, cell));
+        __builtin_prefetch(rest_at(agg, cell));
+    }
+    if (at + HAND_BANDS < list->count) {
+        u32 cell = entity_at(agg, list_at(list, at + HAND_BANDS))->cell[class];
+        const u32 *band = rest_at(agg, cell)->band;
+        for (u32 mask = walk->plan->band_mask >> 1; mask != 0; mask &= mask - 1) {
+            __builtin_prefetch(band_at(agg, band[__builtin_ctz(mask)]));
+        }
+    }
+}
+
 static enum err walk_entities(struct walk *walk) {
     const struct plan *plan = walk->plan;
     u32 dim = kind_dim(plan->kind);
@@ -120,6 +146,7 @@ static enum err walk_entities(struct walk *walk) {
         if (i >= list->count) {
             break;
         }
+        fetch_ahead(walk, list, i);
         err = add_entity(walk, list_at(list, i));
         if (err == ERR_OK) {
             err = walk_breathe(walk);

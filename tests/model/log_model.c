@@ -496,6 +496,7 @@ static void scan_first(struct store *store) {
             filter->dim_value[dim] = dims[key_to_series[event.key]][dim];
         }
     }
+    options.bare = (filter->dim_mask >> DIM_ACCOUNT & 1) != 0;
     if (below(3) == 0) {
         filter->time_to = event.number[NUM_TIME];
     }

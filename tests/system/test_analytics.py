@@ -521,6 +521,37 @@ def test_two_accounts(context):
 
 
 @once
+def test_token_costs_follow_prices(context):
+    """What is kept of days that are over is at the prices of now, with events that come late."""
+    with context.server() as server:
+        client = server.client()
+        when = [int(time.time() * 1000) - days * DAY for days in (0, 2, 2, 40)]
+
+        def send(times):
+            client.ingest([{"eventName": "e", "customerReferenceId": "c", "featureKey": "f",
+                            "model": "own", "inputTokens": 10 ** 6, "outputTokens": 10 ** 6,
+                            "timestamp": oracle.iso(ms)} for ms in times])
+
+        def same(price_in, price_out, counts):
+            for _ in range(2):  # made, then kept
+                series = client.good("/api/analytics/cost-by-token-type?days=60")["series"]
+                seen = {row["date"]: (row["input_cost"], row["output_cost"]) for row in series
+                        if row["input_cost"] != 0}
+                equal(seen, {oracle.iso(ms)[:10]: (price_in * n, price_out * n)
+                             for ms, n in counts.items()}, "costs of days")
+
+        send(when)
+        counts = {when[0]: 1, when[1]: 2, when[3]: 1}
+        for price_in, price_out in ((3, 5), (4, 7)):
+            body = {"input_cost_per_million": price_in, "output_cost_per_million": price_out}
+            reply = client.send("PUT", "/api/pricing/models/own", body)
+            equal(reply.status, 200, "price")
+            same(price_in, price_out, counts)
+        send([when[3]])
+        same(4, 7, {**counts, when[3]: 2})
+
+
+@once
 def test_subscriptions(context):
     """What customers pay by the month is in their revenue, in alerts and in features' parts."""
     with context.server() as server:
@@ -550,7 +581,7 @@ def test_subscriptions(context):
             equal(kinds, {"negative_margin_customer", "unprofitable_feature", "model_cost_spike",
                           "high_cost_ratio"}, "kinds of alerts")
             compare_features(client, book, (), "", mrr, 30 * DAY)
-            for number in (7, 90):
+            for number in (7, 45, 90):
                 compare_features(client, book, (figures.window(number),), "?days=%d" % number, mrr,
                                  number * DAY)
 
