@@ -339,6 +339,7 @@ static enum err remake_keys(const struct recover_options *options, struct recove
         }
     }
     store_scan_close(scan);
+    fault_point("keys.remade");
     return err;
 }
 

@@ -12,6 +12,7 @@
  */
 #include "store.h"
 
+#include "base/fault.h"
 #include "base/hash.h"
 #include "storage/db.h"
 #include "storage/file.h"
@@ -30,7 +31,7 @@
 #define RUN_VERSION 1
 #define PATH_BYTES_MAX 4096
 #define SUFFIX ".run"
-#define NAME_DIGITS 16
+#define NAME_DIGITS 20
 #define BUFFER_PAGES 256
 #define QUEUED_BYTES_MAX                                                                           \
     (4 * MIB) /* on its way to the disk: what a commit or a read waits behind */
@@ -90,7 +91,7 @@ static bool dir_path(char *path, usize path_bytes, const char *data_dir) {
 }
 
 static void file_path(char *path, const char *keys_dir, u64 id) {
-    snprintf(path, PATH_BYTES_MAX, "%s/%0*" PRIx64 SUFFIX, keys_dir, NAME_DIGITS, id);
+    snprintf(path, PATH_BYTES_MAX, "%s/%0*" PRIu64 SUFFIX, keys_dir, NAME_DIGITS, id);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -202,11 +203,13 @@ enum err run_finish(struct run_writer *writer, const void *extra, usize extra_by
     writer->header.extra_bytes = extra_bytes;
     writer->header.extra_hash = extra_bytes > 0 ? hash64(extra, extra_bytes, 0) : 0;
     put(writer, extra, extra_bytes);
+    fault_point("keys.written");
     put_header(writer);
     if (writer->err == ERR_OK && fsync(writer->fd) != 0) {
         writer->err = file_errno(errno);
     }
     file_path(path, writer->dir, writer->header.header_hash);
+    fault_point("keys.synced");
     if (writer->err == ERR_OK && rename(writer->fresh, path) != 0) {
         writer->err = file_errno(errno);
     }
@@ -217,6 +220,7 @@ enum err run_finish(struct run_writer *writer, const void *extra, usize extra_by
     }
     posix_fadvise(writer->fd, 0, 0, POSIX_FADV_DONTNEED);
     *id = writer->header.header_hash;
+    fault_point("keys.renamed");
     enum err err = db_dir_sync(writer->dir);
     close(writer->fd);
     free(writer);
@@ -355,14 +359,12 @@ void run_remove(const char *dir, u64 id) {
 }
 
 static bool name_read(const char *name, u64 *id) {
-    static const char digits[] = "0123456789abcdef";
     *id = 0;
     for (u32 i = 0; i < NAME_DIGITS; i++) {
-        const char *digit = name[i] != '\0' ? strchr(digits, name[i]) : NULL;
-        if (digit == NULL) {
+        if (name[i] < '0' || name[i] > '9') {
             return false;
         }
-        *id = *id << 4 | (u64)(digit - digits);
+        *id = *id * 10 + (u64)(name[i] - '0');
     }
     return strcmp(name + NAME_DIGITS, SUFFIX) == 0;
 }
@@ -383,6 +385,7 @@ void run_keep_only(const char *dir, const u64 *ids, u32 count, bool unfinished) 
         if (goes) {
             snprintf(path, sizeof path, "%s/%s", keys_dir, entry->d_name);
             unlink(path);
+            fault_point("keys.removed");
         }
     }
     if (stream != NULL) {

@@ -2,6 +2,7 @@
 #include "dedup/cold.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "dedup/dedup.h"
 #include "dedup/merge.h"
@@ -110,7 +111,7 @@ static enum err find(struct cold *cold, const struct cold_run *run, const struct
 /* The set cannot be trusted any more; the file is removed, so that no start does. */
 static enum err lose_run(struct cold *cold, const struct cold_run *run, enum err err) {
     log_error("keys_damaged",
-              "run=%016llx keys=%llu reason=%s action=\"stopping; the next start reads the keys "
+              "run=%llu keys=%llu reason=%s action=\"stopping; the next start reads the keys "
               "from the log again\"",
               (unsigned long long)run->id, (unsigned long long)run->filter.count, err_text(err));
     run_remove(cold->dir, run->id);
@@ -269,10 +270,11 @@ enum err cold_spill(struct cold *cold, const struct set *set) {
     cold->latest = list;
     cold->merge_failed = false;
     cold_publish(cold);
+    fault_point("keys.spilled");
     u64 took_ns = clock_monotonic_ns() - begin_ns;
     atomic_fetch_add(&cold->counters.spills, 1);
     atomic_fetch_add(&cold->counters.spill_ns, took_ns);
-    log_info("keys_spilled", "keys=%llu run=%016llx runs=%u took_ms=%llu",
+    log_info("keys_spilled", "keys=%llu run=%llu runs=%u took_ms=%llu",
              (unsigned long long)run->filter.count, (unsigned long long)run->id, list->count,
              (unsigned long long)(took_ns / 1000000));
     return ERR_OK;
@@ -312,6 +314,7 @@ void cold_named(struct cold *cold) {
     _Static_assert(ARRAY_COUNT(cold->named) == SNAPSHOTS_KEPT, "each snapshot finds its runs");
     cold->named[1] = cold->named[0];
     cold->named[0] = cold->naming;
+    fault_point_if(cold->naming.count > 0, "keys.named");
     remove_others(cold, false);
 }
 
@@ -359,7 +362,7 @@ enum err cold_restore(struct cold *cold, const struct cold_name *name, usize cou
         list->count += err == ERR_OK;
         list->keys += err == ERR_OK ? name[i].keys : 0;
         if (err != ERR_OK) {
-            log_warn("keys_unusable", "run=%016llx keys=%llu reason=%s",
+            log_warn("keys_unusable", "run=%llu keys=%llu reason=%s",
                      (unsigned long long)name[i].id, (unsigned long long)name[i].keys,
                      err_text(err));
         }

@@ -5,6 +5,7 @@
 #include "dedup/merge.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -171,11 +172,12 @@ static enum err end(struct cold *cold) {
         u64 took_ns = clock_monotonic_ns() - merge->begin_ns;
         atomic_fetch_add(&cold->counters.merges, 1);
         atomic_fetch_add(&cold->counters.merge_ns, took_ns);
-        log_info("keys_merged", "keys=%llu run=%016llx merged=%u runs=%u took_ms=%llu",
+        log_info("keys_merged", "keys=%llu run=%llu merged=%u runs=%u took_ms=%llu",
                  (unsigned long long)run->filter.count, (unsigned long long)run->id, merge->count,
                  list->count, (unsigned long long)(took_ns / 1000000));
         cold->latest = list;
         cold_publish(cold);
+        fault_point("keys.merged");
     }
     free_merge(merge);
     return err;
@@ -185,7 +187,7 @@ static enum err end(struct cold *cold) {
  * reason to stop before somebody needs it, but the next start should do without it. */
 static enum err fail(struct cold *cold, enum err err) {
     u64 lost = cold->merge != NULL ? cold->merge->lost : 0;
-    log_warn("keys_not_merged", "run=%016llx reason=%s action=\"%s\"", (unsigned long long)lost,
+    log_warn("keys_not_merged", "run=%llu reason=%s action=\"%s\"", (unsigned long long)lost,
              err_text(err),
              lost != 0 ? "the run stays in use; the next start reads the keys from the log again"
                        : "the runs stay as they are for now");

@@ -31,7 +31,8 @@ from harness import Failure, Server, ensure, equal  # noqa: E402
 from load import GONE, Load, Refused, Request  # noqa: E402
 
 END_SECONDS = 20
-SETTINGS = ["--snapshot-events", "1000", "--limit-management", "0", "--limit-expensive", "0"]
+SETTINGS = ["--snapshot-events", "1000", "--limit-management", "0", "--limit-expensive", "0",
+            "--dedup-memory", "32K"]
 SINGLE_EVENTS = 8  # commits of their own: enough that margind-faults merges their blocks
 SNAPSHOT_SECONDS = 0.5
 TRIED_MAX = 12  # of each call on each file, each way, with --long

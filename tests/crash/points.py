@@ -31,7 +31,8 @@ from load import Load  # noqa: E402
 
 PROGRAM = "margind-faults"
 DIE_SECONDS = 20
-SETTINGS = ["--snapshot-events", "1000", "--limit-management", "0", "--limit-expensive", "0"]
+SETTINGS = ["--snapshot-events", "1000", "--limit-management", "0", "--limit-expensive", "0",
+            "--dedup-memory", "32K"]  # 512 keys, then they leave it
 SIZES = (1, 5, 60, 300)
 
 
@@ -146,6 +147,18 @@ def recovery(case):
     case.check_all()
 
 
+def lost_keys(case):
+    """Keys on disk are gone; it dies twice while it makes them anew."""
+    case.fill()
+    case.load.join()
+    case.server.stop()
+    shutil.rmtree(os.path.join(case.dir, "keys"))
+    for _ in range(2):
+        ensure(not case.start_with_fault(), "never reached")
+    case.server.start()
+    case.check_all()
+
+
 def half_done(case):
     """Dies between the halves of an upload, then twice while it finishes that."""
     case.server.start()
@@ -231,6 +244,10 @@ PLANS = [
     ("log.amendment-*", under_load, (1,), (2, 5)),
     ("log.segment-*", under_load, (1,), (2, 4)),
     ("merge.*", under_load, (1,), (2, 4)),
+    ("keys.remade", lost_keys, (1,), ()),
+    ("keys.[!r]*", under_load, (1,), (2, 5)),
+    ("keys.renamed", under_load, (1, 2), (3, 4)),
+    ("keys.removed", under_load, (1,), (2, 3)),
     ("amend.*", under_load, (1,), (2, 5, 9)),
     ("snapshot.*", under_load, (1,), (2,)),
     ("upload.*-changed", under_load, (1, 3), (2, 5)),

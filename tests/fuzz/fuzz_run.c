@@ -76,7 +76,7 @@ static void use_file(const u8 *data, usize size) {
     u64 records;
     memcpy(&id, data + HEADER_ID_AT, sizeof id);
     memcpy(&records, data + HEADER_RECORDS_AT, sizeof records);
-    snprintf(path, sizeof path, "%s/keys/%016llx.run", dir, (unsigned long long)id);
+    snprintf(path, sizeof path, "%s/keys/%020llu.run", dir, (unsigned long long)id);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     check(fd >= 0 && write(fd, data, size) == (ssize_t)size && close(fd) == 0);
     use(id, records, data, size);

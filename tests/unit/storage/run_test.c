@@ -120,7 +120,7 @@ Test(run, files_go_when_nobody_names_them) {
 }
 
 static void path_of(char *path, usize bytes, u64 id) {
-    snprintf(path, bytes, "%s/keys/%016llx.run", dir, (unsigned long long)id);
+    snprintf(path, bytes, "%s/keys/%020llu.run", dir, (unsigned long long)id);
 }
 
 /* Every byte of a run says something: any change to it is seen by who reads it. */
