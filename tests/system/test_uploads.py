@@ -424,3 +424,67 @@ def test_revenue_is_one_step(context):
             equal(client.good("/api/metrics/source-breakdown")["total_events"], count, "events")
             known = {price}
         server.verify()
+
+
+def numbers_of(reader):
+    """What each endpoint says of a whole account, as far as it can be all or nothing, in turn."""
+    overview = reader.good("/api/analytics/overview")
+    numbers = [overview["event_count"], overview["active_customers"], overview["models_used"],
+               sum(row["event_count"] for row in overview["daily"])]
+    for path, name in (("events/by-customer?days=all", "event_count"),
+                       ("events/by-model?days=2", "event_count"),
+                       ("events/by-agent", "event_count"),
+                       ("features?days=7", "event_count")):
+        numbers.append(sum(row[name] for row in reader.good("/api/" + path)))
+    for path, part, name in (("events/by-cost-type", "breakdown", "event_count"),
+                             ("analytics/trends", "months", "active_customers"),
+                             ("analytics/retention", "cohorts", "size")):
+        numbers.append(sum(row[name] for row in reader.good("/api/" + path)[part]))
+    for path, name in (("events?limit=1", "total"), ("customers?limit=1", "total"),
+                       ("metrics/summary", "total_customers")):
+        numbers.append(reader.good("/api/" + path)[name])
+    for path, name in (("analytics/customer-pnl?limit=5000", "customers"),
+                       ("events/traces?limit=1", "traces")):
+        numbers.append(len(reader.good("/api/" + path)[name]))
+    return numbers
+
+
+@once
+def test_all_or_nothing(context):
+    """An account that takes long to clear has all of its events for a reader, or none."""
+    count, customers = 60000, 4000
+    with context.server(arguments=OPEN + ("--limit-management", "0")) as server:
+        admin(context, server, "me@example.com")
+        person = Session(server, "me@example.com")
+        client = server.client()
+        for first in range(0, count, 1000):
+            client.ingest([{"eventName": "e", "customerReferenceId": "c%d" % (i % customers),
+                            "featureKey": "f%d" % (i // customers), "model": "m", "costAmount": 1,
+                            "traceId": "t%d" % i, "agentId": "a%d" % (i % 40)}
+                           for i in range(first, first + 1000)])
+        everything = numbers_of(client)
+        equal(everything, [count, customers, 1] + [count] * 6 + [customers] * 2 + [count]
+              + [customers] * 3 + [1], "at first")
+        nothing = [0] * len(everything)
+        seen = []
+        ended = threading.Event()
+
+        def read():
+            reader = server.client()
+            while not ended.is_set():
+                seen.append(numbers_of(reader))
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        time.sleep(0.3)
+        equal(person.send("DELETE", "/api/data/clear").status, 200, "clearing")
+        equal(numbers_of(client), nothing, "at last")
+        ended.set()
+        for reader in readers:
+            reader.join()
+        for numbers in seen:  # each endpoint for itself: the clear may come between two of them
+            for one, all_of_it in zip(numbers, everything):
+                ensure(one in (0, all_of_it), "a part: %r" % (numbers,))
+            ensure(sorted(n == 0 for n in numbers) == [n == 0 for n in numbers], "%r" % (numbers,))
+        server.verify()
