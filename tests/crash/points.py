@@ -219,6 +219,43 @@ def full_map(case):
     case.server.verify()
 
 
+def of_age(days, count):
+    """Events of so many days ago, each of a customer of its own, some with traces and agents."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86400))
+    return [{"eventName": "aged", "customerReferenceId": "aged-%d-%d" % (days, n),
+             "featureKey": "f", "costAmount": 1, "timestamp": when, "agentId": "a-%d" % (n % 3),
+             "traceId": "t-%d" % (n % 7), "idempotencyKey": "aged-%d-%d" % (days, n)}
+            for n in range(count)]
+
+
+def growing_old(case):
+    """Dies while events that are too old leave; the next start goes on without them."""
+    case.server.start()
+    client = case.server.client()
+    for days in (400, 0, 90, 3, 40):
+        equal(client.ingest(of_age(days, 60))["accepted"], 60, "accepted")
+    case.server.restart(hard=case.chance.random() < 0.5)
+    case.server.stop()
+    case.server.arguments = case.server.arguments + ["--retention-days", "30"]
+    if case.start_with_fault():
+        case.wait_for_death()
+    case.server.start()
+    client = case.server.client()
+    deadline = time.monotonic() + DIE_SECONDS
+    while len(client.good("/api/events/by-customer?days=all")) != 120:
+        ensure(time.monotonic() < deadline, "old events do not leave")
+        time.sleep(0.05)
+    case.server.verify()
+    equal(client.ingest(of_age(40, 60))["rejected"], 60, "too old")
+    equal(client.ingest(of_age(3, 60))["duplicates"], 60, "known")
+    again = [dict(event, timestamp=young["timestamp"])
+             for event, young in zip(of_age(90, 60), of_age(0, 60))]
+    equal(client.ingest(again)["accepted"], 60, "free keys")
+    case.server.restart(hard=True)
+    case.server.verify()
+    case.server.stop()
+
+
 # Place, how to get there, the times at which to die, and the further ones of --long. A place
 # of several steps that look alike (the commits of a first start) is walked until it is not reached.
 ALL = "all"
@@ -249,6 +286,7 @@ PLANS = [
     ("keys.renamed", under_load, (1, 2), (3, 4)),
     ("keys.removed", under_load, (1,), (2, 3)),
     ("amend.*", under_load, (1,), (2, 5, 9)),
+    ("expire.*", growing_old, (1,), ()),
     ("snapshot.*", under_load, (1,), (2,)),
     ("upload.*-changed", under_load, (1, 3), (2, 5)),
     ("upload.*finished", half_done, (1,), ()),
