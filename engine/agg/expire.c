@@ -40,7 +40,8 @@ struct agg_expiry {
     i64 *agent_first;
     struct number_set traces; /* likewise */
     struct trace *trace_facts;
-    u64 *trace_dead;
+    u64 *trace_dead; /* bit per trace that was known then */
+    u32 trace_end;
     i64 oldest; /* of what stays */
 };
 
@@ -206,7 +207,8 @@ static bool take_memory(struct agg_expiry *expiry, u32 series_count) {
     expiry->pair_stays = calloc(expiry->pairs.count + (usize)1, sizeof *expiry->pair_stays);
     expiry->agent_first = malloc((expiry->agents.count + (usize)1) * sizeof *expiry->agent_first);
     expiry->trace_facts = aligned_alloc(64, (traces + (usize)1) * sizeof *expiry->trace_facts);
-    expiry->trace_dead = calloc(expiry->agg->traces.count / 64 + (usize)1, sizeof(u64));
+    expiry->trace_end = expiry->agg->traces.count;
+    expiry->trace_dead = calloc(expiry->trace_end / 64 + (usize)1, sizeof(u64));
     return expiry->facts != NULL && expiry->cell_facts != NULL && expiry->pair_stays != NULL &&
            expiry->agent_first != NULL && expiry->trace_facts != NULL && expiry->trace_dead != NULL;
 }
@@ -493,7 +495,8 @@ void agg_expire_end(struct agg_expiry *expiry) {
     settle_series(expiry);
     settle_cells(expiry);
     settle_entities(expiry);
-    agg_traces_replace(agg, &expiry->traces, expiry->trace_facts, expiry->trace_dead);
+    agg_traces_replace(agg, &expiry->traces, expiry->trace_facts, expiry->trace_dead,
+                       expiry->trace_end);
     drop_rows(expiry);
     agg->oldest = expiry->oldest;
     agg->newest = expiry->oldest == INT64_MAX ? INT64_MIN : agg->newest;

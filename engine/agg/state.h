@@ -566,10 +566,10 @@ void agg_trace_take(const struct agg *agg, struct trace *trace, const struct eve
 /* A record without spans, for another trace. False: no memory to note it. */
 bool agg_trace_give(struct agg *agg, u32 index);
 /* Makes traces what `facts` says (by the numbers' order), but for their names; those without spans
- * go. `dead`: a zeroed bit per trace. Writer, with the lock. */
+ * go. `dead`: zeroed bits, for all of these traces. Writer, with the lock. */
 struct number_set;
 void agg_traces_replace(struct agg *agg, const struct number_set *indices,
-                        const struct trace *facts, u64 *dead);
+                        const struct trace *facts, u64 *dead, u32 bits);
 bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */
 /* Another revenue of one of the trace's events. */
 void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more);

@@ -232,7 +232,7 @@ void agg_trace_take(const struct agg *agg, struct trace *trace, const struct eve
 }
 
 /* Takes the dead out of the list, whose chunks' bounds stay bounds. */
-static void list_compact(struct agg *agg, struct account *account, const u64 *dead) {
+static void list_compact(struct agg *agg, struct account *account, const u64 *dead, u32 bits) {
     struct list *list = &account->traces;
     i64 *newest = account->trace_newest;
     i64 bound = INT64_MIN;
@@ -240,7 +240,7 @@ static void list_compact(struct agg *agg, struct account *account, const u64 *de
     for (u32 from = 0; from < list->count; from++) {
         u32 index = list_at(list, from);
         bound = from % TRACE_CHUNK == 0 ? newest[from / TRACE_CHUNK] : bound;
-        if ((dead[index / 64] >> (index % 64) & 1) != 0) {
+        if (index < bits && (dead[index / 64] >> (index % 64) & 1) != 0) {
             agg_trace_give(agg, index);
             continue;
         }
@@ -254,7 +254,7 @@ static void list_compact(struct agg *agg, struct account *account, const u64 *de
 }
 
 void agg_traces_replace(struct agg *agg, const struct number_set *indices,
-                        const struct trace *facts, u64 *dead) {
+                        const struct trace *facts, u64 *dead, u32 bits) {
     u32 gone = 0;
     for (u32 i = 0; i < indices->count; i++) {
         u32 index = (u32)indices->numbers[i];
@@ -275,7 +275,7 @@ void agg_traces_replace(struct agg *agg, const struct number_set *indices,
     }
     for (u32 account = 0; account < agg->account_max && gone > 0; account++) {
         if (agg->accounts[account] != NULL) {
-            list_compact(agg, agg->accounts[account], dead);
+            list_compact(agg, agg->accounts[account], dead, bits);
         }
     }
 }

@@ -1,14 +1,15 @@
 /*
  * clear_model.c: events that are taken out of the figures, and revenue that changes, against
  * figures made anew from the events that are left. Random events, clears of accounts and of
- * sources, changes of revenue, snapshots in between, a clock that jumps and creeps; then the two
- * must answer every question alike. (That figures are the sums of their events is agg_model's and
- * activity_model's to show.)
+ * sources, expiries while others come, changes of revenue, snapshots in between, a clock that jumps
+ * and creeps; then the two must answer every question alike. (That figures are the sums of their
+ * events is agg_model's and activity_model's to show.)
  *
  * The log that ragged bounds ask for is the list of events.
  */
 #include "agg/agg.h"
 #include "agg/clear.h"
+#include "agg/expire.h"
 #include "agg/months.h"
 #include "agg/tally.h"
 #include "query/activity.h"
@@ -262,7 +263,8 @@ static struct event_batch *batch_make(void) {
 }
 
 static u32 rows[EVENT_BATCH_MAX];
-static i64 receipt; /* of the next event; in `month`, its place in the order of receipt */
+static i64 floor_ms; /* no event is from before */
+static i64 receipt;  /* of the next event; in `month`, its place in the order of receipt */
 
 static bool is_bare(u32 source) {
     return source == SOURCE_CSV || source == SOURCE_STRIPE;
@@ -278,6 +280,9 @@ static u32 make_events(u32 account, u32 count) {
         struct fact *fact = &facts[fact_count + i];
         fact_make(fact, fact_one_in(5));
         fact->account = account;
+        if (fact->number[NUM_TIME] < floor_ms) {
+            fact->number[NUM_TIME] = floor_ms + (i64)fact_below((u32)DAY);
+        }
         if (fact_one_in(3)) {
             fact->source = fact_one_in(3) ? SOURCE_STRIPE : SOURCE_CSV;
         }
@@ -373,6 +378,81 @@ static void clear_events(u32 account, bool replace) {
     memmove(&facts[left], &facts[all], count * sizeof *facts);
     fact_count = left;
     keep_events(count);
+}
+
+/* The next facts of a list, as a batch from the log; returns how many. */
+static u32 read_facts(const struct fact *from, u32 count) {
+    u32 most = 1 + fact_below(EVENT_BATCH_MAX);
+    count = MIN(count, most);
+    scan_batch->count = 0;
+    scan_batch->text_bytes = 0;
+    for (u32 i = 0; i < count; i++) {
+        fact_put(scan_batch, i, &from[i]);
+        scan_batch->present[i] &= ~(TEXT_BIT(SERIES_TEXTS) - 1);
+        scan_batch->series[i] = from[i].series;
+        scan_batch->created[i] = from[i].month;
+    }
+    return count;
+}
+
+/* Events go on coming while old ones leave, and time passes. */
+static void meanwhile(void) {
+    if (fact_one_in(3)) {
+        send_events(fact_below(ACCOUNTS), 1 + fact_below(40));
+        fact_now += (i64)fact_below((u32)(fact_one_in(3) ? 3 * HOUR : MINUTE));
+        agg_advance(agg, fact_now);
+    }
+}
+
+static void expire_events(void) {
+    i64 before = fact_now - (i64)(1 + fact_below(fact_one_in(2) ? 400 : 60)) * DAY;
+    before -= before % DAY;
+    if (before <= floor_ms) {
+        return;
+    }
+    while (!agg_expire_ready(agg, before)) {
+        agg_advance(agg, fact_now);
+    }
+    floor_ms = before;
+    struct agg_expiry *expiry;
+    require(agg_expire_begin(agg, before, &expiry) == ERR_OK);
+    struct fact *gone = malloc((fact_count + 1) * sizeof *gone);
+    require(gone != NULL);
+    u32 gone_count = 0;
+    u32 left = 0;
+    for (u32 i = 0; i < fact_count; i++) {
+        bool old = facts[i].number[NUM_TIME] < before;
+        *(old ? &gone[gone_count++] : &facts[left++]) = facts[i];
+    }
+    fact_count = left;
+    for (u32 i = 0; i < gone_count;) {
+        i += read_facts(gone + i, gone_count - i);
+        require(agg_expire_take(expiry, scan_batch) == ERR_OK);
+        meanwhile();
+    }
+    require(agg_expire_taken(expiry) == ERR_OK);
+    require(agg_expire_removed(expiry) == gone_count);
+    u32 late = fact_count;
+    do {
+        meanwhile();
+    } while (agg_expire_look(expiry));
+    for (u32 i = 0; i < late;) {
+        i += read_facts(facts + i, late - i);
+        agg_expire_read(expiry, scan_batch, false);
+        meanwhile();
+    }
+    for (u32 i = late; i < fact_count;) {
+        i += read_facts(facts + i, fact_count - i);
+        agg_expire_read(expiry, scan_batch, true);
+    }
+    agg_expire_end(expiry);
+    agg_expire_free(expiry);
+    free(gone);
+    i64 oldest = INT64_MAX;
+    for (u32 i = 0; i < fact_count; i++) {
+        oldest = MIN(oldest, facts[i].number[NUM_TIME]);
+    }
+    require(agg_oldest(agg) == oldest);
 }
 
 static void change_revenue(u32 account) {
@@ -525,6 +605,9 @@ int main(int argc, char **argv) {
             break;
         case 3:
             restart();
+            break;
+        case 4:
+            expire_events();
             break;
         default:
             break;
