@@ -192,6 +192,34 @@ Test(dedup, claims_of_a_snapshots_time_can_be_taken_back_after_it) {
     dedup_snapshot_end(dedup);
 }
 
+/* Also such as came during a snapshot and are in both sets, half moved. */
+Test(dedup, forgotten_keys_are_new) {
+    for (u64 first = 0; first < 40000; first += 4000) {
+        fill(first, 4000);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, 4000, verdict), ERR_OK);
+        dedup_settle(dedup);
+        if (first == 8000) {
+            cr_assert_eq(dedup_snapshot_begin(dedup), ERR_OK);
+        } else if (first == 32000) {
+            dedup_snapshot_end(dedup);
+        }
+    }
+    for (u64 first = 0; first < 40000; first += 4000) {
+        fill(first, 4000);
+        cr_assert_eq(dedup_forget(dedup, batch, 100, 2000), ERR_OK);
+        cr_assert_eq(dedup_forget(dedup, batch, 100, 1000), ERR_OK, "not known any more");
+    }
+    cr_expect_eq(dedup_count(dedup), 20000);
+    for (u64 first = 0; first < 40000; first += 4000) {
+        fill(first, 4000);
+        cr_assert_eq(dedup_claim(dedup, batch, 0, 4000, verdict), ERR_OK);
+        cr_expect(count_of(DEDUP_NEW) == 2000 && verdict[100] == DEDUP_NEW &&
+                  verdict[2099] == DEDUP_NEW && verdict[99] == DEDUP_DUPLICATE);
+        dedup_settle(dedup);
+    }
+    cr_expect_eq(dedup_count(dedup), 40000);
+}
+
 Test(dedup, damaged_pieces_are_refused) {
     u64 entry[4] = {5, 5, 5, 5};
     cr_assert_eq(dedup_restore(dedup, entry, 16), ERR_OK);
