@@ -88,6 +88,7 @@ struct server {
     struct recovered recovered;
     _Atomic(struct agg *) agg;
     _Atomic bool ready;
+    bool uploads_finished; /* what a crash had cut off */
     u32 front_count;
     struct front_thread front[FRONT_THREADS_MAX];
     char why[WHY_BYTES];
@@ -247,6 +248,8 @@ static void wait_for_signal(struct server *server) {
         tell_alive(server);
         if (++seconds % LAST_USE_SECONDS == 0) {
             write_last_uses(server);
+            server->uploads_finished =
+                server->uploads_finished || upload_finish(&server->front[0].context);
         }
     }
 }
@@ -682,7 +685,7 @@ static enum err serve(struct server *server) {
     }
     fault_point("start.recovered");
     if (err == ERR_OK) {
-        upload_finish(&server->front[0].context);
+        server->uploads_finished = upload_finish(&server->front[0].context);
         atomic_store(&server->ready, true);
         log_ready(server);
         guard_tell_ready();

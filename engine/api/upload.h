@@ -25,8 +25,8 @@ enum err upload_sales(struct context *context, u32 account, struct sales *sales,
 /* Takes uploaded customers, plans and subscriptions away, and the events of the latter, or all
  * events of the account; what events or people know of customers stays. As above. */
 enum err upload_clear(struct context *context, u32 account, bool all, i64 now_ms);
-/* At the start: completes what a crash has cut off between its two halves. What cannot be completed
- * now is tried again at the next start. */
-void upload_finish(struct context *context);
+/* Completes what a crash has cut off between its two halves. False: not all of it can be completed
+ * now; try again later. */
+bool upload_finish(struct context *context);
 
 #endif

@@ -65,14 +65,113 @@ static enum err change_both(struct context *context, const struct directory_set 
     return err;
 }
 
-/* The epoch must be that of the change: nobody else's comes between. */
+/* --- what was cut off --------------------------------------------------------------------------
+ */
+
+static struct amend_request clear_request(u32 account, bool all) {
+    return (struct amend_request){.account = account,
+                                  .kind = STORE_CLEAR,
+                                  .source = all ? DIM_NONE : SOURCE_CSV,
+                                  .names = all ? NULL : names,
+                                  .name_count = all ? 0 : ARRAY_COUNT(names)};
+}
+
+static enum err finish_sales(struct context *context, u32 account, const struct note *note) {
+    struct upload upload;
+    upload_init(&upload, UPLOAD_REVENUE, note->now_ms);
+    const struct book *book = directory_acquire(context->directory, account);
+    enum err err = sales_events(&upload, book);
+    if (err == ERR_OK) {
+        err = upload_replace(context, account, &upload, names, ARRAY_COUNT(names));
+    }
+    directory_release(context->directory, book);
+    upload_free(&upload);
+    return err;
+}
+
+static enum err finish_log(struct context *context, u32 account, const struct note *note) {
+    if (!note->all) {
+        return finish_sales(context, account, note);
+    }
+    if (store_key_epoch(context->store, account) != note->key_epoch) {
+        return ERR_OK;
+    }
+    struct amend_request request = clear_request(account, true);
+    return pipeline_amend(context->pipeline, &request);
+}
+
+static enum err finish(struct context *context, u32 account, struct slice record) {
+    struct note note;
+    enum err err = record_read(members, ARRAY_COUNT(members), record, &note);
+    if (err == ERR_CORRUPT) { /* it says nothing, and is not to be in the way of the next upload */
+        log_error("upload_note_damaged", "account=%u", account);
+        return directory_forget_note(context->directory, account);
+    }
+    if (err == ERR_OK) {
+        fault_point("upload.unfinished");
+        err = finish_log(context, account, &note);
+        fault_point("upload.finished");
+    }
+    if (err == ERR_OK) {
+        err = directory_forget_note(context->directory, account);
+    }
+    if (err == ERR_OK) {
+        log_info("upload_finished", "account=%u kind=%s", account, note.all ? "clear" : "revenue");
+    } else {
+        log_error("upload_not_finished", "account=%u reason=%s action=\"tried again later\"",
+                  account, err_text(err));
+    }
+    return err;
+}
+
+/* Uploads and clears take turns: a note is of the tables and of the epoch that there are, and only
+ * of what was cut off. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+/* In turn: the first account after `after` with a note gets its other half. */
+static enum err finish_next(struct context *context, u32 after, u32 *account) {
+    char memory[DIRECTORY_NOTE_MAX];
+    usize bytes = 0;
+    enum err err = directory_note(context->directory, after, account, memory, &bytes);
+    return err == ERR_OK ? finish(context, *account, (struct slice){memory, bytes}) : err;
+}
+
+bool upload_finish(struct context *context) {
+    u32 account = 0;
+    bool all = true;
+    pthread_mutex_lock(&turn);
+    for (;;) {
+        u32 before = account;
+        enum err err = finish_next(context, before, &account);
+        all = all && (err == ERR_OK || err == ERR_NOT_FOUND);
+        if (account <= before) {
+            break;
+        }
+    }
+    pthread_mutex_unlock(&turn);
+    return all;
+}
+
+/* --- changing ----------------------------------------------------------------------------------
+ */
+
+/* What was cut off comes first: its note would be lost. */
 static enum err change_in_turn(struct context *context, const struct directory_set *set,
                                struct amend_request *request, i64 now_ms) {
-    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    char memory[DIRECTORY_NOTE_MAX];
+    usize bytes = 0;
+    u32 account;
     pthread_mutex_lock(&turn);
-    const struct note note = {request->source == DIM_NONE,
-                              store_key_epoch(context->store, request->account), now_ms};
-    enum err err = change_both(context, set, &note, request);
+    enum err err =
+        directory_note(context->directory, request->account - 1, &account, memory, &bytes);
+    if (err == ERR_OK && account == request->account) {
+        err = finish(context, account, (struct slice){memory, bytes});
+    }
+    if (err == ERR_OK || err == ERR_NOT_FOUND) {
+        const struct note note = {request->source == DIM_NONE,
+                                  store_key_epoch(context->store, request->account), now_ms};
+        err = change_both(context, set, &note, request);
+    }
     pthread_mutex_unlock(&turn);
     return err;
 }
@@ -89,72 +188,8 @@ enum err upload_sales(struct context *context, u32 account, struct sales *sales,
     return err;
 }
 
-static struct amend_request clear_request(u32 account, bool all) {
-    return (struct amend_request){.account = account,
-                                  .kind = STORE_CLEAR,
-                                  .source = all ? DIM_NONE : SOURCE_CSV,
-                                  .names = all ? NULL : names,
-                                  .name_count = all ? 0 : ARRAY_COUNT(names)};
-}
-
 enum err upload_clear(struct context *context, u32 account, bool all, i64 now_ms) {
     const struct directory_set nothing = {.source = DIRECTORY_UPLOAD};
     struct amend_request request = clear_request(account, all);
     return change_in_turn(context, &nothing, &request, now_ms);
-}
-
-/* --- after a crash ---------------------------------------------------------------------------- */
-
-static enum err finish_sales(struct context *context, u32 account, const struct note *note) {
-    struct upload upload;
-    upload_init(&upload, UPLOAD_REVENUE, note->now_ms);
-    const struct book *book = directory_acquire(context->directory, account);
-    enum err err = sales_events(&upload, book);
-    if (err == ERR_OK) {
-        err = upload_replace(context, account, &upload, names, ARRAY_COUNT(names));
-    }
-    directory_release(context->directory, book);
-    upload_free(&upload);
-    return err;
-}
-
-static enum err finish(struct context *context, u32 account, const struct note *note) {
-    if (!note->all) {
-        return finish_sales(context, account, note);
-    }
-    if (store_key_epoch(context->store, account) != note->key_epoch) {
-        return ERR_OK;
-    }
-    struct amend_request request = clear_request(account, true);
-    return pipeline_amend(context->pipeline, &request);
-}
-
-void upload_finish(struct context *context) {
-    struct directory *directory = context->directory;
-    char memory[DIRECTORY_NOTE_MAX];
-    usize bytes = 0;
-    u32 account = 0;
-    enum err err;
-    while ((err = directory_note(directory, account, &account, memory, &bytes)) == ERR_OK) {
-        struct note note;
-        err = record_read(members, ARRAY_COUNT(members), (struct slice){memory, bytes}, &note);
-        if (err == ERR_OK) {
-            fault_point("upload.unfinished");
-            err = finish(context, account, &note);
-            fault_point("upload.finished");
-        }
-        if (err == ERR_OK) {
-            err = directory_forget_note(directory, account);
-            log_info("upload_finished", "account=%u kind=%s", account,
-                     note.all ? "clear" : "revenue");
-        }
-        if (err != ERR_OK) {
-            log_error("upload_not_finished",
-                      "account=%u reason=%s hint=\"upload or clear again, or restart\"", account,
-                      err_text(err));
-        }
-    }
-    if (err != ERR_NOT_FOUND) {
-        log_error("upload_not_finished", "reason=%s", err_text(err));
-    }
 }

@@ -387,6 +387,9 @@ enum err directory_end(struct directory_change *change, enum directory_end how) 
     enum err err = ERR_OK;
     if (how == DIRECTORY_UNDO) {
         err = undo(change);
+        if (err != ERR_OK) {
+            directory_show(change);
+        }
     } else if (how == DIRECTORY_KEEP) {
         check(change->book == NULL);
         err = change->is_noted ? directory_forget_note(change->directory, change->account) : err;

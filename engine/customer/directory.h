@@ -64,13 +64,12 @@ enum directory_end {
     DIRECTORY_UNDO, /* it was not, and this one goes, too */
     DIRECTORY_LEAVE /* who knows: the process stops, and its next start sees the note */
 };
-/* What cannot be undone now, or whose note stays, has an error; the note is there at the next
- * start.
- */
+/* An error: the note stays. What could not be undone is seen from now on, as it is on disk: half
+ * done. */
 enum err directory_end(struct directory_change *change, enum directory_end how);
 
 /* The first account after `after` that has a note, and the note (DIRECTORY_NOTE_MAX of room).
- * ERR_NOT_FOUND: there is none. For the start, before anything is begun. */
+ * ERR_NOT_FOUND: there is none. While nothing is begun. */
 enum err directory_note(struct directory *directory, u32 after, u32 *account, void *note,
                         usize *bytes);
 enum err directory_forget_note(struct directory *directory, u32 account);

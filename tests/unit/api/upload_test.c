@@ -118,7 +118,7 @@ static void check_all(u64 events, i64 micros, u32 subscriptions) {
 static void restart(void) {
     close_all();
     open_all();
-    upload_finish(&context);
+    cr_assert(upload_finish(&context));
 }
 
 static void check_done(u64 events, i64 micros, u32 subscriptions) {
@@ -139,6 +139,37 @@ Test(upload_sales, a_crash_between_tables_and_log_is_made_up_for) {
     upload_half("{\"subscriptions\":[]}");
     restart();
     check_done(0, 0, 0);
+}
+
+Test(upload_sales, what_was_cut_off_comes_before_what_follows) {
+    upload(one);
+    upload_half(two);
+    close_all();
+    open_all(); /* where it could not be finished, say for want of room */
+    u64 before = store_amendments(engine.store);
+    upload(one);
+    cr_assert_eq(store_amendments(engine.store), before + 2);
+    check_done(1, 10000000, 1);
+    upload_half(two);
+    close_all();
+    open_all();
+    pipeline_stop(engine.pipeline);
+    cr_assert_not(upload_finish(&context), "nothing is amended any more");
+    restart();
+    check_done(2, 9500000, 2);
+}
+
+Test(upload_sales, a_damaged_note_is_in_nobodys_way) {
+    const struct directory_set nothing = {.source = DIRECTORY_UPLOAD};
+    struct directory_change *change;
+    upload(two);
+    cr_assert_eq(directory_begin(context.directory, context.agg, ACCOUNT, &nothing,
+                                 SLICE("damaged"), NOW_MS, &change),
+                 ERR_OK);
+    cr_assert_eq(directory_end(change, DIRECTORY_LEAVE), ERR_OK);
+    restart();
+    upload(one);
+    check_done(1, 10000000, 1);
 }
 
 static void ingest(const char *key) {
