@@ -114,6 +114,8 @@ $(BUILD)/unit: $(call objects,$(UNIT_SRC)) $(SUPPORT) $(CLIENT) $(ENGINE) $(STOR
 	$(LINK) -lcriterion
 $(addprefix $(BUILD)/,$(MODELS)): $(BUILD)/%: $(BUILD)/tests/model/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK) $(if $(filter json_model,$(@F)),-ljansson -Wl$(comma)--exclude-libs$(comma)ALL) -lm
+# Its directory is small, and yet has segments.
+$(BUILD)/damage_model: $(BUILD)/tests/sim/small_log.o
 $(addprefix $(BUILD)/,$(RACES)): $(BUILD)/%: $(BUILD)/tests/race/%.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
 	$(LINK)
 $(addprefix $(BUILD)/replay-,$(FUZZERS)): $(BUILD)/replay-%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)

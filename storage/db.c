@@ -33,9 +33,6 @@
 #define FORMAT_VERSION 3                         /* see format_upgrade() */
 #define FORMAT_OLDEST 2
 #define FORMAT_PREFIX "margind data "
-#define SHORT_BYTES_MAX                                                                            \
-    (128 * KIB) /* pages made and freed by one transaction are never written                       \
-                 */
 #define CHECK_TRIES 100
 #define NO_TABLE UINT32_MAX        /* that a read-only environment does not have */
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
@@ -208,10 +205,11 @@ static int env_open(const struct db_options *options, struct db *db) {
     return code;
 }
 
-/* A file that ends before its last page was cut, and reading past its end through the map would be
- * a SIGBUS. It is filled up, so that what is missing is found by its checksum or by LMDB; never by
- * ftruncate(), which could shorten a file that grew meanwhile. */
-static int env_fill_up(const struct db_options *options, struct db *db) {
+/* A file may end before its last page: pages that one transaction made and freed are never written.
+ * If it was cut, reading past its end through the map would be a SIGBUS. So it is filled up, and
+ * what is missing is found by its checksum; never by ftruncate(), which could shorten a file that
+ * grew meanwhile. */
+static int env_fill_up(const struct db_options *options, struct db *db, u64 missing) {
     MDB_envinfo info;
     MDB_stat stat;
     struct stat file;
@@ -227,21 +225,23 @@ static int env_fill_up(const struct db_options *options, struct db *db) {
     }
     u64 bytes = ((u64)info.me_last_pgno + 1) * stat.ms_psize;
     u64 found = (u64)file.st_size;
+    if (missing > 0) {
+        log_warn("file_cut", "file=\"%s/data.mdb\" bytes=%llu missing_pages=%llu", db->path,
+                 (unsigned long long)found, (unsigned long long)missing);
+    }
+    if (options->read_only) {
+        return missing > 0 ? MDB_CORRUPTED : 0;
+    }
     if (found >= bytes) {
         return 0;
     }
     if (bytes - found > found + GIB) {
         return MDB_CORRUPTED; /* rather the number of the last page than the file */
     }
-    if (bytes - found > SHORT_BYTES_MAX) {
-        log_warn("file_cut", "file=\"%s/data.mdb\" bytes=%llu missing_bytes=%llu", db->path,
-                 (unsigned long long)found, (unsigned long long)(bytes - found));
-        code = options->read_only ? MDB_CORRUPTED : 0;
+    if (fallocate(fd, 0, (off_t)found, (off_t)(bytes - found)) != 0) {
+        return errno == EOPNOTSUPP ? MDB_CORRUPTED : errno;
     }
-    if (!options->read_only && fallocate(fd, 0, (off_t)found, (off_t)(bytes - found)) != 0) {
-        code = errno == EOPNOTSUPP ? MDB_CORRUPTED : errno;
-    }
-    return code;
+    return 0;
 }
 
 /* What pages.h says, as LMDB's code. */
@@ -267,7 +267,8 @@ static int heads_check(const struct db *db, char *what, usize what_bytes) {
 
 /* As somebody else may write meanwhile, inside a read transaction; if the head that it is by was
  * written over before we came to it, inside another one. */
-static int trees_check(const struct db *db, bool any_order, char *what, usize what_bytes) {
+static int trees_check(const struct db *db, bool any_order, u64 *missing, char *what,
+                       usize what_bytes) {
     int fd;
     enum err err = ERR_BUSY;
     int code = mdb_env_get_fd(db->env, &fd);
@@ -275,7 +276,7 @@ static int trees_check(const struct db *db, bool any_order, char *what, usize wh
         MDB_txn *txn;
         code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
         if (code == 0) {
-            err = pages_check(fd, mdb_txn_id(txn), any_order, what, what_bytes);
+            err = pages_check(fd, mdb_txn_id(txn), any_order, missing, what, what_bytes);
             mdb_txn_abort(txn);
         }
     }
@@ -323,11 +324,12 @@ enum err db_open(const struct db_options *options, struct db **out, char *why, u
         code = errno;
     }
     char what[128] = "";
+    u64 missing = 0;
     code = code != 0 || !options->create ? code : env_make(db);
     code = code != 0 ? code : heads_check(db, what, sizeof what);
     code = code != 0 ? code : env_open(options, db);
-    code = code != 0 ? code : trees_check(db, options->any_order, what, sizeof what);
-    code = code != 0 ? code : env_fill_up(options, db);
+    code = code != 0 ? code : trees_check(db, options->any_order, &missing, what, sizeof what);
+    code = code != 0 ? code : env_fill_up(options, db, missing);
     code = code != 0 ? code : tables_open(options, db);
     if (code != 0) {
         enum err err = code == ENOENT ? ERR_NOT_FOUND : err_of(code);

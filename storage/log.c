@@ -65,10 +65,12 @@ struct load {
     enum err err;
     u64 next_id;
     u64 place;     /* of the pair being looked at */
-    bool is_wrong; /* a key was found that its header contradicts: */
+    bool is_wrong; /* a key was found that cannot be: */
     u64 wrong_place;
-    u64 wrong_id; /* what the header says */
+    u64 wrong_id; /* what its block's header says, or those around it leave for it */
     u32 wrong_count;
+    bool is_lost; /* the last pair has neither a key nor a header that says whose events it has: */
+    u64 lost_place;
 };
 
 static bool load_entry(struct load *load, struct log_entry entry) {
@@ -82,11 +84,36 @@ static bool load_entry(struct load *load, struct log_entry entry) {
     return true;
 }
 
-/* Ids that no block holds are a damaged block, too: readers report them. */
+static void note_wrong(struct load *load, u64 place, u64 first_id, u32 count) {
+    load->is_wrong = true;
+    load->wrong_place = place;
+    load->wrong_id = first_id;
+    load->wrong_count = count;
+    load->log->disordered = true;
+}
+
+/* Ids that no block holds are a damaged block, too: readers report them. A pair that did not say
+ * which are its own had these. */
 static bool load_gap(struct load *load, u64 until) {
-    return until == load->next_id ||
-           load_entry(load,
-                      entry_damaged(load->next_id, until - load->next_id, (struct slice){NULL, 0}));
+    u64 count = until - load->next_id;
+    if (count > 0 && load->is_lost && count <= SEGMENT_ROWS_MAX) {
+        note_wrong(load, load->lost_place, load->next_id, (u32)count);
+    }
+    load->is_lost = false;
+    return count == 0 ||
+           load_entry(load, entry_damaged(load->next_id, count, (struct slice){NULL, 0}));
+}
+
+/* A sound block begins within what a damaged one was thought to have: that has less, or nothing. */
+static void take_back(struct load *load, u64 first_id) {
+    struct log *log = load->log;
+    while (load->next_id > first_id && log->count > 0 && log->entries[log->count - 1].damaged) {
+        struct log_entry *last = &log->entries[log->count - 1];
+        load->next_id = MAX(first_id, last->first_id);
+        last->count = load->next_id - last->first_id;
+        log->count -= last->count == 0;
+        log->disordered = true;
+    }
 }
 
 /* A block whose ids are known to be others', or not known at all: it stays where it is. */
@@ -98,27 +125,34 @@ static bool pass_over(struct load *load, u64 first_id, u32 count) {
     return true;
 }
 
+/* Of a key and a sound header that contradict each other, the one that goes on where the block
+ * before it ends is right, else the header, which has a checksum. */
 static bool load_block(void *context, struct slice key, struct slice value) {
     struct load *load = context;
     u64 first_id = 0;
     u32 count = 0;
     u64 place = load->place++;
     struct block_header header;
-    bool keyed = key_read(key, &first_id, &count);
+    bool keyed = key_read(key, &first_id, &count) && count <= SEGMENT_ROWS_MAX;
     enum err err = block_read_header(value.data, value.bytes, &header);
     if (err == ERR_VERSION) {
         load->err = err;
         return false;
     }
-    bool good = err == ERR_OK && header.first_id == first_id && header.count == count;
-    /* The one of the two that goes on where the block before it ends is right. */
-    if (!good && err == ERR_OK && header.first_id == load->next_id) {
-        load->is_wrong = true;
-        load->wrong_place = place;
-        load->wrong_id = first_id = header.first_id;
-        load->wrong_count = count = header.count;
-        load->log->disordered = true;
-    } else if (!keyed || first_id < load->next_id) {
+    bool sound = err == ERR_OK;
+    bool good = sound && header.first_id == first_id && header.count == count;
+    if (sound) {
+        take_back(load, header.first_id);
+    }
+    bool by_key = keyed && first_id == load->next_id;
+    if (sound && !good && header.first_id >= load->next_id &&
+        (!by_key || header.first_id == load->next_id)) {
+        note_wrong(load, place, header.first_id, header.count);
+        first_id = header.first_id;
+        count = header.count;
+    } else if (good ? first_id < load->next_id : !by_key) {
+        load->is_lost = !sound;
+        load->lost_place = place;
         return pass_over(load, first_id, count);
     }
     return load_gap(load, first_id) &&
@@ -191,6 +225,7 @@ static enum err directory_read(struct log *log, struct load *load) {
     }
     err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
     db_abort(&txn);
+    log->lost_end = load->is_lost;
     atomic_store_explicit(&log->next_id, load->next_id, memory_order_release);
     return err != ERR_OK ? err : load->err;
 }
@@ -271,6 +306,13 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
                      hint);
         }
     }
+    if (err == ERR_OK && log->lost_end && !options->read_only) {
+        err = ERR_CORRUPT;
+        snprintf(why, why_bytes,
+                 "the log in %s: its last block, behind event %llu, has lost its key and its "
+                 "header: how many events it has is not known; restore a backup",
+                 options->dir, (unsigned long long)log_next_id(log) - 1);
+    }
     if (err == ERR_OK) {
         err = amendments_open(log, options, why, why_bytes);
     }
@@ -304,6 +346,10 @@ u64 log_next_id(const struct log *log) {
 u32 log_series_end(const struct log *log) {
     u32 end = atomic_load_explicit(&log->series_end, memory_order_acquire);
     return end > 0 ? end : SERIES_MAX;
+}
+
+bool log_lost_end(const struct log *log) {
+    return log->lost_end;
 }
 
 u64 log_chain(struct log *log) {
@@ -558,7 +604,8 @@ static bool read_copy(void *context, struct slice key, struct slice copy) {
     if (good && first_id >= read->to) {
         return false;
     }
-    good = good && block_view_defs(&view, copy) == ERR_OK && view.header.first_id == first_id;
+    good = good && block_view_defs(&view, copy) == ERR_OK && view.header.first_id == first_id &&
+           view.header.count == rows;
     read->err = good ? block_read_defs(read->reader, &view, read->visit, read->context, &what)
                      : ERR_CORRUPT;
     read->count += read->err == ERR_OK ? view.header.def_count : 0;

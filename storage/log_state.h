@@ -35,6 +35,7 @@ struct log {
     usize capacity;
     usize small_from; /* entries before it are segments */
     u64 damaged;
+    bool lost_end;   /* the last block does not say which events it has */
     bool disordered; /* some key is not where it should be */
     u64 version;     /* of the environment when the directory was read */
     u64 append_count;

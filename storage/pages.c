@@ -76,6 +76,7 @@ struct bounds { /* of the keys below a branch; NULL data: none */
 struct check {
     int fd;
     u64 file_pages;
+    u64 missing; /* pages of values, behind the end of the file */
     u64 last_page;
     usize page_bytes;
     bool any_order; /* of keys in tables */
@@ -301,12 +302,13 @@ static enum err check_keys(struct check *check, const struct page *page, enum ki
 
 static enum err check_tree(struct check *check, enum kind kind, const struct tree *tree);
 
-/* The pages of a value that lies apart. Those that a cut file lacks are found by the value's
- * checksum. */
+/* The pages of a value that lies apart. Those that a cut file lacks, and zeros that stand for them
+ * since, are found by the value's checksum, and LMDB gives none of them free. */
 static enum err check_overflow(struct check *check, u64 number, usize bytes) {
     struct page_head head;
     u64 need = (sizeof head + bytes - 1) / check->page_bytes + 1;
     if (number >= check->file_pages) {
+        check->missing += need;
         return take_pages(check, number, need);
     }
     enum err err = read_page(check, number, &head, sizeof head);
@@ -314,9 +316,13 @@ static enum err check_overflow(struct check *check, u64 number, usize bytes) {
     if (err != ERR_OK) {
         return err;
     }
+    if (head.number == 0 && head.flags == 0 && count == 0) {
+        return take_pages(check, number, need);
+    }
     if (head.number != number || head.flags != PAGE_OVERFLOW || count < need) {
         return damage(check, "page %llu is not the first of a value's", (unsigned long long)number);
     }
+    check->missing += number + need > check->file_pages ? number + need - check->file_pages : 0;
     return take_pages(check, number, count);
 }
 
@@ -440,7 +446,7 @@ static enum err check_tree(struct check *check, enum kind kind, const struct tre
     return tree->depth > 0 ? check_page(check, kind, tree->root, tree->depth, &bounds) : ERR_OK;
 }
 
-enum err pages_check(int fd, u64 txn, bool any_order, char *what, usize what_bytes) {
+enum err pages_check(int fd, u64 txn, bool any_order, u64 *missing, char *what, usize what_bytes) {
     struct check check = {.fd = fd, .any_order = any_order, .what = what, .what_bytes = what_bytes};
     struct meta meta[2];
     enum err err = read_heads(&check, meta);
@@ -468,5 +474,6 @@ enum err pages_check(int fd, u64 txn, bool any_order, char *what, usize what_byt
         err = check_tree(&check, TREE_FREE, &newest->free);
     }
     free(check.seen);
+    *missing = check.missing;
     return err;
 }

@@ -18,10 +18,11 @@ enum err pages_check_heads(int fd, char *what, usize what_bytes);
 
 /* The state that this transaction made: the caller has a read transaction of it, so that its pages
  * stay. Reads all but the data itself. `any_order`: keys of tables may be in any order, for whoever
- * puts that right.
+ * puts that right. Of a file that was cut, the pages of values that it lacks are counted in
+ * *missing, and their content is for its checksums to miss.
  *
  * ERR_CORRUPT, with what is wrong; ERR_IO, ERR_NO_MEMORY, and ERR_BUSY if there is no such state
  * any more. */
-enum err pages_check(int fd, u64 txn, bool any_order, char *what, usize what_bytes);
+enum err pages_check(int fd, u64 txn, bool any_order, u64 *missing, char *what, usize what_bytes);
 
 #endif

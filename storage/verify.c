@@ -153,6 +153,10 @@ enum err verify_log(struct log *log, void (*report)(void *, const struct store_d
     if (err == ERR_OK) {
         err = verify_all(&verify, progress);
     }
+    if (err == ERR_OK && log_lost_end(log)) {
+        plain_damage(&verify, log_next_id(log), log_next_id(log) + 1,
+                     "the last block has lost its key and its header");
+    }
     if (err == ERR_OK) {
         err = log_verify_indexes(log, plain_damage, &verify);
     }
