@@ -402,7 +402,8 @@ enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 co
 static void ranking_keep(struct agg *agg, struct ranking *ranking) {
     agg_read_lock(agg);
     enum err err = ERR_OK;
-    if (agg->changed_count - ranking->changed_seen >= KEPT_BEHIND) {
+    /* While events expire, each step of that makes it all of no use again. */
+    if (agg->changed_count - ranking->changed_seen >= KEPT_BEHIND && !agg->expiring) {
         err = ranking_refresh(agg, ranking);
     }
     agg_read_unlock(agg);

@@ -541,7 +541,7 @@ static void keep(struct kept *kept, struct agg *agg, struct allocations *allocat
     struct plan plan;
     struct kept_key key;
     agg_read_lock(agg);
-    enum err err = parts_behind(&kept->parts, agg) < KEPT_BEHIND
+    enum err err = parts_behind(&kept->parts, agg) < KEPT_BEHIND || agg->expiring
                        ? ERR_BUSY
                        : plan_kept(&plan, agg, &query, &kept->window, &key);
     if (err == ERR_OK && memcmp(&key, &kept->key, sizeof key) == 0) {

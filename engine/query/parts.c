@@ -355,7 +355,8 @@ static void begin(struct parts *parts, const struct plan *plan) {
     const struct agg *agg = plan->agg;
     bool outrun = agg->changed_count - parts->changed_seen > CHANGED_RING;
     bool moved = parts->layout != agg->layout && plan->band_mask != (1u << BANDS) - 1;
-    if (!parts->made || parts->amended != agg->amended ||
+    bool blind = outrun && agg->expiring; /* events go, while others come */
+    if (!parts->made || parts->amended != agg->amended || blind ||
         (moved && (outrun || parts->lost || (plan->band_mask & 1) == 0))) {
         parts_clear(parts);
         parts->made = true;
