@@ -31,6 +31,7 @@ struct verification {
     struct dedup *dedup;
     bool on_terminal;
     u64 faults;
+    u64 beside; /* of them, such that are not in the log */
     u64 events;
     u64 cells;
     struct sums sums[ACCOUNTS_CHECKED];
@@ -64,7 +65,9 @@ static void report_damage(void *context, const struct store_damage *damage) {
 }
 
 static void report_beside(void *context, const char *what) {
-    fault(context, "%s", what);
+    struct verification *verification = context;
+    verification->beside++;
+    fault(verification, "%s", what);
 }
 
 static void show(void *context, u64 done, u64 total) {
@@ -340,6 +343,9 @@ static int finish(struct verification *verification, bool live, enum err err) {
         return 0;
     }
     printf(": %llu faults\n", (unsigned long long)verification->faults);
+    if (verification->faults == verification->beside) {
+        return ctl_fail("what is named lies beside the log, of which all agrees");
+    }
     return live ? ctl_fail("the log and the figures disagree; if events came in meanwhile, stop "
                            "the clients and verify again")
                 : ctl_fail("the log has faults; what is named is missing from the figures; restore "
