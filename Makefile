@@ -272,7 +272,7 @@ bench: all $(addprefix $(BUILD)/bench-,$(BENCHES))  ## measure; prints each figu
 	@bench/run.sh $(BUILD)
 
 .PHONY: bench-growth bench-restart
-bench-growth: all $(BUILD)/bench-decode  ## curves over stored events, customers, batches, connections: build/bench/index.html
+bench-growth: all $(BUILD)/bench-decode  ## curves over stored events, customers, batches, connections; see build/bench/index.html
 	@tools/deps.sh bench
 	@python3 bench/growth.py $(BUILD) $(CURVES)
 
