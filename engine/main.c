@@ -61,6 +61,7 @@ struct front_thread {
     struct edge *edge;
     struct context context;
     struct http_server http;
+    struct http_answers answers;
     struct wire_server wire;
     pthread_t thread;
     bool running;
@@ -445,6 +446,13 @@ static void edge_metrics(void *wiring, struct buf *out) {
     for (u32 i = 0; i < server->front_count; i++) {
         struct edge_stats one;
         edge_get_stats(server->front[i].edge, &one);
+        const struct http_answers *answers = &server->front[i].answers;
+        sum.good += atomic_load_explicit(&answers->good, memory_order_relaxed);
+        sum.refused_requests += atomic_load_explicit(&answers->refused, memory_order_relaxed);
+        sum.throttled += atomic_load_explicit(&answers->throttled, memory_order_relaxed);
+        sum.overloaded += atomic_load_explicit(&answers->overloaded, memory_order_relaxed);
+        sum.failed += atomic_load_explicit(&answers->failed, memory_order_relaxed);
+        sum.connections_most += server->config.connections_max;
         sum.connections += one.connections;
         sum.accepted += one.accepted;
         sum.refused += one.refused;
@@ -529,6 +537,7 @@ static enum err open_front(struct server *server, u32 index, const u16 port[LIST
         .enter = door_enter,
         .admit = auth_admit,
         .pool = front_pool(front->context.front),
+        .answers = &front->answers,
         .head_ns = HEAD_NS,
         .body_ns = BODY_NS,
     };

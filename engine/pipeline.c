@@ -178,7 +178,43 @@ void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {
         .queued_batches = value_of(&counters->queued_batches),
         .too_old = value_of(&counters->too_old),
         .expired = value_of(&counters->expired),
+        .batches = value_of(&counters->batches),
+        .batches_most = (u64)FRONT_BATCHES * pipeline->options.front_count,
+        .held_bytes_most = (u64)pipeline->options.pool_bytes * pipeline->options.front_count,
+        .disk_wait_ns = value_of(&counters->disk_wait_ns),
+        .jobs_most = JOBS_MAX,
+        .heavy_jobs_most = HEAVY_JOBS_MAX,
+        .jobs_refused = value_of(&counters->jobs_refused),
+        .amend_ns = value_of(&counters->amend_ns),
+        .snapshot_ns = value_of(&counters->snapshot_ns),
+        .snapshots_failed = value_of(&counters->snapshots_failed),
+        .merge_ns = value_of(&counters->merge_ns),
+        .merges = value_of(&counters->merges),
+        .merges_failed = value_of(&counters->merges_failed),
+        .memory_most = pipeline->options.memory_max,
+        .memory_full = atomic_load_explicit(&pipeline->memory_full, memory_order_relaxed),
+        .memory_refused = value_of(&counters->memory_refused),
+        .links_most = LINKS_WAITING_MAX,
+        .retained_from_ms = (u64)MAX(pipeline_oldest_ms(pipeline), (i64)0),
     };
+    for (u32 i = 0; i < pipeline->options.front_count; i++) {
+        out->held_bytes +=
+            atomic_load_explicit(&pipeline->fronts[i].held_bytes, memory_order_relaxed);
+    }
+    pthread_mutex_lock(&pipeline->lock);
+    out->queued_events = pipeline->waiting_events;
+    out->expiring = pipeline->expiring;
+    for (const struct amend_work *work = pipeline->amend; work != NULL; work = work->next) {
+        out->amendments++;
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    pthread_mutex_lock(&pipeline->job_lock);
+    out->jobs = pipeline->job_count;
+    out->heavy_jobs = pipeline->heavy_job_count;
+    pthread_mutex_unlock(&pipeline->job_lock);
+    if (pipeline->links != NULL) {
+        links_count(pipeline->links, &out->links, &out->links_left);
+    }
     if (pipeline->dedup != NULL) {
         dedup_get_stats(pipeline->dedup, &out->keys);
     }

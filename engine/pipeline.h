@@ -178,7 +178,7 @@ void pipeline_destroy(struct pipeline *pipeline);
 /* Memory counted against memory_max. Any thread, once started. */
 u64 pipeline_memory_bytes(const struct pipeline *pipeline);
 
-struct pipeline_stats { /* since start */
+struct pipeline_stats { /* since start, or as of now */
     u64 accepted;
     u64 duplicates;
     u64 conflicts;
@@ -191,9 +191,35 @@ struct pipeline_stats { /* since start */
     u64 snapshots;
     u64 snapshot_ms;    /* when the last one was written, ms since 1970; 0: none */
     u64 queued_batches; /* now */
+    u64 queued_events;
+    u64 batches; /* being filled, waiting or under way */
+    u64 batches_most;
+    u64 held_bytes; /* bodies and batches */
+    u64 held_bytes_most;
+    u64 disk_wait_ns; /* batches waited and the disk was busy */
+    u64 jobs;         /* waiting for a reader thread, heavy ones too */
+    u64 jobs_most;
+    u64 heavy_jobs; /* waiting or running */
+    u64 heavy_jobs_most;
+    u64 jobs_refused;
+    u64 amendments; /* waiting or under way */
+    u64 amend_ns;
+    u64 snapshot_ns;
+    u64 snapshots_failed;
+    u64 merge_ns;
+    u64 merges;
+    u64 merges_failed;
+    u64 memory_most; /* 0: no bound */
+    u64 memory_full; /* 1: no events are taken */
+    u64 memory_refused;
+    u64 links; /* with Stripe customers, waiting to be made */
+    u64 links_most;
+    u64 links_left;       /* for the next event that names them */
+    u64 expiring;         /* 1: events are leaving for their age */
+    u64 retained_from_ms; /* older events are refused; 0: none are */
     struct dedup_stats keys;
-    u64 too_old;        /* events refused for their age */
-    u64 expired;        /* events that left for it */
+    u64 too_old; /* events refused for their age */
+    u64 expired; /* events that left for it */
 };
 /* Goes up when a commit's events are in the figures, before any of them is answered. So what was
  * read from the figures after one value is what everybody was told until the value changes. Any

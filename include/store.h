@@ -247,6 +247,9 @@ struct store_stats {
     u64 sync_ns;        /* of that, in the LMDB commit */
     u64 damaged_blocks; /* found so far */
     u64 amendments;
+    u64 readers; /* read transactions open now, of all processes */
+    u64 readers_most;
+    u64 reader_lag; /* commits since the oldest one began */
 };
 void store_get_stats(struct store *store, struct store_stats *out);
 
@@ -376,6 +379,8 @@ enum err control_meta_get(struct control *control, struct slice name, void *valu
 enum err control_meta_add(struct control *control, struct slice name, struct slice value);
 
 /* Changes whenever any process has committed; cheap enough for every request. */
+/* Bytes in use, and the most there can be. */
+void control_get_size(struct control *control, u64 *used_bytes, u64 *map_bytes);
 u64 control_version(struct control *control);
 
 /* The kinds of objects. The numbers are on disk: never reuse one. */

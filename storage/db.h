@@ -75,6 +75,9 @@ enum err db_sync(struct db *db);
 u64 db_version(struct db *db);         /* id of the last commit of any process */
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);
+/* Read transactions that are open now, of all processes, and how many commits the oldest one lags
+ * behind: pages freed since then cannot be used again. */
+void db_readers(struct db *db, u64 *count, u64 *lag);
 
 /* --- the data directory ----------------------------------------------------------------------- */
 

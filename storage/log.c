@@ -434,6 +434,8 @@ void log_get_stats(struct log *log, struct store_stats *out) {
         out->log_bytes = db_used_bytes(&txn);
         db_abort(&txn);
     }
+    db_readers(log->db, &out->readers, &out->reader_lag);
+    out->readers_most = DB_READERS_MAX;
     pthread_mutex_lock(&log->directory);
     for (usize i = 0; i < log->count; i++) {
         out->payload_bytes += log->entries[i].bytes;

@@ -162,6 +162,16 @@ static enum err begin(struct control *control, bool write, struct db_txn *txn) {
     return note(control, db_begin(control->db, write, txn));
 }
 
+void control_get_size(struct control *control, u64 *used_bytes, u64 *map_bytes) {
+    struct db_txn txn;
+    *used_bytes = 0;
+    *map_bytes = db_map_bytes(control->db);
+    if (db_begin(control->db, false, &txn) == ERR_OK) {
+        *used_bytes = db_used_bytes(&txn);
+        db_abort(&txn);
+    }
+}
+
 u64 control_version(struct control *control) {
     return db_version(control->db);
 }

@@ -28,8 +28,9 @@ struct door {
 };
 
 #define DOOR_KNOWN_MS ((u32)30 * 24 * 3600000)
-#define DOOR_KNOWN_MOST 2 /* one that is known has half of it: who used up a window stays longer   \
-                           */
+#define DOOR_KNOWN_MOST                                                                            \
+    2 /* one that is known has half of it: who used up a window stays longer                       \
+       */
 
 /* Every request, as soon as its head is known. For servers with origins. */
 void door_begin(struct http_call *call);

@@ -50,8 +50,57 @@ static const struct metrics_row path_rows[] = {
                 "Commits refused because the disk or the map was full."),
     METRICS_ROW(pipeline_stats, queued_batches, GAUGE, "queued_batches",
                 "Batches that wait for a commit."),
+    METRICS_ROW(pipeline_stats, queued_events, GAUGE, "queued_events",
+                "Events that wait for a commit."),
+    METRICS_ROW(pipeline_stats, batches, GAUGE, "batches",
+                "Batches being filled, waiting or under way."),
+    METRICS_ROW(pipeline_stats, batches_most, GAUGE, "batches_max",
+                "The most batches there may be; past it events are answered 503."),
+    METRICS_ROW(pipeline_stats, held_bytes, GAUGE, "held_bytes",
+                "Memory of batches and of bodies on their way."),
+    METRICS_ROW(pipeline_stats, held_bytes_most, GAUGE, "held_bytes_max",
+                "The most bodies may take; past it they are answered 503."),
+    METRICS_ROW(pipeline_stats, disk_wait_ns, SECONDS, "disk_wait_seconds_total",
+                "Time in which batches waited because the disk was busy."),
+    METRICS_ROW(pipeline_stats, jobs, GAUGE, "jobs", "Reads that wait for a reader thread."),
+    METRICS_ROW(pipeline_stats, jobs_most, GAUGE, "jobs_max",
+                "The most reads that may wait; past it they are answered 503."),
+    METRICS_ROW(pipeline_stats, heavy_jobs, GAUGE, "heavy_jobs",
+                "Reads and logins that compute for long, waiting or running."),
+    METRICS_ROW(pipeline_stats, heavy_jobs_most, GAUGE, "heavy_jobs_max", "The most of them."),
+    METRICS_ROW(pipeline_stats, jobs_refused, COUNTER, "jobs_refused_total",
+                "Reads answered 503 because too many waited."),
+    METRICS_ROW(pipeline_stats, amendments, GAUGE, "amendments_waiting",
+                "Uploads, clearings and other changes to what is stored, waiting or under way."),
+    METRICS_ROW(pipeline_stats, amend_ns, SECONDS, "amend_seconds_total",
+                "Time in which commits waited for changes to what is stored."),
+    METRICS_ROW(pipeline_stats, merges, COUNTER, "merges_total", "Merges of small blocks."),
+    METRICS_ROW(pipeline_stats, merge_ns, SECONDS, "merge_seconds_total",
+                "Time spent in merges of blocks."),
+    METRICS_ROW(pipeline_stats, merges_failed, COUNTER, "merges_failed_total",
+                "Merges that failed; blocks stay as they are."),
+    METRICS_ROW(pipeline_stats, memory_most, GAUGE, "memory_max_bytes",
+                "The bound memory-max; 0: none."),
+    METRICS_ROW(pipeline_stats, memory_full, GAUGE, "memory_full",
+                "1 while events are refused for want of memory."),
+    METRICS_ROW(pipeline_stats, memory_refused, COUNTER, "memory_refused_total",
+                "Requests with events answered 503 for want of memory."),
+    METRICS_ROW(pipeline_stats, links, GAUGE, "links_waiting",
+                "Links with Stripe customers that wait to be made."),
+    METRICS_ROW(pipeline_stats, links_most, GAUGE, "links_waiting_max",
+                "The most links that may wait."),
+    METRICS_ROW(pipeline_stats, links_left, COUNTER, "links_left_total",
+                "Links left for the next event that names them, for want of room."),
+    METRICS_ROW(pipeline_stats, expiring, GAUGE, "expiring",
+                "1 while events leave for their age; other changes wait."),
+    METRICS_ROW(pipeline_stats, retained_from_ms, GAUGE, "retained_from_timestamp_milliseconds",
+                "Events from before are refused; 0: events are kept for ever."),
     METRICS_ROW(pipeline_stats, snapshots, COUNTER, "snapshots_total",
                 "Snapshots written since start."),
+    METRICS_ROW(pipeline_stats, snapshot_ns, SECONDS, "snapshot_seconds_total",
+                "Time spent writing snapshots."),
+    METRICS_ROW(pipeline_stats, snapshots_failed, COUNTER, "snapshots_failed_total",
+                "Snapshots that failed; starts take longer."),
     METRICS_ROW(pipeline_stats, snapshot_ms, GAUGE, "snapshot_timestamp_milliseconds",
                 "When the last snapshot was written; 0: none yet."),
 };
@@ -89,52 +138,117 @@ static const struct metrics_row store_rows[] = {
                 "Of that, time spent in synced commits."),
     METRICS_ROW(store_stats, damaged_blocks, COUNTER, "damaged_blocks_total",
                 "Blocks found damaged since start."),
+    METRICS_ROW(store_stats, amendments, GAUGE, "log_amendments",
+                "Changes to what was stored, in the log."),
+    METRICS_ROW(store_stats, readers, GAUGE, "log_readers",
+                "Read transactions of the log open now, of all processes."),
+    METRICS_ROW(store_stats, readers_most, GAUGE, "log_readers_max", "The most of them."),
+    METRICS_ROW(
+        store_stats, reader_lag, GAUGE, "log_reader_lag_commits",
+        "Commits since the oldest open read transaction began; pages freed since wait for it."),
 };
 
-enum call_outcome health_handle_metrics(struct http_call *call) {
-    struct context *context = call->context;
-    struct buf *out = &call->reply;
+/* What has no other struct. */
+struct process {
+    u64 ready;
+    u64 resident_bytes;
+    u64 private_bytes;
+    u64 rate_limited;
+    u64 bad_credentials;
+    u64 bad_logins;
+    u64 windows;
+    u64 windows_most;
+    u64 control_bytes;
+    u64 control_bytes_most;
+};
+
+static const struct metrics_row process_rows[] = {
+    METRICS_ROW(process, ready, GAUGE, "ready", "1 once recovery is done."),
+    METRICS_ROW(process, resident_bytes, GAUGE, "resident_bytes", "Memory of the process."),
+    METRICS_ROW(process, private_bytes, GAUGE, "private_bytes",
+                "Of that, pages that are no file's."),
+    METRICS_ROW(process, rate_limited, COUNTER, "rate_limited_total",
+                "Requests refused by a rate limit since start."),
+    METRICS_ROW(process, bad_credentials, COUNTER, "bad_credentials_total",
+                "Unknown, revoked or expired keys and tokens counted since start."),
+    METRICS_ROW(process, bad_logins, COUNTER, "bad_logins_total",
+                "Wrong passwords counted since start."),
+    METRICS_ROW(process, windows, GAUGE, "rate_limit_windows", "Windows of rate limits open now."),
+    METRICS_ROW(process, windows_most, GAUGE, "rate_limit_windows_max",
+                "The most windows of rate limits; past it the oldest ones end early."),
+    METRICS_ROW(process, control_bytes, GAUGE, "control_bytes",
+                "Pages of accounts, keys, prices and customers in use, in bytes."),
+    METRICS_ROW(process, control_bytes_most, GAUGE, "control_bytes_max",
+                "The most that control data may use."),
+};
+
+struct figures_state {
+    u64 series;
+    u64 bytes;
+    u64 counted_bytes;
+    u64 traces_left_out;
+    u64 agents_left_out;
+};
+
+static const struct metrics_row figures_rows[] = {
+    METRICS_ROW(figures_state, series, GAUGE, "series", "Combinations of dimensions known."),
+    METRICS_ROW(figures_state, bytes, GAUGE, "aggregate_bytes", "Memory of the figures."),
+    METRICS_ROW(figures_state, counted_bytes, GAUGE, "counted_bytes",
+                "Memory counted against memory-max."),
+    METRICS_ROW(figures_state, traces_left_out, COUNTER, "traces_left_out_total",
+                "Stored events whose new trace is past the bound on traces listed."),
+    METRICS_ROW(figures_state, agents_left_out, COUNTER, "agents_left_out_total",
+                "Stored events whose new agent is past the bound on agents listed."),
+};
+
+static void put_process(const struct http_call *call, struct buf *out) {
+    const struct context *context = call->context;
     const struct resident resident = resident_now();
+    struct limits *limits = context->door->limits;
+    struct process process = {
+        .ready = is_ready(call),
+        .resident_bytes = resident.bytes,
+        .private_bytes = resident.private,
+        .rate_limited = limits_refused(limits),
+        .bad_credentials = limits_counted(limits, LIMIT_FAILED),
+        .bad_logins = limits_counted(limits, LIMIT_LOGIN),
+        .windows = limits_open(limits, call->now_ms),
+        .windows_most = LIMIT_SLOTS_MAX,
+    };
+    control_get_size(context->control, &process.control_bytes, &process.control_bytes_most);
+    metrics_put_rows(out, process_rows, ARRAY_COUNT(process_rows), &process);
+}
+
+static void put_recovered(const struct context *context, struct buf *out) {
+    struct pipeline_stats path;
+    struct store_stats store;
+    struct agg_left_out left_out = agg_left_out(context->agg);
+    const struct figures_state figures = {
+        .series = agg_series_count(context->agg),
+        .bytes = agg_memory_bytes(context->agg),
+        .counted_bytes = pipeline_memory_bytes(context->pipeline),
+        .traces_left_out = left_out.traces,
+        .agents_left_out = left_out.agents,
+    };
+    pipeline_get_stats(context->pipeline, &path);
+    store_get_stats(context->store, &store);
+    metrics_put_rows(out, path_rows, ARRAY_COUNT(path_rows), &path);
+    metrics_put_rows(out, key_rows, ARRAY_COUNT(key_rows), &path.keys);
+    metrics_put_rows(out, store_rows, ARRAY_COUNT(store_rows), &store);
+    metrics_put_rows(out, figures_rows, ARRAY_COUNT(figures_rows), &figures);
+}
+
+enum call_outcome health_handle_metrics(struct http_call *call) {
+    const struct context *context = call->context;
+    struct buf *out = &call->reply;
     call->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_put(out, METRICS_GAUGE, "margind_ready", "1 once recovery is done.", is_ready(call));
-    metrics_put(out, METRICS_GAUGE, "margind_resident_bytes", "Memory of the process.",
-                resident.bytes);
-    metrics_put(out, METRICS_GAUGE, "margind_private_bytes", "Of that, pages that are no file's.",
-                resident.private);
+    put_process(call, out);
     if (context->edge_metrics != NULL) {
         context->edge_metrics(context->wiring, out);
     }
-    metrics_put(out, METRICS_COUNTER, "margind_rate_limited_total",
-                "Requests refused by a rate limit since start.",
-                limits_refused(context->door->limits));
-    metrics_put(out, METRICS_COUNTER, "margind_bad_credentials_total",
-                "Unknown, revoked or expired keys and tokens counted since start.",
-                limits_counted(context->door->limits, LIMIT_FAILED));
-    metrics_put(out, METRICS_COUNTER, "margind_bad_logins_total",
-                "Wrong passwords counted since start.",
-                limits_counted(context->door->limits, LIMIT_LOGIN));
     latency_put(out);
     if (is_ready(call)) {
-        struct pipeline_stats path;
-        struct store_stats store;
-        pipeline_get_stats(context->pipeline, &path);
-        store_get_stats(context->store, &store);
-        metrics_put_rows(out, path_rows, ARRAY_COUNT(path_rows), &path);
-        metrics_put_rows(out, key_rows, ARRAY_COUNT(key_rows), &path.keys);
-        metrics_put_rows(out, store_rows, ARRAY_COUNT(store_rows), &store);
-        metrics_put(out, METRICS_GAUGE, "margind_series", "Combinations of dimensions known.",
-                    agg_series_count(context->agg));
-        metrics_put(out, METRICS_GAUGE, "margind_aggregate_bytes", "Memory of the figures.",
-                    agg_memory_bytes(context->agg));
-        metrics_put(out, METRICS_GAUGE, "margind_counted_bytes",
-                    "Memory counted against memory-max.", pipeline_memory_bytes(context->pipeline));
-        struct agg_left_out left_out = agg_left_out(context->agg);
-        metrics_put(out, METRICS_COUNTER, "margind_traces_left_out_total",
-                    "Stored events whose new trace is past the bound on traces listed.",
-                    left_out.traces);
-        metrics_put(out, METRICS_COUNTER, "margind_agents_left_out_total",
-                    "Stored events whose new agent is past the bound on agents listed.",
-                    left_out.agents);
+        put_recovered(context, out);
     }
     return CALL_DONE;
 }

@@ -168,3 +168,16 @@ u64 limits_counted(struct limits *limits, enum limit_class class) {
 u64 limits_refused(const struct limits *limits) {
     return atomic_load_explicit(&limits->refused, memory_order_relaxed);
 }
+
+u64 limits_open(struct limits *limits, i64 now_ms) {
+    u64 open = 0;
+    for (u32 i = 0; i < LIMIT_SHARDS; i++) {
+        struct shard *shard = &limits->shard[i];
+        pthread_mutex_lock(&shard->lock);
+        for (u32 at = 0; at < BUCKETS * WAYS; at++) {
+            open += is_open(limits, &shard->slot[at / WAYS][at % WAYS], now_ms);
+        }
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return open;
+}

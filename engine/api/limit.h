@@ -59,6 +59,8 @@ struct limit_answer limits_take(struct limits *limits, enum limit_class class, s
 void limits_give(struct limits *limits, enum limit_class class, struct slice who, u32 count,
                  i64 now_ms);
 
+/* Windows that are open now; at most LIMIT_SLOTS_MAX. */
+u64 limits_open(struct limits *limits, i64 now_ms);
 /* Requests refused since start. */
 u64 limits_refused(const struct limits *limits);
 /* What was counted of a class since start, and not taken back. */

@@ -28,6 +28,16 @@ void metrics_put_rows(struct buf *out, const struct metrics_row *rows, u32 count
 
 static const struct metrics_row edge_rows[] = {
     METRICS_ROW(metrics_edge, connections, GAUGE, "connections", "Connections open now."),
+    METRICS_ROW(metrics_edge, connections_most, GAUGE, "connections_max",
+                "The most connections that may be open."),
+    METRICS_ROW(metrics_edge, good, COUNTER, "answers_good_total", "HTTP answers below 400."),
+    METRICS_ROW(metrics_edge, refused_requests, COUNTER, "answers_refused_total",
+                "HTTP answers 400 to 499, but for 429."),
+    METRICS_ROW(metrics_edge, throttled, COUNTER, "answers_throttled_total", "HTTP answers 429."),
+    METRICS_ROW(metrics_edge, overloaded, COUNTER, "answers_overloaded_total",
+                "HTTP answers 503: nothing was done, try again."),
+    METRICS_ROW(metrics_edge, failed, COUNTER, "answers_failed_total",
+                "HTTP answers 500 and above, but for 503."),
     METRICS_ROW(metrics_edge, accepted, COUNTER, "connections_accepted_total",
                 "Connections accepted since start."),
     METRICS_ROW(metrics_edge, refused, COUNTER, "connections_refused_total",

@@ -35,6 +35,12 @@ void metrics_put_rows(struct buf *out, const struct metrics_row *rows, u32 count
 /* What the network edges count, summed by the wiring over all front threads. */
 struct metrics_edge {
     u64 connections; /* open now */
+    u64 connections_most;
+    u64 good; /* answers */
+    u64 refused_requests;
+    u64 throttled;
+    u64 overloaded;
+    u64 failed;
     u64 accepted;
     u64 refused;
     u64 received_bytes;

@@ -1,6 +1,7 @@
 /* reply.c: reply heads are put together from literals, without formatted printing, for speed. */
 #include "http/reply.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -162,4 +163,16 @@ void http_put_methods(struct buf *headers, const char *name, u32 methods) {
         }
     }
     buf_put_text(headers, "\r\n");
+}
+
+void http_count_answer(struct http_answers *answers, u16 status) {
+    if (answers != NULL) {
+        _Atomic u64 *counter = status < 400    ? &answers->good
+                               : status == 429 ? &answers->throttled
+                               : status < 500  ? &answers->refused
+                               : status == 503 ? &answers->overloaded
+                                               : &answers->failed;
+        u64 count = atomic_load_explicit(counter, memory_order_relaxed);
+        atomic_store_explicit(counter, count + 1, memory_order_relaxed);
+    }
 }

@@ -32,4 +32,15 @@ const char *http_status_text(u16 status);
 /* The `code` of an error body: "not_found". */
 const char *http_status_code(u16 status);
 
+/* Answers given since start, by their status. One thread counts, any may read. */
+struct http_answers {
+    _Atomic u64 good;       /* below 400 */
+    _Atomic u64 refused;    /* 400 to 499, but 429 */
+    _Atomic u64 throttled;  /* 429 */
+    _Atomic u64 overloaded; /* 503 */
+    _Atomic u64 failed;     /* the rest of 500 to 599 */
+};
+
+void http_count_answer(struct http_answers *answers, u16 status); /* NULL: nowhere */
+
 #endif

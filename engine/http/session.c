@@ -80,6 +80,7 @@ static void send_reply(struct http_session *session) {
         call->content_type = "application/json";
     }
     bool has_body = http_status_has_body(call->status);
+    http_count_answer(session->server->answers, call->status);
     struct http_reply reply = {
         .status = call->status,
         .content_type = call->content_type,

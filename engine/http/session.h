@@ -55,9 +55,10 @@ struct http_server {
     /* Asked before memory is taken for a large or a compressed body: may this caller send one?
      * On false the reply is complete. NULL: everybody may. */
     bool (*admit)(struct http_call *call);
-    struct pool *pool; /* heads, bodies, waiting input */
-    u64 head_ns;       /* from a request's first byte to the end of its head */
-    u64 body_ns;       /* for every HTTP_PROGRESS_BYTES of a body, or its end */
+    struct pool *pool;            /* heads, bodies, waiting input */
+    struct http_answers *answers; /* counted there; NULL: nowhere */
+    u64 head_ns;                  /* from a request's first byte to the end of its head */
+    u64 body_ns;                  /* for every HTTP_PROGRESS_BYTES of a body, or its end */
 };
 
 #define HTTP_PROGRESS_BYTES (64 * KIB)

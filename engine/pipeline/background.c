@@ -81,6 +81,7 @@ static void note_failure(struct pipeline *pipeline, enum err err) {
     pipeline->snapshot_wait_ns =
         MIN(MAX(pipeline->snapshot_wait_ns * 2, RETRY_FIRST_NS), RETRY_LAST_NS);
     pipeline->snapshot_after_ns = clock_monotonic_ns() + pipeline->snapshot_wait_ns;
+    count_add(&pipeline->counters.snapshots_failed, 1);
     log_warn("snapshot_failed", "reason=%s events=%llu", err_text(err),
              (unsigned long long)(store_next_id(pipeline->options.store) - 1));
 }
@@ -119,7 +120,8 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
         snapshot_abort(writer);
     }
     free(piece);
-    u64 took_ms = (clock_monotonic_ns() - start_ns) / 1000000;
+    u64 took_ns = clock_monotonic_ns() - start_ns;
+    count_add(&pipeline->counters.snapshot_ns, took_ns);
     if (err != ERR_OK) {
         note_failure(pipeline, err);
         return err;
@@ -129,7 +131,7 @@ static enum err write_fixed(struct pipeline *pipeline, u64 next_id, u64 amendmen
                           memory_order_relaxed);
     pipeline->snapshot_wait_ns = 0;
     log_info("snapshot", "events=%llu took_ms=%llu", (unsigned long long)(next_id - 1),
-             (unsigned long long)took_ms);
+             (unsigned long long)(took_ns / 1000000));
     pipeline->snapshot_last_id = next_id;
     pipeline->snapshot_last_amendments = amendments;
     return ERR_OK;
@@ -210,7 +212,13 @@ static void rewrite_some(struct pipeline *pipeline,
     bool did = true;
     enum err err = ERR_OK;
     for (u32 i = 0; i < MERGES_A_ROUND && did && err == ERR_OK; i++) {
+        u64 begin_ns = clock_monotonic_ns();
         err = rewrite(pipeline->options.store, &did);
+        if (did || err != ERR_OK) {
+            count_add(&pipeline->counters.merge_ns, clock_monotonic_ns() - begin_ns);
+            count_add(
+                err == ERR_OK ? &pipeline->counters.merges : &pipeline->counters.merges_failed, 1);
+        }
         if (err == ERR_IO) {
             pipeline_fail(pipeline, err);
         }

@@ -144,7 +144,11 @@ static enum turn wait_for_turn(struct commit *commit) {
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->disk == DISK_BUSY && !may_take(commit)) {
         bool full = pipeline->waiting.head != NULL;
+        u64 begin_ns = full ? clock_monotonic_ns() : 0;
         sleep_until(pipeline, full ? UINT32_MAX : WAKE_EVENTS, NULL);
+        if (full) {
+            count_add(&pipeline->counters.disk_wait_ns, clock_monotonic_ns() - begin_ns);
+        }
     }
     enum turn turn = pipeline->disk == DISK_BUSY ? TURN_DECIDE : turn_idle(commit, &until);
     pthread_mutex_unlock(&pipeline->lock);
@@ -443,7 +447,10 @@ void *commit_run(void *context) {
             agg_advance(pipeline->agg, clock_wall_ms());
             memory_watch(pipeline);
         } else if (turn == TURN_AMEND) {
-            if (!amend_make(pipeline)) {
+            u64 begin_ns = clock_monotonic_ns();
+            bool made = amend_make(pipeline);
+            count_add(&pipeline->counters.amend_ns, clock_monotonic_ns() - begin_ns);
+            if (!made) {
                 break;
             }
         } else if (!write_next(&commit)) {

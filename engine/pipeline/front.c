@@ -46,6 +46,7 @@ static void slot_recycle(struct slot *slot) {
     slot->text = (struct block){NULL, 0};
     slot->next = front->idle;
     front->idle = slot;
+    atomic_fetch_sub_explicit(&front->pipeline->counters.batches, 1, memory_order_relaxed);
 }
 
 static void slots_unmap(struct slot *slot) {
@@ -97,6 +98,7 @@ static struct slot *slot_take(struct front *front, u32 account) {
     } else {
         return NULL;
     }
+    count_add(&front->pipeline->counters.batches, 1);
     slot->request_count = 0;
     slot->row_count = 0;
     slot->first_id = 0;
@@ -272,7 +274,10 @@ static enum err busy(struct front *front) {
 /* Said before anything is decoded: what is refused costs little. */
 static bool is_full(struct front *front) {
     bool full = atomic_load_explicit(&front->pipeline->memory_full, memory_order_relaxed);
-    count_add(&front->pipeline->counters.overloaded, full);
+    if (unlikely(full)) {
+        count_add(&front->pipeline->counters.overloaded, 1);
+        count_add(&front->pipeline->counters.memory_refused, 1);
+    }
     return full;
 }
 

@@ -31,9 +31,10 @@ struct links {
     struct control *control;
     struct store *store;
 
-    pthread_mutex_t lock; /* over the next two */
+    pthread_mutex_t lock; /* over the next three */
     struct link *waiting; /* newest id first, mostly */
     u32 count;
+    u64 left; /* for want of room */
 
     /* The background thread's. */
     bool caught_up;
@@ -85,11 +86,19 @@ static bool add(struct links *links, u64 id, u32 account, struct slice customer,
         links->waiting = link;
         links->count++;
     }
+    links->left += !room;
     pthread_mutex_unlock(&links->lock);
     if (!room) {
         free(link);
     }
     return room;
+}
+
+void links_count(struct links *links, u64 *waiting, u64 *left) {
+    pthread_mutex_lock(&links->lock);
+    *waiting = links->count;
+    *left = links->left;
+    pthread_mutex_unlock(&links->lock);
 }
 
 static void note_row(struct links *links, struct links_seen *seen, const struct event_batch *batch,

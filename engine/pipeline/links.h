@@ -26,6 +26,8 @@ struct links_seen {
 enum err links_create(struct directory *directory, struct control *control, struct store *store,
                       struct links **out);
 void links_destroy(struct links *links);
+/* How many wait, and how many were left for want of room since start. Any thread. */
+void links_count(struct links *links, u64 *waiting, u64 *left);
 
 /* Front threads: rows of a batch that were stored, with their ids. */
 void links_note(struct links *links, struct links_seen *seen, const struct event_batch *batch,

@@ -103,6 +103,16 @@ struct counters { /* relaxed: read only for display */
     _Atomic u64 snapshots;
     _Atomic u64 snapshot_ms;
     _Atomic u64 queued_batches;
+    _Atomic u64 batches;        /* slots in use */
+    _Atomic u64 memory_refused; /* requests, while memory was at its bound */
+    _Atomic u64 jobs_refused;
+    _Atomic u64 amend_ns;
+    _Atomic u64 disk_wait_ns; /* batches waited and the disk was busy */
+    _Atomic u64 snapshot_ns;
+    _Atomic u64 snapshots_failed;
+    _Atomic u64 merge_ns;
+    _Atomic u64 merges;
+    _Atomic u64 merges_failed;
     _Atomic u64 too_old; /* events refused for their age */
     _Atomic u64 expired; /* events that left for it */
 };

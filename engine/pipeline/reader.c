@@ -20,6 +20,7 @@ enum err front_job(struct front *front, struct job *job) {
     pthread_mutex_unlock(&pipeline->job_lock);
     if (full) {
         count_add(&pipeline->counters.overloaded, 1);
+        count_add(&pipeline->counters.jobs_refused, 1);
     }
     return full ? ERR_BUSY : ERR_OK;
 }
