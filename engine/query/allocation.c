@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT 8 /* windows of accounts whose parts are kept */
+#define REST_ROWS_MAX 65536 /* rows before a window's edge are kept, too, if they are so few */
+#define KEPT 8              /* windows of accounts whose parts are kept */
 #define TRIES 3
 
 /* What kept parts are of; equal bytes mean the same. A window that ends now is the same one an hour
@@ -24,12 +25,32 @@ struct kept_key {
     i64 length_ms; /* what the shares belong to */
 };
 
+struct pair { /* a row by its customer */
+    u32 place;
+    u32 row;
+};
+
+/* The pairs of a window that are to be split. */
+struct pairs_of {
+    struct query_result result;
+    struct pair *pair; /* of one customer after the other */
+};
+
+/* The rows before the edge at which kept parts begin, as long as they are the same. */
+struct rest {
+    i64 from;
+    i64 to;
+    struct query_past past;
+    struct pairs_of pairs;
+};
+
 struct kept {
     struct kept_key key;
     u64 used;                     /* 0: free */
     u32 kept_ms;                  /* it is kept up to date for so long without being asked for */
     struct revenue_window window; /* that was asked for last */
     struct parts parts;
+    struct rest rest;
 };
 
 /* A customer's figures by feature, while it is looked at. */
@@ -76,12 +97,19 @@ static void scratch_free(struct scratch *scratch) {
     *scratch = (struct scratch){0};
 }
 
+static void pairs_free(struct pairs_of *pairs) {
+    query_result_free(&pairs->result);
+    free(pairs->pair);
+    pairs->pair = NULL;
+}
+
 void allocations_destroy(struct allocations *allocations) {
     if (allocations == NULL) {
         return;
     }
     for (u32 i = 0; i < KEPT; i++) {
         parts_clear(&allocations->kept[i].parts);
+        pairs_free(&allocations->kept[i].rest.pairs);
     }
     scratch_free(&allocations->scratch);
     pthread_mutex_destroy(&allocations->mutex);
@@ -253,11 +281,6 @@ static void scratch_clear(struct scratch *scratch) {
 /* --- from the log, or anything -----------------------------------------------------------------
  */
 
-struct pair { /* a row by its customer */
-    u32 place;
-    u32 row;
-};
-
 static int compare_pairs(const void *left, const void *right) {
     const struct pair *a = left;
     const struct pair *b = right;
@@ -283,17 +306,6 @@ static bool allocation_make(struct allocation *allocation, u32 features) {
     allocation->amount = calloc(features + (usize)1, sizeof *allocation->amount);
     allocation->customers = calloc(features + (usize)1, sizeof *allocation->customers);
     return allocation->amount != NULL && allocation->customers != NULL;
-}
-
-/* The pairs of a window that are to be split. */
-struct pairs_of {
-    struct query_result result;
-    struct pair *pair; /* of one customer after the other */
-};
-
-static void pairs_free(struct pairs_of *pairs) {
-    query_result_free(&pairs->result);
-    free(pairs->pair);
 }
 
 static enum err pairs_read(struct pairs_of *pairs, struct agg *agg, struct store *store,
@@ -414,6 +426,7 @@ static struct kept *kept_of(struct allocations *allocations, const struct kept_k
         oldest = kept->used < oldest->used ? kept : oldest;
     }
     parts_clear(&oldest->parts);
+    pairs_free(&oldest->rest.pairs);
     *oldest = (struct kept){.key = *key};
     return oldest;
 }
@@ -462,34 +475,48 @@ static struct query by_customer(const struct revenue_window *window) {
                           .to = window->to};
 }
 
+/* Days that are over change with late events and amendments only, so their pairs stay. */
+static enum err take_rest(struct rest *rest, struct agg *agg, struct store *store, u32 account,
+                          i64 from, i64 to) {
+    const struct query_past past = query_past(agg); /* before anything is read */
+    if (rest->pairs.pair != NULL && rest->from == from && rest->to == to && to <= past.until &&
+        rest->past.late == past.late && rest->past.amended == past.amended) {
+        return ERR_OK;
+    }
+    pairs_free(&rest->pairs);
+    *rest = (struct rest){.from = from, .to = to, .past = past};
+    return pairs_read(&rest->pairs, agg, store, account, from, to);
+}
+
 /* What is kept, and the rows before it where the window begins between two edges. */
 static enum err add_up(struct allocations *allocations, struct agg *agg, struct store *store,
-                       const struct revenue_window *window, i64 split, const struct kept *kept,
+                       const struct revenue_window *window, i64 split, struct kept *kept,
                        struct allocation *out) {
     const struct parts *parts = &kept->parts;
-    struct pairs_of pairs;
-    enum err err = ERR_OK;
+    struct rest *rest = &kept->rest;
     if (split != 0) {
-        err = pairs_read(&pairs, agg, store, window->account, window->from, split);
+        enum err err = take_rest(rest, agg, store, window->account, window->from, split);
         if (err != ERR_OK) {
             return err;
         }
     }
     u32 features = MAX(parts->feature_count, count_features(agg, window->account));
     if (!scratch_make(&allocations->scratch, features) || !allocation_make(out, features)) {
-        err = ERR_NO_MEMORY;
-    } else if (parts->feature_count > 0) {
+        return ERR_NO_MEMORY;
+    }
+    if (parts->feature_count > 0) {
         memcpy(out->amount, parts->amount, parts->feature_count * sizeof *out->amount);
         memcpy(out->customers, parts->customer_count,
                parts->feature_count * sizeof *out->customers);
     }
     if (split != 0) {
-        if (err == ERR_OK) {
-            split_pairs(&allocations->scratch, agg, window->account, &pairs, NULL, parts, out);
+        split_pairs(&allocations->scratch, agg, window->account, &rest->pairs, NULL, parts, out);
+        if (rest->pairs.result.row_count > REST_ROWS_MAX) {
+            pairs_free(&rest->pairs);
+            *rest = (struct rest){.from = 0};
         }
-        pairs_free(&pairs);
     }
-    return err;
+    return ERR_OK;
 }
 
 static enum err read_kept(struct allocations *allocations, struct agg *agg, struct store *store,

@@ -110,6 +110,7 @@ enum err query_run(struct agg *agg, struct store *store, const struct query *que
 struct query_past query_past(struct agg *agg) {
     agg_read_lock(agg);
     struct query_past past = {agg_past(agg), agg->past_events, agg->amended};
+    past.until = agg->expiring ? INT64_MIN : past.until; /* what is over is just changing */
     agg_read_unlock(agg);
     return past;
 }
