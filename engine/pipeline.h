@@ -177,6 +177,8 @@ void pipeline_destroy(struct pipeline *pipeline);
 
 /* Memory counted against memory_max. Any thread, once started. */
 u64 pipeline_memory_bytes(const struct pipeline *pipeline);
+/* Memory is at its bound: nothing that needs more is taken. Any thread. */
+bool pipeline_is_full(const struct pipeline *pipeline);
 
 struct pipeline_stats { /* since start, or as of now */
     u64 accepted;

@@ -223,8 +223,14 @@ static void work_revenue(struct http_call *call, u32 account) {
  */
 
 static enum call_outcome handle(struct http_call *call, slow_work work_on) {
+    const struct context *context = call->context;
     struct identity identity;
-    return auth_require(call, &identity) ? slow_reply(call, identity.account, work_on) : CALL_DONE;
+    if (!auth_require(call, &identity)) {
+        return CALL_DONE;
+    }
+    return pipeline_is_full(context->pipeline)
+               ? error_overloaded(call, "memory is at its bound; nothing was stored")
+               : slow_reply(call, identity.account, work_on);
 }
 
 enum call_outcome upload_handle_costs(struct http_call *call) {

@@ -8,6 +8,7 @@
 #include "customer/book.h"
 
 #include "base/hash.h"
+#include "base/held.h"
 #include "customer/mrr.h"
 
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static bool reserve_bytes(struct book *book, usize bytes) {
     }
     usize usual = block != NULL ? MIN(2 * block->bytes_max, BLOCK_BYTES_LAST) : BLOCK_BYTES_FIRST;
     usize bytes_max = MAX(bytes, usual);
-    block = malloc(sizeof *block + bytes_max);
+    block = held_take(malloc(sizeof *block + bytes_max));
     if (block == NULL) {
         return false;
     }
@@ -174,7 +175,7 @@ static bool table_reserve(struct book *book, bool stripe, u32 more) {
     for (slots = MAX(slots * 2, (u64)TABLE_SLOTS_MIN); slots < wanted;) {
         slots *= 2;
     }
-    struct book_table *table = calloc(1, sizeof *table + slots * sizeof table->slots[0]);
+    struct book_table *table = held_take(calloc(1, sizeof *table + slots * sizeof table->slots[0]));
     if (table == NULL) {
         return false;
     }
@@ -193,7 +194,7 @@ static bool table_reserve(struct book *book, bool stripe, u32 more) {
 static void table_free(struct book_table *table) {
     while (table != NULL) {
         struct book_table *smaller = table->smaller;
-        free(table);
+        held_free(table);
         table = smaller;
     }
 }
@@ -262,7 +263,7 @@ enum err book_reserve(struct book *book) {
     u32 chunk = chunk_of(count, &place);
     if (book->chunks[chunk] == NULL) {
         book->chunks[chunk] =
-            calloc((usize)BOOK_CHUNK_FIRST << chunk, sizeof(struct book_customer));
+            held_take(calloc((usize)BOOK_CHUNK_FIRST << chunk, sizeof(struct book_customer)));
     }
     bool enough = book->chunks[chunk] != NULL && table_reserve(book, false, 1) &&
                   table_reserve(book, true, 1) && reserve_bytes(book, CUSTOMER_BYTES_MAX);
@@ -407,7 +408,7 @@ static enum err add_products(struct book *book, const struct product *products, 
     for (u32 i = 0; i < count; i++) {
         bytes += products[i].id.bytes + products[i].name.bytes + products[i].billing_model.bytes;
     }
-    book->products = malloc((count + (usize)1) * sizeof *book->products);
+    book->products = held_take(malloc((count + (usize)1) * sizeof *book->products));
     if (book->products == NULL || !reserve_bytes(book, bytes)) {
         return ERR_NO_MEMORY;
     }
@@ -458,7 +459,7 @@ static enum err add_subscriptions(struct book *book, const struct subscription *
         bytes += subscriptions[i].id.bytes + subscriptions[i].product_id.bytes +
                  subscriptions[i].pricing_model.bytes;
     }
-    book->subscriptions = malloc((count + (usize)1) * sizeof *book->subscriptions);
+    book->subscriptions = held_take(malloc((count + (usize)1) * sizeof *book->subscriptions));
     if (book->subscriptions == NULL || !reserve_bytes(book, bytes)) {
         return ERR_NO_MEMORY;
     }
@@ -539,7 +540,7 @@ enum err book_make(const struct profile *profiles, u32 profile_count,
         subscription_count > SUBSCRIPTIONS_MAX) {
         return ERR_LIMIT;
     }
-    struct book *book = calloc(1, sizeof *book);
+    struct book *book = held_take(calloc(1, sizeof *book));
     if (book == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -570,14 +571,14 @@ void book_free(struct book *book) {
     table_free(atomic_load_explicit(&book->by_id, memory_order_relaxed));
     table_free(atomic_load_explicit(&book->by_stripe, memory_order_relaxed));
     for (u32 i = 0; i < BOOK_CHUNKS && book->chunks[i] != NULL; i++) {
-        free(book->chunks[i]);
+        held_free(book->chunks[i]);
     }
     while (book->blocks != NULL) {
         struct book_block *next = book->blocks->next;
-        free(book->blocks);
+        held_free(book->blocks);
         book->blocks = next;
     }
-    free(book->products);
-    free(book->subscriptions);
-    free(book);
+    held_free(book->products);
+    held_free(book->subscriptions);
+    held_free(book);
 }

@@ -7,6 +7,7 @@
 #include "customer/roster.h"
 
 #include "agg/state.h"
+#include "base/held.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +63,8 @@ void rosters_destroy(struct rosters *rosters) {
         struct roster *roster = atomic_load(&rosters->roster[account]);
         if (roster != NULL) {
             pthread_mutex_destroy(&roster->lock);
-            free(roster->waiting);
-            free(roster->entries);
+            held_free(roster->waiting);
+            held_free(roster->entries);
             free(roster);
         }
     }
@@ -134,7 +135,7 @@ static void add_entry(struct catching *catching, i64 created_ms, u32 reference) 
     struct roster *roster = catching->roster;
     if (roster->count == roster->capacity) {
         u32 capacity = MAX(roster->capacity * 2, (u32)ENTRIES_FIRST);
-        struct entry *entries = realloc(roster->entries, capacity * sizeof *entries);
+        struct entry *entries = held_resize(roster->entries, capacity * sizeof *entries);
         if (entries == NULL) {
             catching->err = ERR_NO_MEMORY;
             return;
@@ -149,7 +150,7 @@ static void add_waiting(struct catching *catching, u32 place) {
     struct roster *roster = catching->roster;
     if (roster->waiting_count == roster->waiting_capacity) {
         u32 capacity = MAX(roster->waiting_capacity * 2, (u32)ENTRIES_FIRST);
-        u32 *waiting = realloc(roster->waiting, capacity * sizeof *waiting);
+        u32 *waiting = held_resize(roster->waiting, capacity * sizeof *waiting);
         if (waiting == NULL) {
             catching->err = ERR_NO_MEMORY;
             return;

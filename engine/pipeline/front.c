@@ -273,7 +273,7 @@ static enum err busy(struct front *front) {
 
 /* Said before anything is decoded: what is refused costs little. */
 static bool is_full(struct front *front) {
-    bool full = atomic_load_explicit(&front->pipeline->memory_full, memory_order_relaxed);
+    bool full = pipeline_is_full(front->pipeline);
     if (unlikely(full)) {
         count_add(&front->pipeline->counters.overloaded, 1);
         count_add(&front->pipeline->counters.memory_refused, 1);

@@ -1,12 +1,13 @@
 /*
  * memory.c: how much memory is in use, and whether events are still taken. Counted is what grows
- * with what clients send: figures, keys, bodies and batches; the rest of the process is measured
- * once, at the start. Counting knows at once and is ahead of the system, which gives a page when it
- * is touched; the system knows of merges, dirty pages of the log and memory that was freed and is
- * still there. So both are looked at, and the larger counts. A part of the bound is left free for
- * what comes and goes.
+ * with what clients send: figures, keys, bodies and batches, customers and subscriptions; the rest
+ * of the process is measured once, at the start. Counting knows at once and is ahead of the system,
+ * which gives a page when it is touched; the system knows of merges, dirty pages of the log and
+ * memory that was freed and is still there. So both are looked at, and the larger counts. A part of
+ * the bound is left free for what comes and goes.
  */
 #include "base/clock.h"
+#include "base/held.h"
 #include "base/log.h"
 #include "base/resident.h"
 #include "pipeline/parts.h"
@@ -19,7 +20,8 @@
 #define TRIM_NS 1000000000u
 
 static u64 counted(const struct pipeline *pipeline) {
-    u64 bytes = agg_memory_bytes(pipeline->agg) + dedup_memory_bytes(pipeline->dedup);
+    u64 bytes =
+        agg_memory_bytes(pipeline->agg) + dedup_memory_bytes(pipeline->dedup) + held_bytes();
     for (u32 i = 0; i < pipeline->options.front_count; i++) {
         bytes += atomic_load_explicit(&pipeline->fronts[i].held_bytes, memory_order_relaxed);
     }
@@ -34,6 +36,10 @@ void memory_begin(struct pipeline *pipeline) {
 
 u64 pipeline_memory_bytes(const struct pipeline *pipeline) {
     return pipeline->memory_base + counted(pipeline);
+}
+
+bool pipeline_is_full(const struct pipeline *pipeline) {
+    return atomic_load_explicit(&pipeline->memory_full, memory_order_relaxed);
 }
 
 static u64 threshold(const struct pipeline *pipeline) {

@@ -373,5 +373,8 @@ def test_memory_max(context):
         one = client.send("POST", "/api/v1/client/events",
                           {"eventName": "chat", "customerReferenceId": "a", "featureKey": "b"})
         equal((one.status, one.headers["Retry-After"]), (503, "1"), "single event")
+        reply = client.send("POST", "/api/data/upload/costs",
+                            {"records": [{"month": "2026-01", "cost": 1}]})
+        equal((reply.status, reply.headers["Retry-After"]), (503, "1"), "an upload")
         server.restart()
         equal(server.client().good("/api/events?limit=1")["total"], accepted, "after a restart")

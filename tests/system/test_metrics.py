@@ -75,3 +75,24 @@ def test_all_are_documented(context):
                      "margind_retained_from_timestamp_milliseconds", "margind_log_readers_max",
                      "margind_answers_good_total", "margind_rate_limit_windows"):
             ensure(values[name] > 0, name)
+
+
+def test_customers_are_counted(context):
+    """What an upload puts into memory counts against its bound, until it is taken away again."""
+    with context.server() as server:
+        client = server.client()
+
+        def counted():
+            return parse(client.get("/metrics").body.decode())[1]["margind_counted_bytes"]
+
+        before = counted()
+        customers = [{"customer_id": "customer-%d" % n, "name": "n" * 200, "email": "e" * 200}
+                     for n in range(4000)]
+        reply = client.send("POST", "/api/data/upload/revenue", {"customers": customers})
+        equal(reply.status, 200, "upload (%r)" % reply.body[:200])
+        more = counted() - before
+        ensure(more > 4000 * 400, "%d bytes more" % more)
+        reply = client.send("POST", "/api/data/upload/revenue", {"customers": customers[:1]})
+        equal(reply.status, 200, "another")
+        rest = counted() - before
+        ensure(more - rest > 4000 * 400, "%d of %d bytes are still there" % (rest, more))

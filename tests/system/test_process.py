@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 
 from harness import Failure, ensure, equal
 
@@ -108,3 +109,31 @@ def test_hangup(context):
         server.process.send_signal(signal.SIGHUP)
         equal(server.client().get("/healthz").status, 200, "the one with nohup answers")
         server.stop()
+
+
+def test_log_that_is_cut(context):
+    """A log that is appended to a file may be cut while the server runs (copytruncate)."""
+    server = context.server()
+    path = os.path.join(server.dir, "log.txt")
+    command = server.command()
+    environment = dict(os.environ, MARGIND_NET=context.net)
+    with open(path, "ab") as log:
+        process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL, env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while b"event=ready" not in open(path, "rb").read():
+            ensure(time.monotonic() < deadline and process.poll() is None, "not ready")
+            time.sleep(0.02)
+        os.truncate(path, 0)
+        process.send_signal(signal.SIGTERM)
+        equal(process.wait(60), 0, "exit code")
+        with open(path, "rb") as log:
+            lines = log.read().splitlines()
+        ensure(len(lines) >= 2 and lines[0].startswith(b"time=") and
+               b"event=stopped" in lines[-1], "the log goes on at its beginning: %r" % lines[:2])
+        ensure(all(line.startswith(b"time=") for line in lines), "whole lines")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        server.cleanup()
