@@ -72,7 +72,9 @@ static bool bytes_reserve(struct bytes *bytes, usize more) {
 }
 
 static void bytes_put(struct bytes *bytes, const void *data, usize count) {
-    memcpy(bytes->data + bytes->bytes, data, count);
+    if (count > 0) { /* nothing may have no address */
+        memcpy(bytes->data + bytes->bytes, data, count);
+    }
     bytes->bytes += count;
 }
 
