@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP 64 /* keys whose cache lines are asked for together */
+#define PROBE_KEYS 512
+/* Keys between asking for a cache line and using it, in each of two steps. More lines at a time
+ * than the processor can wait for make it slower again. */
+#define AHEAD 12
+#define RING 32 /* keys under way; power of two */
+_Static_assert(2 * AHEAD < RING, "a key is done before its place is needed");
 
 enum err cold_init(struct cold *cold, const char *dir) {
     cold->dir = dir != NULL ? strdup(dir) : NULL;
@@ -49,12 +54,10 @@ void cold_free(struct cold *cold) {
 
 /* --- looking up ------------------------------------------------------------------------------- */
 
-struct probe { /* some keys on their way */
+struct probe { /* some keys of a batch */
     u32 count;
-    u32 event[GROUP];
-    struct set_key key[GROUP];
-    struct filter_place place[GROUP];
-    struct filter_range range[GROUP];
+    u32 event[PROBE_KEYS];
+    struct set_key key[PROBE_KEYS];
 };
 
 static bool key_before(struct set_key key, const struct set_entry *entry) {
@@ -152,21 +155,31 @@ static enum err resolve(struct cold *cold, const struct event_batch *batch, u32 
     return err;
 }
 
-/* Asks one filter for all keys of the probe, and notes what it may have. */
-static u32 ask(const struct filter *filter, struct probe *probe, u32 run, struct cold_hit *hit) {
-    for (u32 i = 0; i < probe->count; i++) {
-        probe->place[i] = filter_place_of(filter, probe->key[i].high);
-        filter_prefetch(filter, probe->place[i]);
-    }
-    for (u32 i = 0; i < probe->count; i++) {
-        probe->range[i] = filter_slot_range(filter, probe->place[i]);
-        filter_prefetch_prints(filter, probe->range[i]);
-    }
+/* Asks one filter for all keys of the probe, and notes what it may have: of three keys at a time,
+ * one behind the other, one has its block asked for, one its prints, and one is decided. */
+static u32 ask(const struct filter *filter, const struct probe *probe, u32 run,
+               struct cold_hit *hit) {
+    struct filter_place place[RING];
+    struct filter_range range[RING];
     u32 hits = 0;
-    for (u32 i = 0; i < probe->count; i++) {
-        struct filter_range match = filter_match(filter, probe->range[i], probe->place[i].print);
-        if (unlikely(match.count > 0)) {
-            hit[hits++] = (struct cold_hit){probe->event[i], run, match, probe->place[i].block};
+    for (u32 i = 0; i < probe->count + 2 * AHEAD; i++) {
+        u32 at = i % RING;
+        if (i < probe->count) {
+            place[at] = filter_place_of(filter, probe->key[i].high);
+            filter_prefetch(filter, place[at]);
+        }
+        at = (i - AHEAD) % RING;
+        if (i - AHEAD < probe->count) { /* wraps for the first ones */
+            range[at] = filter_slot_range(filter, place[at]);
+            filter_prefetch_prints(filter, range[at]);
+        }
+        at = (i - 2 * AHEAD) % RING;
+        if (i - 2 * AHEAD < probe->count) {
+            struct filter_range match = filter_match(filter, range[at], place[at].print);
+            if (unlikely(match.count > 0)) {
+                u32 event = probe->event[i - 2 * AHEAD];
+                hit[hits++] = (struct cold_hit){event, run, match, place[at].block};
+            }
         }
     }
     return hits;
@@ -181,14 +194,14 @@ enum err cold_look_up(struct cold *cold, const struct event_batch *batch, u32 fi
     memset(verdict, DEDUP_NEW, count);
     for (u32 at = first, end = first + count; at < end && err == ERR_OK;) {
         probe.count = 0;
-        for (; at < end && probe.count < GROUP; at++) {
+        for (; at < end && probe.count < PROBE_KEYS; at++) {
             if (event_has_text(batch, at, TEXT_KEY)) {
                 probe.event[probe.count] = at;
                 probe.key[probe.count++] = set_key_of(batch->key_hash[at]);
             }
         }
         for (u32 i = 0; i < list->count && err == ERR_OK; i++) {
-            if (hits + GROUP > COLD_HITS_MAX) {
+            if (hits + PROBE_KEYS > COLD_HITS_MAX) {
                 err = resolve(cold, batch, first, hits, verdict);
                 hits = 0;
             }

@@ -75,7 +75,7 @@ struct cold_counters { /* for other threads */
     _Atomic u64 merge_ns;
 };
 
-#define COLD_HITS_MAX 4096
+#define COLD_HITS_MAX 4608
 
 struct cold {
     char *dir;                  /* the data directory; NULL: there are never any runs */
