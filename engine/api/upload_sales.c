@@ -76,11 +76,13 @@ static struct amend_request clear_request(u32 account, bool all) {
                                   .name_count = all ? 0 : ARRAY_COUNT(names)};
 }
 
+/* Events that retention would have removed by now are left out; those before them go. */
 static enum err finish_sales(struct context *context, u32 account, const struct note *note) {
     struct upload upload;
+    bool expired = note->now_ms < pipeline_oldest_ms(context->pipeline);
     upload_init(&upload, UPLOAD_REVENUE, note->now_ms);
     const struct book *book = directory_acquire(context->directory, account);
-    enum err err = sales_events(&upload, book);
+    enum err err = expired ? ERR_OK : sales_events(&upload, book);
     if (err == ERR_OK) {
         err = upload_replace(context, account, &upload, names, ARRAY_COUNT(names));
     }

@@ -49,6 +49,7 @@ static void open_pipeline(struct engine *engine) {
                                              .front_count = engine->front_count,
                                              .caps = engine->caps,
                                              .memory_max = engine->memory_max,
+                                             .retention_days = engine->retention_days,
                                              .snapshot_events = engine->snapshot_events,
                                              .pool_bytes = GIB,
                                              .wake = ignore_wake,

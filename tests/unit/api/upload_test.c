@@ -172,6 +172,18 @@ Test(upload_sales, a_damaged_note_is_in_nobodys_way) {
     check_done(1, 10000000, 1);
 }
 
+/* Nobody started the server for so long that its events would have left again. */
+Test(upload_sales, what_was_cut_off_may_be_older_than_what_is_kept) {
+    upload_half(two);
+    engine.retention_days = 30; /* NOW_MS is longer ago */
+    restart();
+    check_done(0, 0, 2);
+    const struct directory_set nothing = {.source = DIRECTORY_UPLOAD};
+    change_tables(&nothing, false, 0);
+    cr_assert_eq(upload_clear(&context, ACCOUNT, false, NOW_MS), ERR_OK, "it is in nobody's way");
+    check_done(0, 0, 0);
+}
+
 static void ingest(const char *key) {
     char body[400];
     struct ingest result;
