@@ -80,8 +80,22 @@ static bool disk_is_full(const struct db *db) {
     return statvfs(db->path, &stat) == 0 && (u64)stat.f_bavail * stat.f_frsize < DISK_FULL_BYTES;
 }
 
+/* Where the very last write failed, the one that makes a commit count, LMDB does nothing any more.
+ */
+static bool is_given_up(const struct db *db) {
+    MDB_txn *txn;
+    int code = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (code == 0) {
+        mdb_txn_abort(txn);
+    }
+    return code == MDB_PANIC;
+}
+
 static enum err commit_err(const struct db *db, int code) {
     enum err err = err_of(code);
+    if (code != 0 && is_given_up(db)) {
+        return ERR_IO;
+    }
     if (err == ERR_IO && code == EIO && disk_is_full(db)) {
         err = ERR_NO_SPACE;
     }

@@ -35,7 +35,7 @@ SETTINGS = ["--snapshot-events", "1000", "--limit-management", "0", "--limit-exp
             "--dedup-memory", "32K"]
 SINGLE_EVENTS = 8  # commits of their own: enough that margind-faults merges their blocks
 SNAPSHOT_SECONDS = 0.5
-TRIED_MAX = 12  # of each call on each file, each way, with --long
+TRIED_MAX = 5  # of each call on each file, each way, with --long
 
 WRITING = ("EIO", "ENOSPC", "short", "torn", "die", "after")
 OTHER = ("EIO", "ENOSPC", "die", "after")
@@ -63,6 +63,7 @@ class Case:
         self.way = None if call is None else call[3]
         self.load = Load(seed)
         self.refused = 0
+        self.last_refusal = "none"
         self.later = when == "later"
 
     def close(self):
@@ -100,8 +101,8 @@ class Case:
         try:
             self.server.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise Failure("it gives no answer and goes on: " + "".join(
-                self.server.log[-3:])) from error
+            raise Failure("it gives no answer and goes on (last refusal: %s): %s" % (
+                self.last_refusal, "".join(self.server.log[-3:]))) from error
         self.check_end()
 
     def steps(self):
@@ -136,8 +137,9 @@ class Case:
             else:
                 step.step(client)
             return True
-        except Refused:
+        except Refused as refused:
             self.refused += 1
+            self.last_refusal = str(refused)
             return False
 
     def run(self):
