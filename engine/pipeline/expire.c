@@ -54,13 +54,25 @@ i64 pipeline_oldest_ms(const struct pipeline *pipeline) {
     return atomic_load_explicit(&pipeline->oldest_ms, memory_order_acquire);
 }
 
+/* What is removed does not come back, so a clock that is set ahead by mistake while we run must not
+ * empty the log: it counts for a day more than has passed since the start, at most. */
+static i64 trusted_now_ms(struct pipeline *pipeline) {
+    i64 wall_ms = clock_wall_ms();
+    if (pipeline->start_ms == 0) {
+        pipeline->start_ms = wall_ms;
+        pipeline->start_ns = clock_monotonic_ns();
+    }
+    i64 passed_ms = (i64)((clock_monotonic_ns() - pipeline->start_ns) / 1000000);
+    return MIN(wall_ms, pipeline->start_ms + passed_ms + DAY_MS);
+}
+
 /* Never earlier than what was ever removed: with its events, keys were forgotten. */
 void expire_look_at_clock(struct pipeline *pipeline) {
     i64 days = pipeline->options.retention_days;
     i64 expired_ms = store_expired(pipeline->options.store);
     i64 oldest_ms = expired_ms == 0 ? INT64_MIN : expired_ms;
     if (days > 0) {
-        i64 kept_ms = clock_wall_ms() - days * DAY_MS;
+        i64 kept_ms = trusted_now_ms(pipeline) - days * DAY_MS;
         oldest_ms = MAX(oldest_ms, kept_ms - kept_ms % DAY_MS);
     }
     if (oldest_ms > pipeline_oldest_ms(pipeline)) {

@@ -177,8 +177,10 @@ struct pipeline {
     pthread_cond_t pause;
     bool background_stopping;
     struct expire *expire; /* background thread only; NULL: none was ever needed */
-    u64 snapshot_last_id;  /* this and the next five: background thread only */
+    u64 snapshot_last_id;  /* this and the next seven: background thread only */
     u64 snapshot_last_amendments;
+    i64 start_ms; /* what the clocks said at the start; 0: not yet */
+    u64 start_ns;
     u64 outdated_since_ns; /* the last snapshot does not know an amendment; 0: it knows all */
     enum err merge_err;    /* of the last merge */
     u64 snapshot_after_ns; /* after a failed snapshot: not before this */

@@ -23,8 +23,8 @@ struct engine {
     usize map_bytes;
     struct agg_caps caps;
     u64 memory_max;
-    u64 key_memory; /* 0: keys never leave memory */
     u32 retention_days;
+    u64 key_memory; /* 0: keys never leave memory */
 };
 
 /* Makes a temporary directory; then engine_start may be called, and again after engine_stop. */
