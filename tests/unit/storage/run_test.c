@@ -47,7 +47,7 @@ static u64 write_run(u32 records, const char *extra) {
 }
 
 static void read_run(u64 id, u32 records, const char *extra) {
-    static struct record page[3][RUN_PAGE_BYTES / sizeof(struct record)];
+    static struct record record[3 * RUN_PAGE_BYTES / sizeof(struct record)];
     struct run *run;
     char text[64] = "";
     cr_assert_eq(run_open(dir, id, &run), ERR_OK);
@@ -59,11 +59,11 @@ static void read_run(u64 id, u32 records, const char *extra) {
     for (u32 first = 0; first < pages; first += 3) {
         u32 count;
         run_want_page(run, first);
-        cr_assert_eq(run_read_pages(run, first, MIN(3, pages - first), page, &count), ERR_OK);
+        cr_assert_eq(run_read_pages(run, first, MIN(3, pages - first), record, &count), ERR_OK);
         cr_assert_eq(count, MIN(3 * RUN_PAGE_RECORDS, records - first * RUN_PAGE_RECORDS));
         for (u32 i = 0; i < count; i++) {
-            cr_assert_eq(page[0][i].words[0], first * RUN_PAGE_RECORDS + i);
-            cr_assert_eq(page[0][i].words[1], ~(u64)(first * RUN_PAGE_RECORDS + i));
+            cr_assert_eq(record[i].words[0], first * RUN_PAGE_RECORDS + i);
+            cr_assert_eq(record[i].words[1], ~(u64)(first * RUN_PAGE_RECORDS + i));
         }
         run_drop_pages(run, first, 1);
     }
