@@ -345,6 +345,8 @@ enum err run_read_extra(struct run *run, void *out); /* verified; likewise */
 enum err run_read_pages(struct run *run, u64 first, u32 count, void *out, u32 *records);
 void run_want_page(struct run *run, u64 page);              /* it will be read soon */
 void run_drop_pages(struct run *run, u64 first, u32 count); /* they will not */
+/* Ids of the files there are, at most `most`; how many there are in all. */
+u32 run_list(const char *dir, u64 *ids, u32 most);
 /* Removes the file; it can still be read where it is open. */
 void run_remove(const char *dir, u64 id);
 /* Removes the files of all runs but these; with `unfinished`, what crashes left, too. */

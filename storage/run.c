@@ -369,6 +369,26 @@ static bool name_read(const char *name, u64 *id) {
     return strcmp(name + NAME_DIGITS, SUFFIX) == 0;
 }
 
+u32 run_list(const char *dir, u64 *ids, u32 most) {
+    char keys_dir[PATH_BYTES_MAX - 64];
+    DIR *stream = dir_path(keys_dir, sizeof keys_dir, dir) ? opendir(keys_dir) : NULL;
+    const struct dirent *entry;
+    u32 count = 0;
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        u64 id;
+        if (name_read(entry->d_name, &id)) {
+            if (count < most) {
+                ids[count] = id;
+            }
+            count++;
+        }
+    }
+    if (stream != NULL) {
+        closedir(stream);
+    }
+    return count;
+}
+
 void run_keep_only(const char *dir, const u64 *ids, u32 count, bool unfinished) {
     static const char fresh[] = "unfinished-";
     char keys_dir[PATH_BYTES_MAX - 64];

@@ -1,7 +1,7 @@
 /*
- * inspect: looks into a data directory: blocks, their columns and codings, snapshots; verifies. It
- * opens everything read-only and may run beside a server. Exit codes: 0 good, 1 damage or failure,
- * 2 bad usage.
+ * inspect: looks into a data directory: blocks, their columns and codings, snapshots, keys;
+ * verifies. It opens everything read-only and may run beside a server. Exit codes: 0 good, 1 damage
+ * or failure, 2 bad usage.
  */
 #include "event.h"
 #include "storage/block.h"
@@ -55,8 +55,9 @@ static int usage(FILE *to, int code) {
           "  blocks      one line for each block of the log\n"
           "  block ID    the block that holds event ID: header, columns, codings, sizes\n"
           "  verify      read everything: checksums, chain, ids, and that all of it decodes;\n"
-          "              also the control tables and the snapshots\n"
+          "              also the control tables, the snapshots and the files of keys\n"
           "  snapshots   the snapshots and their sections\n"
+          "  keys        the files of idempotency keys, each page of them checked\n"
           "  amendments  what was removed or changed since it was written\n"
           "\n"
           "Reads only; a server may run on the same directory.\n"
@@ -175,6 +176,48 @@ static int print_block(struct log *log, u64 id) {
     return 0;
 }
 
+/* --- keys ------------------------------------------------------------------------------------- */
+
+/* Reads all of a run. */
+static enum err check_run(const char *dir, u64 id, u64 *keys, u64 *bytes) {
+    static u8 page[RUN_PAGE_BYTES];
+    struct run *run;
+    enum err err = run_open(dir, id, &run);
+    if (err != ERR_OK) {
+        return err;
+    }
+    *keys = run_records(run);
+    *bytes = run_file_bytes(run);
+    u8 *extra = malloc(run_extra_bytes(run) + 1);
+    err = extra != NULL ? run_read_extra(run, extra) : ERR_NO_MEMORY;
+    for (u64 i = 0; err == ERR_OK && i * RUN_PAGE_RECORDS < *keys; i++) {
+        u32 records;
+        err = run_read_pages(run, i, 1, page, &records);
+    }
+    free(extra);
+    run_close(run);
+    return err;
+}
+
+/* More files than these are what a server that runs is about to remove. */
+static int print_keys(const char *dir) {
+    static u64 ids[4 * RUNS_MAX];
+    u32 count = run_list(dir, ids, ARRAY_COUNT(ids));
+    int code = 0;
+    for (u32 i = 0; i < MIN(count, (u32)ARRAY_COUNT(ids)); i++) {
+        u64 keys = 0;
+        u64 bytes = 0;
+        enum err err = check_run(dir, ids[i], &keys, &bytes);
+        if (err == ERR_NOT_FOUND) { /* merged meanwhile */
+            continue;
+        }
+        printf("keys %020" PRIu64 ": %" PRIu64 " keys, %" PRIu64 " bytes%s%s\n", ids[i], keys,
+               bytes, err == ERR_OK ? "" : ", ", err == ERR_OK ? "" : err_text(err));
+        code = err == ERR_OK ? code : 1;
+    }
+    return code;
+}
+
 /* --- verify ----------------------------------------------------------------------------------- */
 
 static void report(void *context, const struct store_damage *damage) {
@@ -196,7 +239,7 @@ static int verify(struct log *log, const char *dir) {
         return failed("verify", err);
     }
     printf("events %" PRIu64 ": %" PRIu64 " damages\n", log_next_id(log) - 1, damages);
-    return damages > 0 ? 1 : 0;
+    return print_keys(dir) != 0 || damages > 0 ? 1 : 0;
 }
 
 /* --- amendments ------------------------------------------------------------------------------- */
@@ -271,9 +314,9 @@ int main(int argc, char **argv) {
     u64 id = 0;
     const char *command = argc >= 3 ? argv[2] : "";
     bool one = argc == 4 && strcmp(command, "block") == 0 && read_id(argv[3], &id);
-    bool others =
-        argc == 3 && (strcmp(command, "blocks") == 0 || strcmp(command, "verify") == 0 ||
-                      strcmp(command, "snapshots") == 0 || strcmp(command, "amendments") == 0);
+    bool others = argc == 3 && (strcmp(command, "blocks") == 0 || strcmp(command, "verify") == 0 ||
+                                strcmp(command, "snapshots") == 0 ||
+                                strcmp(command, "amendments") == 0 || strcmp(command, "keys") == 0);
     if (!one && !others) {
         return usage(stderr, 2);
     }
@@ -284,6 +327,9 @@ int main(int argc, char **argv) {
     enum err err = db_dir_prepare(argv[1], false, why, sizeof why);
     if (err == ERR_OK && strcmp(command, "snapshots") == 0) {
         return print_snapshots(argv[1]);
+    }
+    if (err == ERR_OK && strcmp(command, "keys") == 0) {
+        return print_keys(argv[1]);
     }
     err = err == ERR_OK ? log_open(&options, &log, why, sizeof why) : err;
     if (err != ERR_OK) {

@@ -96,3 +96,52 @@ def test_many_commits_on_one_connection(context):
         check(client, book)
         server.restart(hard=True)
         check(server.client(), book)
+
+
+def metric(client, name):
+    lines = client.get("/metrics").body.decode().splitlines()
+    return int([line for line in lines if line.startswith("margind_%s " % name)][0].split()[1])
+
+
+def resend(client, events):
+    for at in range(0, len(events), 500):
+        got = client.ingest(events[at:at + 500])
+        equal((got["accepted"], got["duplicates"]), (0, len(events[at:at + 500])), "sent again")
+
+
+def test_keys_past_memory(context):
+    """Keys that left memory are known, also after any end, and when their files are gone."""
+    with context.server(arguments=["--dedup-memory", "64K"]) as server:  # 1024 keys
+        book = oracle.Book()
+        client = server.client()
+        events = scenario.make(50, 5000)
+        scenario.send(client, book, events, batch=250)
+        keyed = [event for event in events if event.get("idempotencyKey")]
+        deadline = time.monotonic() + 20
+        while metric(client, "keys_on_disk") < len(keyed) // 2:
+            ensure(time.monotonic() < deadline, "no keys leave memory")
+            time.sleep(0.05)
+        for end in ("none", "kill", "stop", "lost"):
+            if end == "lost":
+                server.stop()
+                shutil.rmtree(os.path.join(server.dir, "keys"))
+                server.start()
+            elif end != "none":
+                server.restart(hard=end == "kill")
+            client = server.client()
+            resend(client, keyed)
+            check(client, book)
+            ensure(metric(client, "key_reads_total") > 0, "%s: all keys are in memory" % end)
+        server.verify()
+        server.stop()
+        equal(context.tool("inspect", server.dir, "keys").returncode, 0, "files of keys")
+        place = os.path.join(server.dir, "keys")
+        for name in os.listdir(place):
+            with open(os.path.join(place, name), "r+b") as file:
+                file.seek(4096 + 77)
+                file.write(b"damage")
+        for command in ("keys", "verify"):
+            found = context.tool("inspect", server.dir, command)
+            equal(found.returncode, 1, "damaged files of keys")
+            ensure("keys, " in found.stdout and ", corrupt" in found.stdout, found.stdout)
+        server.start()

@@ -99,6 +99,8 @@ Test(run, files_go_when_nobody_names_them) {
     struct run_writer *writer;
     struct run *run;
     u64 ids[3] = {write_run(10, ""), write_run(20, ""), write_run(30, "")};
+    u64 found[2];
+    cr_expect_eq(run_list(dir, found, 2), 3);
     u32 count;
     static struct record page[RUN_PAGE_BYTES / sizeof(struct record)];
     cr_assert_eq(run_begin(dir, "test", &writer), ERR_OK);
