@@ -58,6 +58,7 @@ def refused(client, event):
     return got["errors"][0]["error"]
 
 
+@once
 def test_expiry(context):
     with context.server() as server:
         book = oracle.Book()
