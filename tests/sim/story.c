@@ -314,6 +314,10 @@ void *story_run(void *argument) {
         }
     }
     set_quiet();
+    if (faults_explain_stop()) { /* it may be about to stop for that */
+        end_machine(false);
+        bring_up(false);
+    }
     clients_hurry();
     promise(fiber_wait(clients_done, NULL, clock_now_ns() + DONE_NS),
             "requests get no answer though nothing fails");
