@@ -81,6 +81,20 @@ static enum err load_sections(struct recovered *out, struct snapshot_reader *rea
     return agg_snapshot_loaded(out->agg);
 }
 
+/* Keys in files outlive their events (dedup_forget()), and each costs memory: once most of them
+ * have, reading those of the events that are left is little work. */
+static bool keys_are_stale(const struct recover_options *options, const struct recovered *out) {
+    struct store_stats stats;
+    store_get_stats(options->store, &stats);
+    u64 keys = dedup_count(out->dedup);
+    bool stale = keys / 2 > stats.events - stats.dropped;
+    if (stale) {
+        log_info("keys_stale", "keys=%llu events=%llu action=\"reading the keys from the log\"",
+                 (unsigned long long)keys, (unsigned long long)(stats.events - stats.dropped));
+    }
+    return stale;
+}
+
 /* Tries snapshots from the newest on. Whatever is wrong with one (damage, a foreign owner, more
  * than fits the memory), the one before or the log can replace it. */
 static enum err load_newest(const struct recover_options *options, struct recovered *out) {
@@ -102,6 +116,7 @@ static enum err load_newest(const struct recover_options *options, struct recove
         snapshot_close(reader);
         if (err == ERR_OK) {
             out->snapshot_id = next_id;
+            out->keys_lost = out->keys_lost || keys_are_stale(options, out);
             return ERR_OK;
         }
         log_warn("snapshot_unusable", "newest=%u reason=%s action=\"trying the one before\"", skip,
@@ -381,5 +396,6 @@ enum err recover_run(const struct recover_options *options, struct recovered *ou
              (unsigned long long)(out->snapshot_id - 1), (unsigned long long)out->events,
              (unsigned long long)dedup_count(out->dedup), agg_series_count(out->agg),
              (unsigned long long)((clock_monotonic_ns() - start_ns) / 1000000));
+    out->snapshot_id = out->keys_lost ? 1 : out->snapshot_id; /* it names files that are gone */
     return ERR_OK;
 }

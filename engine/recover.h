@@ -29,9 +29,9 @@ struct recovered {
     struct agg *agg; /* owned by the caller from now on */
     struct dedup *dedup;
     struct usage *usage;
-    u64 snapshot_id;    /* log position of the snapshot used; 1: none */
+    u64 snapshot_id;    /* log position of the snapshot used; 1: none that the next start can use */
     u64 events;         /* replayed from the log */
-    bool keys_lost;     /* the snapshot's figures were used, its keys could not be */
+    bool keys_lost;     /* the snapshot's figures were used, its keys could or should not be */
     u64 damaged_blocks; /* or parts of them; skipped, each reported with its range */
 };
 

@@ -236,7 +236,8 @@ void store_scan_close(struct store_scan *scan);
 void store_scan_narrow(struct store_scan *scan, i64 time, u64 id);
 
 struct store_stats {
-    u64 events;
+    u64 events;  /* ever received */
+    u64 dropped; /* of them, such as are on the disk no more: store_drop() */
     u64 blocks;
     u64 segments;
     u64 log_bytes;     /* pages in use by the log's environment, in bytes */

@@ -440,6 +440,7 @@ void log_get_stats(struct log *log, struct store_stats *out) {
     for (usize i = 0; i < log->count; i++) {
         out->payload_bytes += log->entries[i].bytes;
         out->segments += log->entries[i].kind == BLOCK_SEGMENT;
+        out->dropped += log->entries[i].kind == BLOCK_DROPPED ? log->entries[i].count : 0;
     }
     out->events = log_next_id(log) - 1;
     out->blocks = log->count;

@@ -61,8 +61,8 @@ void dedup_settle(struct dedup *dedup); /* all */
 void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 
 /* Takes out the keys of events first .. first + count, which are gone; those that are not known are
- * passed over. Those in runs stay known until the set is made anew from the log. The writer, while
- * the other thread (see runs) rests; nothing is unsettled and no snapshot is under way.
+ * passed over. Those in runs stay known until a start makes the set anew (recover.c). The writer,
+ * while the other thread (see runs) rests; nothing is unsettled and no snapshot is under way.
  * ERR_NO_MEMORY: some are still known. */
 enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count);
 

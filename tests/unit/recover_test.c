@@ -25,7 +25,7 @@ static void teardown(void) {
 TestSuite(recover, .init = setup, .fini = teardown, .timeout = 60);
 
 /* Sends events prefix0, prefix1... of ten customers, each with this cost; gives the accepted. */
-static u32 send_range(const char *prefix, u32 count, u32 cost) {
+static u32 send_range_of(const char *prefix, u32 count, u32 cost, const char *rest) {
     static char body[256 * KIB];
     struct ingest result;
     struct decode_error error = {0};
@@ -34,8 +34,8 @@ static u32 send_range(const char *prefix, u32 count, u32 cost) {
         used += (usize)snprintf(
             body + used, sizeof body - used,
             "%s{\"eventName\":\"call\",\"customerReferenceId\":\"%s-%u\",\"featureKey\":\"f\","
-            "\"idempotencyKey\":\"%s%u\",\"costAmount\":%u}",
-            i > 0 ? "," : "", prefix, i % 10, prefix, i, cost);
+            "\"idempotencyKey\":\"%s%u\",\"costAmount\":%u%s}",
+            i > 0 ? "," : "", prefix, i % 10, prefix, i, cost, rest);
     }
     snprintf(body + used, sizeof body - used, "]}");
     cr_assert_eq(engine_ingest(&engine, 1, body, &result, &error), ERR_OK);
@@ -43,6 +43,10 @@ static u32 send_range(const char *prefix, u32 count, u32 cost) {
     u32 accepted = result.accepted;
     ingest_free(&result);
     return accepted;
+}
+
+static u32 send_range(const char *prefix, u32 count, u32 cost) {
+    return send_range_of(prefix, count, cost, "");
 }
 
 static void check_totals(u64 events, i64 cost) {
@@ -288,6 +292,43 @@ Test(recover, lost_keys_are_read_from_the_log) {
         engine_stop(&engine);
     }
     check_keys(false, 0);
+}
+
+static u64 dropped_now(void) {
+    struct store_stats stats;
+    store_get_stats(engine.store, &stats);
+    return stats.dropped;
+}
+
+/* Else their memory would never be free again, however often it is started. */
+Test(recover, keys_on_disk_go_when_most_of_their_events_are_gone) {
+    engine.key_memory = 1000 * 64;
+    engine_start(&engine);
+    for (u32 i = 0; i < KEYS_SENT / KEYS_A_CALL; i++) {
+        char prefix[16];
+        snprintf(prefix, sizeof prefix, "k%u-", i);
+        send_range_of(prefix, KEYS_A_CALL, 1, ",\"timestamp\":\"2026-01-02T03:04:05Z\"");
+    }
+    wait_for_spill();
+    engine_stop(&engine);
+    engine.retention_days = 30;
+    engine_start(&engine);
+    cr_assert_eq(send_range("new", 10, 1), 10);
+    for (u32 i = 0; i < 600 && dropped_now() < KEYS_SENT; i++) {
+        usleep(50000);
+    }
+    cr_assert_eq(dropped_now(), KEYS_SENT);
+    cr_expect_gt(dedup_count(engine.recovered.dedup), KEYS_SENT / 2);
+    engine_stop(&engine);
+    engine_start(&engine);
+    cr_expect(engine.recovered.keys_lost);
+    cr_expect_eq(dedup_count(engine.recovered.dedup), 10);
+    cr_expect_eq(keys_now().cold_keys, 0);
+    cr_expect_eq(send_range("new", 10, 1), 0);
+    check_totals(10, 10);
+    engine_stop(&engine);
+    engine_start(&engine);
+    cr_expect_not(engine.recovered.keys_lost, "that was once");
 }
 
 /* Keys of another log, or of a snapshot that is no more, are nobody's. */
