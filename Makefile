@@ -53,7 +53,7 @@ SUPPORT := $(BUILD)/libsupport.a
 all: $(BUILD)/margind $(addprefix $(BUILD)/,$(TOOLS)) $(CLIENT)  ## build everything into build/
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+	@sed -nE 's/^([a-z-]+):.*## +/\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 # --- building ---------------------------------------------------------------------------------------
 

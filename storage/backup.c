@@ -16,7 +16,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <linux/limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -250,6 +253,24 @@ static enum err require_empty(struct backup *backup, const char *dir) {
     return empty ? ERR_OK : ERR_EXISTS;
 }
 
+/* A copy among the files of what it is a copy of would be taken for one of them. */
+static enum err require_apart(struct backup *backup, const char *dir) {
+    char from[PATH_MAX];
+    char parent[PATH_MAX];
+    char text[PATH_BYTES_MAX];
+    snprintf(text, sizeof text, "%s", dir);
+    if (realpath(backup->what->from, from) == NULL || realpath(dirname(text), parent) == NULL) {
+        return ERR_OK; /* what uses them next says why */
+    }
+    usize bytes = strlen(from);
+    if (strncmp(parent, from, bytes) != 0 || (parent[bytes] != '/' && parent[bytes] != '\0')) {
+        return ERR_OK;
+    }
+    snprintf(backup->why, backup->why_bytes, "%s lies in %s: name a directory outside of it", dir,
+             backup->what->from);
+    return ERR_INVALID;
+}
+
 static enum err lock_partial(struct backup *backup) {
     enum err err = db_dir_lock(backup->partial, &backup->lock_fd, backup->why, backup->why_bytes);
     if (err == ERR_LOCKED) {
@@ -270,7 +291,8 @@ static enum err begin_partial(struct backup *backup) {
         return fail(backup, ERR_INVALID, "cannot make", to);
     }
     snprintf(backup->partial, sizeof backup->partial, "%.*s" PARTIAL, (int)bytes, to);
-    enum err err = require_empty(backup, to);
+    enum err err = require_apart(backup, to);
+    err = err == ERR_OK ? require_empty(backup, to) : err;
     if (err != ERR_OK) {
         return err;
     }

@@ -150,7 +150,9 @@ static int print_block(struct log *log, u64 id) {
     const char *what = "";
     enum err err = log_read_begin(log, id, &read);
     if (err != ERR_OK) {
-        return failed("no such event", err);
+        return err == ERR_NOT_FOUND
+               ? fprintf(stderr, "inspect: no block holds event %" PRIu64 "\n", id),
+               1 : failed("block", err);
     }
     err = block_view_open(&view, read.block.data, read.block.bytes, &what);
     if (err != ERR_OK) {
@@ -318,6 +320,10 @@ int main(int argc, char **argv) {
                                 strcmp(command, "snapshots") == 0 ||
                                 strcmp(command, "amendments") == 0 || strcmp(command, "keys") == 0);
     if (!one && !others) {
+        if (argc >= 3) {
+            fprintf(stderr, "inspect: no such command, or not with these arguments: %s\n\n",
+                    command);
+        }
         return usage(stderr, 2);
     }
     char why[256] = "";

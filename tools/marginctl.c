@@ -19,25 +19,27 @@
     "  --from TIME, --to TIME  only events from (inclusive) and to (exclusive) a time:\n"          \
     "                     2026-05-01 or 2026-05-01T12:00:00Z\n"
 
+#define DATA_DIR_HELP                                                                              \
+    "  --data-dir DIR     the server's data directory (default ./data)\n"                          \
+    "  --help             this text\n"
+
 #define GLOBAL_HELP                                                                                \
     "  --server HOST:PORT the server's binary socket (default 127.0.0.1:8081)\n"                   \
     "  --tls              over TLS; likewise --server tls://HOST:PORT. The server's certificate\n" \
     "                     must be good and name HOST\n"                                            \
     "  --tls-ca FILE      over TLS, to a server whose certificate is in FILE, or signed by one\n"  \
     "                     that is; else by one that the system trusts\n"                           \
-    "  --key KEY          API key (default: MARGIN_KEY, else DIR/api-key)\n"                       \
-    "  --data-dir DIR     the server's data directory (default ./data)\n"                          \
-    "  --help             this text\n"
+    "  --key KEY          API key (default: MARGIN_KEY, else DIR/api-key)\n" DATA_DIR_HELP
 
 static const struct ctl_command commands[] = {
-    {"ingest", ctl_ingest, "put events from a file into the server",
+    {"ingest", ctl_ingest, true, "put events from a file into the server",
      "usage: marginctl ingest FILE|- [options]\n\n"
      "Reads JSON objects, one a line or over many lines: events, or bodies {\"events\":[...]}.\n"
      "Events that are refused are named by their line; the exit code is then 1. Sending a file\n"
      "again is safe where its events have idempotency keys.\n\n"
      "  --batch N          events a request, at most 1000 (default 1000)\n" GLOBAL_HELP
      "\nexamples:\n  marginctl ingest events.ndjson\n  zcat old.json.gz | marginctl ingest -\n"},
-    {"top", ctl_top, "customers, features, models or providers by their figures",
+    {"top", ctl_top, true, "customers, features, models or providers by their figures",
      "usage: marginctl top customers|features|models|providers [options]\n\n"
      "  --window W         1h, 24h, 7d, 30d, 90d or all (default 30d)\n"
      "  --by FIGURE        margin, cost, revenue, events (default margin)\n"
@@ -46,7 +48,7 @@ static const struct ctl_command commands[] = {
      "  --watch            again every 2 seconds\n" FILTERS_HELP GLOBAL_HELP
      "\nexamples:\n  marginctl top customers --ascending --limit 10\n"
      "  marginctl top models --window 24h --by cost --watch\n"},
-    {"watch", ctl_watch, "follow the figures of the account, or of one customer, feature...",
+    {"watch", ctl_watch, true, "follow the figures of the account, or of one customer, feature...",
      "usage: marginctl watch [options]\n\n"
      "Prints the figures now, then again whenever they change, at most twice a second.\n\n"
      "  --window W         1h, 24h, 7d, 30d, 90d or all (default 30d)\n"
@@ -54,16 +56,16 @@ static const struct ctl_command commands[] = {
      "  --customer, --feature, --model, --provider, --event-name, --cost-type, --source TEXT\n"
      "                     one of them: what to follow instead of the whole account\n" GLOBAL_HELP
      "\nexample:\n  marginctl watch --customer acme --window 24h\n"},
-    {"events", ctl_events, "list events, newest first",
+    {"events", ctl_events, true, "list events, newest first",
      "usage: marginctl events [options]\n\n"
      "  --limit N          events (default 20)\n"
      "  --oldest           oldest first\n"
      "  --trace ID, --agent ID  only events of a trace, of an agent\n" FILTERS_HELP GLOBAL_HELP
      "\nexample:\n  marginctl events --customer acme --limit 50\n"},
-    {"trace", ctl_trace, "the events of one trace, as a tree",
+    {"trace", ctl_trace, true, "the events of one trace, as a tree",
      "usage: marginctl trace ID [options]\n\n" GLOBAL_HELP
      "\nexample:\n  marginctl trace 4bf92f3577b34da6\n"},
-    {"export", ctl_export, "all events as NDJSON or CSV, oldest first",
+    {"export", ctl_export, true, "all events as NDJSON or CSV, oldest first",
      "usage: marginctl export [--format ndjson|csv] [options] > FILE\n\n"
      "NDJSON has the words of the ingest API, so that it can be ingested by another server: with\n"
      "the costs and revenues that were in force here. The exit code is 1 if events are missing\n"
@@ -71,9 +73,9 @@ static const struct ctl_command commands[] = {
      "  --format F         ndjson or csv (default ndjson)\n"
      "  --trace ID, --agent ID  only events of a trace, of an agent\n" FILTERS_HELP GLOBAL_HELP
      "\nexample:\n  marginctl export --format csv --from 2026-05-01 --to 2026-06-01 > may.csv\n"},
-    {"stats", ctl_stats, "what the server has done and holds",
+    {"stats", ctl_stats, true, "what the server has done and holds",
      "usage: marginctl stats [options]\n\n" GLOBAL_HELP "\nexample:\n  marginctl stats\n"},
-    {"verify", ctl_verify, "read a data directory's whole log again and check it",
+    {"verify", ctl_verify, true, "read a data directory's whole log again and check it",
      "usage: marginctl verify [DIR] [options]\n\n"
      "Checks every checksum, rebuilds the figures from the events and, with --live or --server,\n"
      "compares them with the server's cell by cell. May run beside the server; for the comparison\n"
@@ -81,22 +83,22 @@ static const struct ctl_command commands[] = {
      "  --live             compare with the server at its default address\n" GLOBAL_HELP
      "\nexamples:\n  marginctl verify ./data\n"
      "  marginctl verify ./data --server 127.0.0.1:8081\n"},
-    {"backup", ctl_backup, "copy a data directory, also while the server runs",
+    {"backup", ctl_backup, false, "copy a data directory, also while the server runs",
      "usage: marginctl backup DIR [options]\n\n"
      "Copies the server's data directory into DIR, which must be absent or empty: all events that\n"
      "were acknowledged before the call and whatever came until its end, accounts, keys, prices "
      "and\n"
      "the file api-key. May run while the server takes events in. The copy is read again and\n"
      "checked before it gets its name; until then it is DIR.partial, which the next call removes.\n"
-     "What it holds is as secret as the data directory.\n\n" GLOBAL_HELP
+     "What it holds is as secret as the data directory.\n\n" DATA_DIR_HELP
      "\nexample:\n  marginctl backup /mnt/backup/2026-11-20 --data-dir /var/lib/margind\n"},
-    {"restore", ctl_restore, "make a data directory from a backup",
+    {"restore", ctl_restore, false, "make a data directory from a backup",
      "usage: marginctl restore BACKUP DIR\n\n"
      "Copies a backup into DIR, which must be absent or empty, and checks that it is what was\n"
      "backed up. The first start on it rebuilds figures and keys from the events.\n\n"
      "  --help             this text\n"
      "\nexample:\n  marginctl restore /mnt/backup/2026-11-20 /var/lib/margind\n"},
-    {"key", ctl_key, "make, list and revoke API keys",
+    {"key", ctl_key, false, "make, list and revoke API keys",
      "usage: marginctl key create|list|revoke ID [options]\n\n"
      "Works on the data directory itself, also while the server runs; a new key is shown once.\n\n"
      "  --name NAME        of a new key (default: default)\n"
@@ -107,10 +109,10 @@ static const struct ctl_command commands[] = {
      "  --expires WHEN     of a new key: 90d, 12h, or a time (default: never)\n"
      "  --budget-cents N   of a new key: what it may spend through the gateway (default: no cap)\n"
      "  --budget-period P  day or month; else the budget is for the key's life\n"
-     "  --account ACCOUNT  number or name of the account (default: default)\n" GLOBAL_HELP
+     "  --account ACCOUNT  number or name of the account (default: default)\n" DATA_DIR_HELP
      "\nexamples:\n  marginctl key create --name ci --scopes events.write --expires 90d\n"
      "  marginctl key revoke 3\n"},
-    {"admin", ctl_admin, "make and list the people who may log in, set their passwords",
+    {"admin", ctl_admin, false, "make and list the people who may log in, set their passwords",
      "usage: marginctl admin create|passwd|role|remove EMAIL [options]\n"
      "       marginctl admin list [options]\n\n"
      "Works on the data directory itself, also while the server runs. The password is asked for,\n"
@@ -120,14 +122,15 @@ static const struct ctl_command commands[] = {
      "                     an account owns it, the others are admins)\n"
      "  --generate         make a password up and print it\n"
      "  --account ACCOUNT  number or name of the account (default: default; list: "
-     "all)\n" GLOBAL_HELP "\nexamples:\n  marginctl admin create me@example.com\n"
+     "all)\n" DATA_DIR_HELP "\nexamples:\n  marginctl admin create me@example.com\n"
      "  marginctl admin create boss@example.com --role viewer --generate\n"},
-    {"account", ctl_account, "make and list accounts, put them on a plan, set what they keep",
+    {"account", ctl_account, false,
+     "make and list accounts, put them on a plan, set what they keep",
      "usage: marginctl account list|create NAME|plan PLAN|set NAME VALUE [options]\n\n"
      "set body-capture on|off: whether requests and responses of model calls are kept\n\n"
      "Works on the data directory itself, also while the server runs.\n\n"
      "  --plan PLAN        of a new account (default: unlimited)\n"
-     "  --account ACCOUNT  number or name of the account that is changed\n" GLOBAL_HELP
+     "  --account ACCOUNT  number or name of the account that is changed\n" DATA_DIR_HELP
      "\nexamples:\n  marginctl account create acme --plan free\n"
      "  marginctl account plan pro --account acme\n"
      "  marginctl account set body-capture on --account acme\n"},
@@ -430,12 +433,15 @@ int main(int argc, char **argv) {
     }
     const char *name = optind < argc ? argv[optind] : NULL;
     const struct ctl_command *command = find_command(name);
+    if (command == NULL && (name != NULL || !help)) {
+        return name == NULL ? ctl_usage("which command? try --help")
+                            : ctl_usage("no command %s; try --help", name);
+    }
     if (help) {
         return print_help(command);
     }
-    if (command == NULL) {
-        return name == NULL ? ctl_usage("which command? try --help")
-                            : ctl_usage("no command %s; try --help", name);
+    if (!command->connects && (options.server_given || options.server.tls)) {
+        return ctl_usage("%s asks no server: it works on files, --data-dir says where", name);
     }
     bool bounds = options.from != INT64_MIN || options.to != INT64_MAX;
     if (bounds && options.window_text != NULL) {

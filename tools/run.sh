@@ -43,6 +43,7 @@ stop() {
     trap - INT TERM EXIT
     kill -TERM "$server" 2>/dev/null || true
     wait "$server" 2>/dev/null || true
+    printf '\nStopped. The data is in %s; `make run` goes on with it.\n' "$data"
 }
 trap stop EXIT
 trap 'exit 0' INT TERM
@@ -65,17 +66,19 @@ for dimension in customers features models; do
     "${ctl[@]}" top "$dimension" --window 30d --by margin --limit 15
 done
 
-key=$(cat "$data/api-key")
 cat <<TEXT
 
-API key (also in $data/api-key): $key
+API key (also in $data/api-key): $(cat "$data/api-key")
 
 Send an event and read what each customer leaves:
 
-  curl -s http://$http/api/events/ingest -H "Authorization: Bearer $key" -d '{"events":[{
+  KEY=\$(cat $data/api-key)
+  curl -s http://$http/api/events/ingest -H "Authorization: Bearer \$KEY" -d '{"events":[{
     "eventName":"chat.completion","customerReferenceId":"my-customer","featureKey":"chat",
     "model":"gpt-4o-mini","inputTokens":150,"outputTokens":80,"revenueAmount":0.01}]}'
-  curl -s http://$http/api/events/by-customer -H "Authorization: Bearer $key"
+  curl -s http://$http/api/events/by-customer -H "Authorization: Bearer \$KEY"
+
+All endpoints: http://$http/docs
 
 Serving: HTTP on $http, binary socket on $wire. Stop with Ctrl-C; the data stays in $data.
 Log lines follow.

@@ -342,6 +342,10 @@ int main(int argc, char **argv) {
             return option == 'h' ? 0 : 2;
         }
     }
+    if (optind < argc) {
+        fprintf(stderr, "sample: an argument that is no option: %s; try --help\n", argv[optind]);
+        return 2;
+    }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     output.random = output.seed;

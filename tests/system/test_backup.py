@@ -126,6 +126,11 @@ def refusals(context, copy, root):
     refused = restore(context, copy + "-restored", os.path.join(root, "x"))
     equal(refused.returncode, 1, "what is no backup")
     ensure("BACKUP" in refused.stderr, refused.stderr)
+    for back in (backup, restore):
+        refused = back(context, copy, os.path.join(copy, "inside"))
+        equal(refused.returncode, 1, "a directory inside of what is copied")
+        ensure("outside of it" in refused.stderr, refused.stderr)
+    equal(sorted(os.listdir(copy)), ["BACKUP", "FORMAT", "api-key", "control", "log"], "files")
     refused = backup(context, os.path.join(root, "nowhere"), os.path.join(root, "x"))
     equal(refused.returncode, 1, "no data directory")
     equal(context.tool("marginctl", "restore", copy).returncode, 2, "usage")

@@ -31,8 +31,8 @@ def test_samples(context):
         output = ""
         for block in blocks:
             block = block.replace("localhost:8080", "127.0.0.1:%d" % server.port)
-            block = block.replace("build/marginctl ",
-                                  "build/marginctl --server 127.0.0.1:%d " % server.wire_port)
+            block = re.sub(r"build/marginctl (?=ingest|top)",
+                           "build/marginctl --server 127.0.0.1:%d " % server.wire_port, block)
             run = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=work, text=True,
                                  capture_output=True, timeout=60, check=False)
             equal(run.returncode, 0, "exit code of\n%s%s%s" % (block, run.stdout, run.stderr))

@@ -410,6 +410,15 @@ static void finish_slot(struct client *client, u32 index, bool good, u32 status,
     client->idle[client->idle_count++] = index;
 }
 
+/* The first answer that lets the server close a connection says why it was closed. */
+static void note_refusal(struct load_worker *worker, u32 status, struct slice body) {
+    if (worker->why[0] == '\0') {
+        int bytes = (int)MIN(body.bytes, (usize)160);
+        snprintf(worker->why, sizeof worker->why, "the server answered %u: %.*s", status, bytes,
+                 body.data);
+    }
+}
+
 static u64 member(struct slice body, const char *name) {
     const char *at = memmem(body.data, body.bytes, name, strlen(name));
     u64 value = 0;
@@ -422,6 +431,9 @@ static u64 member(struct slice body, const char *name) {
 
 static void count_http(struct client *client, u32 index, u32 status, struct slice body) {
     struct load_counts *counts = &client->worker->counts;
+    if (status >= 400 && status != 409 && status != 503) {
+        note_refusal(client->worker, status, body);
+    }
     if (client->options->mode == LOAD_SINGLE) {
         counts->accepted += status == 201;
         counts->duplicates += status == 409;
@@ -578,7 +590,9 @@ void *load_worker_run(void *argument) {
     load_run_await_start(worker->run);
     if (good) {
         loop(&client);
-        if (client.conns_alive == 0) {
+        if (client.conns_alive == 0 && worker->why[0] != '\0') {
+            worker->failed = true;
+        } else if (client.conns_alive == 0) {
             fail(worker, "all connections were lost", "see the server's log");
         }
     }

@@ -68,6 +68,7 @@ int ctl_text(struct slice text, int columns, char *out);
 struct ctl_command {
     const char *name;
     int (*run)(const struct ctl_options *options, int argc, char **argv);
+    bool connects;    /* to a server; else it works on files */
     const char *line; /* for the list of commands */
     const char *help;
 };

@@ -25,17 +25,42 @@ static int list(struct accounts *accounts) {
     return err == ERR_OK ? 0 : ctl_fail("the accounts could not be read: %s", err_text(err));
 }
 
+static bool note_name(void *context, const struct account_info *account) {
+    struct account_info *wanted = context;
+    if (strcmp(account->name, wanted->name) == 0) {
+        wanted->id = account->id;
+    }
+    return wanted->id == 0;
+}
+
+/* The server's settings are not known here. */
+static void warn_of_plan(const char *plan) {
+    struct plans shipped;
+    plans_init(&shipped);
+    if (plans_find(&shipped, plan) == NULL) {
+        fprintf(stderr,
+                "no plan %s is shipped: without [plan %s] in the server's settings the account has "
+                "the plan of new accounts\n",
+                plan, plan);
+    }
+}
+
 static int create(struct accounts *accounts, const struct ctl_options *options, const char *name) {
     char shown[CTL_TEXT_BYTES(ACCOUNT_NAME_MAX)];
     const char *plan = options->plan != NULL ? options->plan : PLAN_OF_DEFAULT;
-    struct account_info account;
+    struct account_info account = {0};
     ctl_text((struct slice){name, strlen(name)}, ACCOUNT_NAME_MAX, shown);
     if (strcmp(shown, name) != 0 || strspn(name, "0123456789") == strlen(name)) {
         return ctl_usage("an account's name has 1 to %d bytes, no control characters, and is no "
                          "number",
                          ACCOUNT_NAME_MAX);
     }
-    enum err err = accounts_create(accounts, name, plan, clock_wall_ms(), &account);
+    snprintf(account.name, sizeof account.name, "%s", name);
+    enum err err = accounts_each(accounts, 1, note_name, &account);
+    if (err == ERR_OK && account.id != 0) {
+        return ctl_fail("account %u is named %s already", account.id, name);
+    }
+    err = err != ERR_OK ? err : accounts_create(accounts, name, plan, clock_wall_ms(), &account);
     if (err == ERR_INVALID) {
         return ctl_usage("an account needs a name and --plan the name of a plan");
     }
@@ -43,6 +68,7 @@ static int create(struct accounts *accounts, const struct ctl_options *options, 
         return ctl_fail("the account could not be made: %s", err_text(err));
     }
     fprintf(stderr, "account %u, %s, on the plan %s\n", account.id, account.name, account.plan);
+    warn_of_plan(account.plan);
     printf("%u\n", account.id);
     return 0;
 }
@@ -60,14 +86,7 @@ static int set_plan(struct accounts *accounts, const struct ctl_options *options
         return ctl_fail("the plan could not be set: %s", err_text(err));
     }
     fprintf(stderr, "account %u is on the plan %s\n", account, plan);
-    struct plans shipped;
-    plans_init(&shipped);
-    if (plans_find(&shipped, plan) == NULL) { /* the server's settings are not known here */
-        fprintf(stderr,
-                "no plan %s is shipped: without [plan %s] in the server's settings the account has "
-                "the plan of new accounts\n",
-                plan, plan);
-    }
+    warn_of_plan(plan);
     return 0;
 }
 

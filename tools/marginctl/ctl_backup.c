@@ -25,7 +25,7 @@ static void show(void *context, const char *step, u64 done, u64 total) {
     struct shown *shown = context;
     i64 now_ms = clock_wall_ms();
     i64 pause_ms = shown->on_terminal ? SHOWN_MS : SHOWN_SLOWLY_MS;
-    bool due = shown->step == NULL || strcmp(step, shown->step) != 0 ||
+    bool due = shown->step == NULL || strcmp(step, shown->step) != 0 || done == total ||
                now_ms - shown->last_ms >= pause_ms;
     if (!due) {
         return;

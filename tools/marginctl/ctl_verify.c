@@ -368,7 +368,7 @@ int ctl_verify(const struct ctl_options *options, int argc, char **argv) {
         return ctl_fail("no memory");
     }
     if (store_open(&store_options, &verification.store, why, sizeof why) != ERR_OK) {
-        return ctl_fail("%s", why);
+        return ctl_fail("%s; name the server's data directory", why);
     }
     agg_advance(verification.agg, clock_wall_ms());
     store_verify_beside(store_options.dir, report_beside, &verification);
