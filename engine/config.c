@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "api/cors.h"
+#include "base/log.h"
 #include "version.h"
 
 enum kind { KIND_PATH, KIND_LISTEN, KIND_COUNT, KIND_BYTES, KIND_CHOICE, KIND_ORIGINS, KIND_PLAN };
@@ -26,7 +27,7 @@ struct setting {
     usize offset;   /* of the member in struct config */
     const char *in; /* what the value looks like, for --help */
     const char *fallback;
-    u64 least; /* KIND_COUNT, KIND_BYTES: bounds, inclusive */
+    u64 least; /* KIND_COUNT, KIND_BYTES: bounds, inclusive; a fallback of 0 may be said, too */
     u64 most;
     const char *const *choices; /* KIND_CHOICE: by enum value, NULL at the end */
     const char *help;
@@ -121,8 +122,9 @@ static const struct setting settings[] = {
      "100000", 0, DIM_VALUES_MAX, NULL, "models, likewise"},
     {"account-traces-max", "limits", "account-traces", KIND_COUNT, AT(account_traces_max), "N",
      "100000000", 0, TRACES_MAX, NULL, "trace ids, likewise"},
-    {"memory-max", "limits", "memory-max", KIND_BYTES, AT(memory_max), "SIZE", "0", 0, 1024 * GIB,
-     NULL, "memory past which events are refused with 503 until there is less; 0: no limit"},
+    {"memory-max", "limits", "memory-max", KIND_BYTES, AT(memory_max), "SIZE", "0", 128 * MIB,
+     1024 * GIB, NULL,
+     "memory past which events are refused with 503 until there is less; 0: no limit"},
     {"dedup-memory", "storage", "dedup-memory", KIND_BYTES, AT(dedup_memory), "SIZE", "0", 0,
      1024 * GIB, NULL,
      "memory for idempotency keys; older ones go to files and leave 2.5 bytes each; 0: a quarter "
@@ -282,7 +284,8 @@ static bool parse_number(const struct setting *setting, const char *text, u64 *o
     u64 value;
     bool good = setting->kind == KIND_BYTES ? parse_bytes(text, &value)
                                             : parse_digits(text, strlen(text), &value);
-    if (!good || value < setting->least || value > setting->most) {
+    bool is_fallback = value == 0 && strcmp(setting->fallback, "0") == 0;
+    if (!good || (value < setting->least && !is_fallback) || value > setting->most) {
         return false;
     }
     *out = value;
@@ -339,7 +342,8 @@ static void put_expected(const struct setting *setting, struct buf *message) {
                        strcmp(setting->fallback, "auto") == 0 ? " or auto" : "");
         break;
     case KIND_BYTES:
-        buf_put_format(message, "is not a size from %lluM to %lluT, such as 64M or 1T",
+        buf_put_format(message, "is not %sa size from %lluM to %lluT, such as 64M or 1T",
+                       strcmp(setting->fallback, "0") == 0 ? "0 or " : "",
                        (unsigned long long)(setting->least >> 20),
                        (unsigned long long)(setting->most >> 40));
         break;
@@ -392,7 +396,11 @@ static int on_file_value(void *user, const char *section, const char *key, const
             return apply(setting, value, reading->config, key, &reading->problem);
         }
     }
-    buf_put_format(&reading->problem, "there is no setting [%.100s] %.100s", section, key);
+    if (section[0] == '\0') {
+        buf_put_format(&reading->problem, "%.100s stands below no [section]", key);
+    } else {
+        buf_put_format(&reading->problem, "there is no setting [%.100s] %.100s", section, key);
+    }
     return 0;
 }
 
@@ -433,6 +441,22 @@ static const char *env_find(const struct setting *setting, char *const *envp) {
         }
     }
     return NULL;
+}
+
+void config_warn_of_unknown(char *const *envp) {
+    char known[ENV_NAME_BYTES];
+    for (; *envp != NULL; envp++) {
+        bool unknown = strncmp(*envp, ENV_PREFIX, sizeof ENV_PREFIX - 1) == 0;
+        for (usize i = 0; unknown && i < SETTINGS; i++) {
+            env_name(&settings[i], known);
+            usize bytes = strlen(known);
+            unknown = strncmp(*envp, known, bytes) != 0 || (*envp)[bytes] != '=';
+        }
+        if (unknown) {
+            log_warn("unknown_variable", "name=%.*s action=\"no effect; see margind --help\"",
+                     (int)strcspn(*envp, "="), *envp);
+        }
+    }
 }
 
 struct flags {

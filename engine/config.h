@@ -82,4 +82,9 @@ struct config {
 enum err config_load(int argc, char **argv, char *const *envp, struct config *out,
                      struct buf *message);
 
+/* A log line for each variable of the environment that begins as ours do and is none of them. It
+ * may be a setting mistyped; it is no error, because orchestrators set such names for a service,
+ * too. */
+void config_warn_of_unknown(char *const *envp);
+
 #endif

@@ -761,6 +761,7 @@ int main(int argc, char **argv) {
     }
     buf_free(&message);
     log_set_level(server.config.log_level);
+    config_warn_of_unknown(environ);
     err = guard_begin(&server.config, environ, server.why, sizeof server.why);
     if (err != ERR_OK) {
         log_error("failed", "reason=%s what=\"%s\"", err_text(err), server.why);

@@ -155,7 +155,9 @@ enum err db_dir_prepare(const char *dir, bool create, char *why, usize why_bytes
     }
     fault_point("db.directory-made");
     if (access(dir, create ? R_OK | W_OK | X_OK : R_OK | X_OK) != 0) {
+        struct stat file;
         int code = errno;
+        code = stat(dir, &file) == 0 && !S_ISDIR(file.st_mode) ? ENOTDIR : code;
         return explain(why, why_bytes, code == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
                        "cannot use directory", dir, code);
     }

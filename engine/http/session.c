@@ -293,7 +293,7 @@ static bool find_route(struct http_session *session) {
         http_route_find(session->server->router, call->method, call->path, &match);
         session->route = match.route;
         if (match.route == NULL && match.methods == 0) {
-            refuse_early(session, 404, "no such path");
+            refuse_early(session, 404, "no such path; /docs lists all there are");
             return false;
         }
         if (match.route == NULL && session->server->preflight != NULL &&

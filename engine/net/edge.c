@@ -60,6 +60,20 @@ static bool bind_and_listen(int fd, const struct sockaddr *address, socklen_t by
            listen(fd, BACKLOG) == 0;
 }
 
+/* What an operator can do about it. */
+static const char *listen_advice(int error) {
+    switch (error) {
+    case EADDRINUSE:
+        return ": stop what listens there, or choose another port";
+    case EADDRNOTAVAIL:
+        return ": no address of this machine";
+    case EACCES:
+        return ": start as root with --user, or choose a port from 1024 on";
+    default:
+        return "";
+    }
+}
+
 static enum err listen_on(struct listener *listener, bool share, char *why, usize why_bytes) {
     struct sockaddr_storage address;
     socklen_t bytes;
@@ -71,8 +85,8 @@ static enum err listen_on(struct listener *listener, bool share, char *why, usiz
     bool good = bind_and_listen(listener->fd, (struct sockaddr *)(void *)&address, bytes, share);
     if (!good) {
         int error = errno;
-        snprintf(why, why_bytes, "cannot listen on %s port %u: %s", listener->with.host,
-                 listener->with.port, strerror(error));
+        snprintf(why, why_bytes, "cannot listen on %s port %u: %s%s", listener->with.host,
+                 listener->with.port, strerror(error), listen_advice(error));
         return error == EADDRINUSE ? ERR_LOCKED : ERR_SYSTEM;
     }
     bytes = sizeof address;

@@ -29,22 +29,34 @@ CASES = [
     ("margin-load", "--key x --http 127.0.0.1:1", 1, "is margind running at"),
     ("margind", "--frob", 2, "--help lists the settings"),
     ("margind", "--http-listen", 2, "needs a value"),
+    ("margind", "--memory-max 4", 2, "is not 0 or a size from 128M to 1T"),
+    ("margind", "--data-dir HERE/api-key", 1, "Not a directory"),
+    ("margind", "--data-dir HERE/x --wire-listen TAKEN", 1, "stop what listens there, or choose"),
 ]
 
 
 @nets("epoll")
 def test_wrong_usage(context):
     with context.server() as server:
-        here = server.dir
+        here, taken = server.dir, "127.0.0.1:%d" % server.port
         done = context.tool("marginctl", "account", "create", "acme", "--data-dir", here)
         equal(done.returncode, 0, "an account (%s)" % done.stderr)
         for program, words, code, said in CASES:
-            done = context.tool(program, *words.replace("HERE", here).split())
+            done = context.tool(program, *words.replace("HERE", here).replace("TAKEN", taken).split())
             equal(done.returncode, code, "%s %s (%s)" % (program, words, done.stderr))
             ensure(said in done.stderr, "%s %s says %s" % (program, words, done.stderr))
         done = context.tool("margin-load", "--http", "127.0.0.1:%d" % server.port, "--key", "x",
                             "--seconds", "1")
         ensure("the server answered 401" in done.stderr, "a bad key: " + done.stderr)
+
+
+@nets("epoll")
+def test_unknown_variable(context):
+    """Variables that only look like settings are named; orchestrators make such, so it is no error."""
+    variables = dict(os.environ, MARGIND_RETENTION="90", MARGIND_SANDBOX="auto")
+    done = context.tool("margind", "--user", "nobody-of-that-name", env=variables)
+    ensure("event=unknown_variable name=MARGIND_RETENTION " in done.stderr, done.stderr)
+    equal(done.stderr.count("unknown_variable"), 1, done.stderr)
 
 
 @nets("epoll")

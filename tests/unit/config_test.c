@@ -121,6 +121,9 @@ Test(config, wrong_values) {
         enum err err = load(NULL, "--log-map-bytes", sizes[i], NULL);
         expect_error(err, "is not a size from 1M to 64T");
     }
+    expect_error(load(NULL, "--memory-max", "4", NULL), "is not 0 or a size from 128M to 1T");
+    cr_assert_eq(load(NULL, "--memory-max", "0", NULL), ERR_OK);
+    cr_assert_eq(load(NULL, "--memory-max", "128M", NULL), ERR_OK);
     static const char *const counts[] = {"0", "65", "", "two", "1K", "18446744073709551617"};
     for (usize i = 0; i < ARRAY_COUNT(counts); i++) {
         enum err err = load(NULL, "--front-threads", counts[i], NULL);
@@ -147,7 +150,7 @@ Test(config, wrong_files) {
     } cases[] = {
         {"[net]\nedge = kqueue\n", ":2: edge: \"kqueue\" is not one of"},
         {"[net]\n\nedgy = auto\n", ":3: there is no setting [net] edgy"},
-        {"edge = auto\n", ":1: there is no setting [] edge"},
+        {"edge = auto\n", ":1: edge stands below no [section]"},
         {"[storage]\nnonsense\n", ":2: neither [section] nor name = value"},
     };
     for (usize i = 0; i < ARRAY_COUNT(cases); i++) {
