@@ -1,5 +1,5 @@
-"""What somebody is told who uses a program wrongly: one line that says what to do, and exit code 2 for
-usage, 1 for what failed."""
+"""What somebody is told who uses a program wrongly: one line that says what to do, and exit code 2
+for usage, 1 for what failed."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ CASES = [
     ("marginctl", "verify HERE/none", 1, "name the server's data directory"),
     ("marginctl", "account create acme --data-dir HERE", 1, "account 2 is named acme already"),
     ("marginctl", "account create two --plan gold --data-dir HERE", 0, "no plan gold is shipped"),
-    ("marginctl", "stats --data-dir HERE/none", 1, "set MARGIN_KEY, or name the server's --data-dir"),
+    ("marginctl", "stats --data-dir HERE/none", 1, "set MARGIN_KEY, or name the server's"),
     ("marginctl", "stats --key x --server 127.0.0.1:1", 1, "is margind running there?"),
     ("inspect", "HERE frob", 2, "no such command"),
     ("inspect", "HERE block 7", 1, "no block holds event 7"),
@@ -42,7 +42,8 @@ def test_wrong_usage(context):
         done = context.tool("marginctl", "account", "create", "acme", "--data-dir", here)
         equal(done.returncode, 0, "an account (%s)" % done.stderr)
         for program, words, code, said in CASES:
-            done = context.tool(program, *words.replace("HERE", here).replace("TAKEN", taken).split())
+            words = words.replace("HERE", here).replace("TAKEN", taken)
+            done = context.tool(program, *words.split())
             equal(done.returncode, code, "%s %s (%s)" % (program, words, done.stderr))
             ensure(said in done.stderr, "%s %s says %s" % (program, words, done.stderr))
         done = context.tool("margin-load", "--http", "127.0.0.1:%d" % server.port, "--key", "x",
@@ -52,7 +53,7 @@ def test_wrong_usage(context):
 
 @nets("epoll")
 def test_unknown_variable(context):
-    """Variables that only look like settings are named; orchestrators make such, so it is no error."""
+    """Variables that only look like settings are named; orchestrators make such: no error."""
     variables = dict(os.environ, MARGIND_RETENTION="90", MARGIND_SANDBOX="auto")
     done = context.tool("margind", "--user", "nobody-of-that-name", env=variables)
     ensure("event=unknown_variable name=MARGIND_RETENTION " in done.stderr, done.stderr)

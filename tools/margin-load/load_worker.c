@@ -563,10 +563,13 @@ static void loop(struct client *client) {
     struct epoll_event events[EVENTS_A_WAIT];
     client->next_due_ns = clock_monotonic_ns();
     bool sending = true;
-    while (client->conns_alive > 0 && (sending || client->busy_count > 0)) {
+    bool timed =
+        client->options->seconds > 0; /* what was refused is not sent again after the end */
+    while (client->conns_alive > 0 &&
+           (sending || client->busy_count > (timed ? client->retry_count : 0))) {
         u64 now_ns = clock_monotonic_ns();
         sending = sending && send_due(client, now_ns);
-        if (client->retry_count > 0) {
+        if (client->retry_count > 0 && (sending || !timed)) {
             send_retries(client, now_ns);
         }
         struct timespec wait = wait_time(client, sending, now_ns);

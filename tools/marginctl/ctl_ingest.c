@@ -22,6 +22,7 @@
 #define BODY_BYTES_SEND (8 * MIB)
 #define COMPLAINTS_MAX 20 /* printed; all are counted */
 #define BUSY_WAIT_NS 50000000
+#define BUSY_WAITS_SILENT 40 /* 2 s: then somebody is told why nothing happens */
 #define PROGRESS_NS 200000000
 
 struct piece { /* an event of the body that is being gathered */
@@ -140,6 +141,7 @@ static void count_answer(struct ingestion *ingestion, struct margin_ingested *in
 static void send_body(struct ingestion *ingestion) {
     struct buf out;
     buf_init(&out, WIRE_FRAME_BYTES_MAX);
+    u32 waits = 0;
     while (ingestion->piece_count > 0 && !ingestion->failed) {
         write_body(ingestion, &out);
         if (out.failed) {
@@ -156,9 +158,9 @@ static void send_body(struct ingestion *ingestion) {
         }
         const char *why = margin_error_text(ingestion->client);
         if (status == MARGIN_BUSY || status == MARGIN_NO_SPACE) {
-            clear_progress(ingestion);
-            if (status == MARGIN_NO_SPACE) {
-                fprintf(stderr, "marginctl: %s; waiting for room\n", why);
+            if (waits++ == BUSY_WAITS_SILENT) {
+                clear_progress(ingestion);
+                fprintf(stderr, "marginctl: %s; waiting, stop with Ctrl-C\n", why);
             }
             nanosleep(&(struct timespec){.tv_nsec = BUSY_WAIT_NS}, NULL);
         } else if (status == MARGIN_INVALID && drop_malformed(ingestion, why)) {
