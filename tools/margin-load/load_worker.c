@@ -332,12 +332,19 @@ static void queue_slot(struct client *client, u32 index) {
     }
 }
 
+/* Its time is up, or it was stopped. */
+static bool is_over(const struct client *client, u64 now_ns) {
+    const struct load_run *run = client->worker->run;
+    u64 most_ns = client->options->seconds * 1000000000;
+    return atomic_load_explicit(&run->stop, memory_order_relaxed) ||
+           (most_ns > 0 && now_ns - run->start_ns >= most_ns);
+}
+
 /* Claims the next events of the run; false: the run is over. */
 static bool claim(struct client *client, u64 now_ns, u64 *first) {
     struct load_run *run = client->worker->run;
     const struct load_options *options = client->options;
-    if (atomic_load_explicit(&run->stop, memory_order_relaxed) ||
-        (options->seconds > 0 && now_ns - run->start_ns >= options->seconds * 1000000000)) {
+    if (is_over(client, now_ns)) {
         return false;
     }
     *first = atomic_fetch_add_explicit(&run->next_event, options->batch, memory_order_relaxed);
@@ -368,7 +375,7 @@ static bool send_due(struct client *client, u64 now_ns) {
         load_template_patch(client->options, template_of(slot), first, index, clock_wall_ms());
         queue_slot(client, index);
     }
-    return client->conns_alive > 0;
+    return client->conns_alive > 0 && !is_over(client, now_ns);
 }
 
 static void send_retries(struct client *client, u64 now_ns) {
