@@ -29,8 +29,10 @@ struct agg_expiry {
     u64 removed;
     u32 series_end; /* later ones have lost nothing */
     u32 looked;
-    u64 *touched;              /* bit per series: it has lost events */
-    u32 *rank;                 /* touched series before each 64 */
+    u64 *touched; /* bit per series: it has lost events */
+    u32 *rank;    /* touched series before each 64 */
+    u32 noted;    /* of these, such as are known */
+    u32 touched_count;
     struct series_fact *facts; /* of touched series, ascending */
     struct number_set cells;   /* fed by touched series */
     struct cell_fact *cell_facts;
@@ -213,22 +215,8 @@ static bool take_memory(struct agg_expiry *expiry, u32 series_count) {
            expiry->agent_first != NULL && expiry->trace_facts != NULL && expiry->trace_dead != NULL;
 }
 
-enum err agg_expire_taken(struct agg_expiry *expiry) {
-    u32 words = expiry->series_end / 64 + 1;
-    u32 count = 0;
-    bool good = true;
-    expiry->rank = calloc(words, sizeof *expiry->rank);
-    for (u32 word = 0; word < words && good && expiry->rank != NULL; word++) {
-        expiry->rank[word] = count;
-        for (u64 bits = expiry->touched[word]; bits != 0 && good; bits &= bits - 1) {
-            good = note_series(expiry, word * 64 + (u32)__builtin_ctzll(bits));
-            count++;
-        }
-    }
-    if (!good || expiry->rank == NULL || !take_memory(expiry, count)) {
-        return ERR_NO_MEMORY;
-    }
-    for (u32 i = 0; i < count; i++) {
+static void begin_facts(struct agg_expiry *expiry) {
+    for (u32 i = 0; i < expiry->touched_count; i++) {
         expiry->facts[i] = (struct series_fact){.first = INT64_MAX};
     }
     for (u32 i = 0; i < expiry->cells.count; i++) {
@@ -242,7 +230,39 @@ enum err agg_expire_taken(struct agg_expiry *expiry) {
         expiry->trace_facts[i] = (struct trace){
             .start = INT64_MAX, .duration_max = -1, .root_series = SERIES_UNRESOLVED};
     }
-    return ERR_OK;
+}
+
+/* Touched series among the next 64. */
+static bool note_word(struct agg_expiry *expiry) {
+    u32 word = expiry->noted++;
+    bool good = true;
+    expiry->rank[word] = expiry->touched_count;
+    for (u64 bits = expiry->touched[word]; bits != 0 && good; bits &= bits - 1) {
+        good = note_series(expiry, word * 64 + (u32)__builtin_ctzll(bits));
+        expiry->touched_count++;
+    }
+    return good;
+}
+
+enum err agg_expire_note(struct agg_expiry *expiry, bool *more) {
+    u32 words = expiry->series_end / 64 + 1;
+    bool good = expiry->rank != NULL;
+    if (!good) {
+        expiry->rank = calloc(words, sizeof *expiry->rank);
+        good = expiry->rank != NULL;
+    }
+    agg_read_lock(expiry->agg);
+    u32 end = MIN(words, expiry->noted + LOOK_SERIES / 64);
+    while (expiry->noted < end && good) {
+        good = note_word(expiry);
+    }
+    *more = expiry->noted < words;
+    good = good && (*more || take_memory(expiry, expiry->touched_count));
+    agg_read_unlock(expiry->agg);
+    if (good && !*more) {
+        begin_facts(expiry);
+    }
+    return good ? ERR_OK : ERR_NO_MEMORY;
 }
 
 static struct series_fact *fact_of(const struct agg_expiry *expiry, u32 series) {

@@ -31,12 +31,13 @@ void agg_expire_free(struct agg_expiry *expiry);
 void agg_expire_cancel(struct agg_expiry *expiry);
 /* Events from before that counted until now, each once, in any order. Writer. ERR_NO_MEMORY. */
 enum err agg_expire_take(struct agg_expiry *expiry, const struct event_batch *batch);
-/* These were all. Writer. ERR_NO_MEMORY. */
-enum err agg_expire_taken(struct agg_expiry *expiry);
+/* These were all: notes some of what they concern; *more: not yet all. Any one thread.
+ * ERR_NO_MEMORY. */
+enum err agg_expire_note(struct agg_expiry *expiry, bool *more);
 /* Looks at some of the series; false: at all of them now. Any one thread. */
 bool agg_expire_look(struct agg_expiry *expiry);
 /* An event that stays, in the order of ids, each once. `late`: it may have been applied since the
- * first look(); those that were must come with it. Any one thread. */
+ * first note(); those that were must come with it. Any one thread. */
 void agg_expire_read(struct agg_expiry *expiry, const struct event_batch *batch, bool late);
 /* Writer; all events applied have been read. */
 void agg_expire_end(struct agg_expiry *expiry);

@@ -32,9 +32,10 @@
 enum phase {
     PHASE_IDLE,
     PHASE_TAKE, /* events that are too old are read and taken out */
+    PHASE_NOTE, /* what they concerned is noted */
     PHASE_LOOK, /* series that stay are looked at */
     PHASE_READ, /* events that stay are read */
-    PHASE_LATE  /* and those that came since PHASE_LOOK began */
+    PHASE_LATE  /* and those that came since PHASE_NOTE began */
 };
 
 struct expire {
@@ -203,10 +204,9 @@ static enum err make_take(struct pipeline *pipeline, struct amend_work *work) {
 
 static enum err make_taken(struct pipeline *pipeline, struct amend_work *work) {
     struct expire *expire = (struct expire *)work;
-    enum err err = agg_expire_taken(expire->expiry);
     expire->look_id = store_next_id(pipeline->options.store);
     expire->read_id = expire->look_id;
-    return err;
+    return ERR_OK;
 }
 
 /* Reads all late events up to an id; any thread. */
@@ -275,8 +275,15 @@ static enum err take_some(struct pipeline *pipeline, struct expire *expire) {
     close_scan(expire);
     if (err == ERR_OK) {
         err = hand_over(pipeline, expire, make_taken);
-        expire->phase = PHASE_LOOK;
+        expire->phase = PHASE_NOTE;
     }
+    return err;
+}
+
+static enum err note_some(struct expire *expire) {
+    bool more;
+    enum err err = agg_expire_note(expire->expiry, &more);
+    expire->phase = more ? PHASE_NOTE : PHASE_LOOK;
     return err;
 }
 
@@ -320,6 +327,8 @@ static enum err go_on(struct pipeline *pipeline, struct expire *expire) {
     switch (expire->phase) {
     case PHASE_TAKE:
         return take_some(pipeline, expire);
+    case PHASE_NOTE:
+        return note_some(expire);
     case PHASE_LOOK:
         return look_some(pipeline, expire);
     case PHASE_READ:

@@ -430,9 +430,12 @@ static void expire_events(void) {
         require(agg_expire_take(expiry, scan_batch) == ERR_OK);
         meanwhile();
     }
-    require(agg_expire_taken(expiry) == ERR_OK);
     require(agg_expire_removed(expiry) == gone_count);
     u32 late = fact_count;
+    for (bool more = true; more;) {
+        require(agg_expire_note(expiry, &more) == ERR_OK);
+        meanwhile();
+    }
     do {
         meanwhile();
     } while (agg_expire_look(expiry));
