@@ -143,6 +143,7 @@ static u32 gather_stats(struct context *context, struct stat *stats) {
         {"damaged_blocks", store.damaged_blocks},
         {"series", agg_series_count(context->agg)},
         {"agg_memory_bytes", agg_memory_bytes(context->agg)},
+        {"expiring", pipeline.expiring},
     };
     memcpy(stats, all, sizeof all);
     return ARRAY_COUNT(all);

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from harness import Failure, ensure, equal
+from harness import Failure, ensure, equal, nets
 
 
 def event(customer, number):
@@ -135,3 +135,17 @@ def test_burst_past_capacity(context):
         overloaded = [line for line in client.get("/metrics").body.decode().splitlines()
                       if line.startswith("margind_overloaded_total ")]
         equal(overloaded, ["margind_overloaded_total %d" % len(refused)], "metric")
+
+
+@nets("epoll")
+def test_spread(context):
+    """Events of `margin-load --spread` lie in all of the last 30 days, not in the first few."""
+    with context.server() as server:
+        done = context.tool("margin-load", "--mode", "wire", "--spread", "--batch", 100, "--events",
+                            25600, "--server", "127.0.0.1:%d" % server.wire_port, "--data-dir",
+                            server.dir)
+        equal(done.returncode, 0, done.stderr)
+        counts = {days: sum(row["event_count"] for row in server.client().good(
+            "/api/events/by-model?days=%d" % days)) for days in (7, 31)}
+        equal(counts[31], 25600, "events")
+        ensure(0.1 < counts[7] / counts[31] < 0.5, "of the last week: %r" % counts)

@@ -25,6 +25,8 @@ enum load_mode {
     LOAD_MODES
 };
 
+#define LOAD_TEMPLATES_MAX 32 /* requests prepared for each slot of a connection */
+
 struct load_options {
     enum load_mode mode;
     struct settings_address http;

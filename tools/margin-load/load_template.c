@@ -28,7 +28,9 @@ static struct generator make_generator(const struct load_options *options) {
     generator.features = (u32)options->features;
     generator.models = (u32)options->models;
     generator.time_span_ms = SPREAD_MS;
-    generator.time_events = 1000003;
+    /* All templates of the run together use the span up. */
+    generator.time_events =
+        (u64)options->connections * options->pipeline * LOAD_TEMPLATES_MAX * options->batch;
     generator.shuffled = options->shuffled;
     generator.unexpected = (u32)options->unexpected;
     return generator;

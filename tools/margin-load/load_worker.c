@@ -22,7 +22,6 @@
 #include "wire/frame.h"
 
 #define IN_BYTES (256 * KIB)
-#define TEMPLATES_MAX 32 /* a slot */
 #define TEMPLATE_BYTES_TOTAL (192 * MIB)
 #define RETRY_NS 1000000
 #define EVENTS_A_WAIT 256
@@ -35,7 +34,7 @@ struct slot {
     u32 conn;
     u32 template_count;
     u32 template_at;
-    struct load_template template[TEMPLATES_MAX];
+    struct load_template template[LOAD_TEMPLATES_MAX];
     u64 due_ns; /* latency counts from here; of a retry: when to send again */
     u64 retry_ns;
 };
@@ -215,9 +214,9 @@ static bool make_slot(struct client *client, u32 index, u32 slots_total) {
     slot->conn = index / options->pipeline;
     usize each = (usize)options->batch * (400 + 32 * options->unexpected) + 1024;
     usize fitting = TEMPLATE_BYTES_TOTAL / options->threads / slots_total / each;
-    slot->template_count = (u32)MIN(MAX(fitting, 1), TEMPLATES_MAX);
+    slot->template_count = (u32)MIN(MAX(fitting, 1), LOAD_TEMPLATES_MAX);
     for (u32 i = 0; i < slot->template_count; i++) {
-        u64 number = ((u64)client->worker->index * slots_total + index) * TEMPLATES_MAX + i;
+        u64 number = ((u64)client->worker->index * slots_total + index) * LOAD_TEMPLATES_MAX + i;
         if (!load_template_make(options, number * options->batch, &slot->template[i])) {
             return fail(client->worker, "templates", "no memory");
         }

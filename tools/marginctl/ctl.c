@@ -49,6 +49,23 @@ struct margin_client *ctl_connect(const struct ctl_options *options) {
     return client;
 }
 
+bool ctl_statistic(struct margin_client *client, const char *wanted, u64 *out) {
+    struct margin_stats stats;
+    struct slice name;
+    u64 value;
+    if (margin_get_stats(client, &stats) != MARGIN_OK) {
+        ctl_fail("%s", margin_error_text(client));
+        return false;
+    }
+    *out = 0;
+    while (stats.count-- > 0 && margin_stats_next(&stats, &name, &value)) {
+        if (name.bytes == strlen(wanted) && memcmp(name.data, wanted, name.bytes) == 0) {
+            *out = value;
+        }
+    }
+    return true;
+}
+
 /* value / 10^scale in full. */
 static char *put_decimal(char *to, u128 value, u32 scale) {
     char digits[48];

@@ -48,6 +48,9 @@ int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* NULL after having said why. */
 struct margin_client *ctl_connect(const struct ctl_options *options);
 
+/* One of the server's statistics, 0 if it has none of that name; false after having said why. */
+bool ctl_statistic(struct margin_client *client, const char *wanted, u64 *out);
+
 #define CTL_MONEY_BYTES 64
 /* Picodollars as dollars with 6 decimals, rounded half away from zero: "-1.250000". */
 const char *ctl_money(i128 pico, char out[CTL_MONEY_BYTES]);

@@ -321,21 +321,13 @@ static int write_events(const struct ctl_options *options, struct margin_events 
 /* The server passes over damaged blocks, so that the rest can be read; who keeps an export as a
  * backup must know that it is not whole. */
 static int check_damage(struct margin_client *client) {
-    struct margin_stats stats;
-    struct slice name;
-    u64 value;
-    if (margin_get_stats(client, &stats) != MARGIN_OK) {
-        return ctl_fail("%s", margin_error_text(client));
+    u64 damaged;
+    if (!ctl_statistic(client, "damaged_blocks", &damaged)) {
+        return 1;
     }
-    while (stats.count-- > 0 && margin_stats_next(&stats, &name, &value)) {
-        static const char wanted[] = "damaged_blocks";
-        if (value > 0 && name.bytes == sizeof wanted - 1 &&
-            memcmp(name.data, wanted, name.bytes) == 0) {
-            return ctl_fail("the log has damaged blocks, whose events are missing here: see "
-                            "`marginctl verify`");
-        }
-    }
-    return 0;
+    return damaged == 0 ? 0
+                        : ctl_fail("the log has damaged blocks, whose events are missing here: see "
+                                   "`marginctl verify`");
 }
 
 int ctl_export(const struct ctl_options *options, int argc, char **argv) {
