@@ -281,7 +281,7 @@ static bool parse_number(const struct setting *setting, const char *text, u64 *o
         *out = 0;
         return true;
     }
-    u64 value;
+    u64 value = 0;
     bool good = setting->kind == KIND_BYTES ? parse_bytes(text, &value)
                                             : parse_digits(text, strlen(text), &value);
     bool is_fallback = value == 0 && strcmp(setting->fallback, "0") == 0;
