@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
-#define FORMAT_VERSION 3 /* see format_upgrade() */
+#define FORMAT_VERSION 3 /* see db_dir_upgrade() */
 #define FORMAT_OLDEST 2
 #define FORMAT_PREFIX "margind data "
 

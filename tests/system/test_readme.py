@@ -81,6 +81,18 @@ def test_settings(context):
 
 
 @nets("epoll")
+def test_endpoints(context):
+    """Each path of the server is in the README, by itself or by its end (`.../me`)."""
+    text = readme()
+    with context.server() as server:
+        paths = server.client().get("/openapi.json", key=False).json["paths"]
+    ensure(len(paths) > 60, "paths")
+    for path in paths:
+        end = [part for part in path.split("/") if not part.startswith("{")][-1]
+        ensure(re.search(r"`[^`|]*\b%s(?![\w-])" % re.escape(end), text), "README lacks " + path)
+
+
+@nets("epoll")
 def test_paths(context):
     """Files and folders that the README names exist."""
     del context
