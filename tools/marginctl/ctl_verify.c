@@ -374,12 +374,14 @@ int ctl_verify(const struct ctl_options *options, int argc, char **argv) {
         dedup_create(&verification.dedup) != ERR_OK) {
         return ctl_fail("no memory");
     }
-    if (store_open(&store_options, &verification.store, why, sizeof why) != ERR_OK) {
-        return ctl_fail("%s; name the server's data directory", why);
+    enum err err = store_open(&store_options, &verification.store, why, sizeof why);
+    if (err != ERR_OK) {
+        return ctl_fail("%s%s", why,
+                        err == ERR_NOT_FOUND ? "; name the server's data directory" : "");
     }
     agg_advance(verification.agg, clock_wall_ms());
     store_verify_beside(store_options.dir, report_beside, &verification);
-    enum err err = store_verify(verification.store, report_damage, show, &verification);
+    err = store_verify(verification.store, report_damage, show, &verification);
     if (err == ERR_OK || err == ERR_CORRUPT) {
         err = rebuild(&verification);
     }
