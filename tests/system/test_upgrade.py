@@ -83,12 +83,13 @@ def test_older_directories(context):
                 if alone:
                     shutil.rmtree(os.path.join(root, "snapshots"))
                 elif not read_format(root).startswith("margind data %d" % NOW):
-                    backup = context.tool("marginctl", "backup", root + "/b", "--data-dir", root)
+                    backup = context.tool("marginctl", "backup", root + ".b", "--data-dir", root)
                     equal(backup.returncode, 0, backup.stderr)
-                    check(context, root + "/b", answers, 2)
+                    check(context, root + ".b", answers, 2)
                 check(context, root, answers, alone)
             finally:
                 shutil.rmtree(root, ignore_errors=True)
+                shutil.rmtree(root + ".b", ignore_errors=True)
 
 
 @once
