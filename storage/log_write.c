@@ -296,13 +296,21 @@ struct candidate {
     bool closed;  /* what follows cannot join */
 };
 
-/* The mergeable entries from `from` on, as many as one segment takes. */
+/* Whether it holds nothing but events that are too old. */
+static bool is_expired(const struct log *log, const struct log_entry *entry) {
+    const struct overlay *overlay = log->amends.overlay;
+    return overlay != NULL && entry->time_max < overlay->expired_ms;
+}
+
+/* The mergeable entries from `from` on, as many as one segment takes. Those that are to leave the
+ * disk do not join those that stay: they would stay with them. */
 static struct candidate candidate_at(const struct log *log, usize from) {
     struct candidate run = {.from = from, .end = from};
     u64 bytes = 0;
     while (run.end < log->count) {
         const struct log_entry *entry = &log->entries[run.end];
         if (is_final(entry) || run.rows + entry->count > SEGMENT_ROWS_MAX ||
+            is_expired(log, entry) != is_expired(log, &log->entries[from]) ||
             (run.end > from && bytes + entry->bytes > MERGE_BYTES_MAX)) {
             run.closed = true;
             break;

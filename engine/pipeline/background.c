@@ -254,8 +254,8 @@ void *background_run(void *context) {
     setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
     /* After a failed write the log is left as it is. */
     while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
+        expire_work(pipeline); /* before blocks that are too old are merged with others */
         rewrite_some(pipeline, store_merge);
-        expire_work(pipeline);
         if (!expire_is_under_way(pipeline)) {
             rewrite_some(pipeline, store_drop);
             snapshot_if_due(pipeline);
