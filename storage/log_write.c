@@ -373,7 +373,7 @@ bool log_pick_run(struct log *log, struct log_run *out) {
 
 /* Expired ones that follow each other, with what was dropped before them, so that one block comes
  * to stand for all that is gone. */
-static struct candidate expired_at(const struct log *log, usize from, i64 before_ms) {
+static struct candidate expired_at(const struct log *log, usize from) {
     struct candidate run = {.from = from, .end = from};
     u64 bytes = 0;
     while (run.from > 0 && log->entries[run.from - 1].kind == BLOCK_DROPPED) {
@@ -388,7 +388,7 @@ static struct candidate expired_at(const struct log *log, usize from, i64 before
     }
     while (run.end < log->count && run.end - from < DROP_BLOCKS_MAX) {
         const struct log_entry *entry = &log->entries[run.end];
-        if (entry->frozen || entry->time_max >= before_ms ||
+        if (entry->frozen || !is_expired(log, entry) ||
             run.rows + entry->count > DROPPED_ROWS_MAX) {
             break;
         }
@@ -400,15 +400,15 @@ static struct candidate expired_at(const struct log *log, usize from, i64 before
 
 bool log_pick_expired(struct log *log, struct log_run *out) {
     pthread_mutex_lock(&log->directory);
-    i64 before_ms = log->amends.overlay == NULL ? 0 : log->amends.overlay->expired_ms;
-    usize at = before_ms == 0 ? log->count : 0;
+    const struct overlay *overlay = log->amends.overlay;
+    usize at = overlay == NULL || overlay->expired_ms == 0 ? log->count : 0;
     while (at < log->count && (log->entries[at].kind == BLOCK_DROPPED || log->entries[at].frozen ||
-                               log->entries[at].time_max >= before_ms)) {
+                               !is_expired(log, &log->entries[at]))) {
         at++;
     }
     bool found = at < log->count;
     if (found) {
-        struct candidate run = expired_at(log, at, before_ms);
+        struct candidate run = expired_at(log, at);
         *out = run_of(log, &run, BLOCK_DROPPED);
     }
     pthread_mutex_unlock(&log->directory);

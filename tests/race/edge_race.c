@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "net/edge.h"
+#include "tests/support/echo.h"
 
 #define WAKERS 3
 #define WAKES 20000
@@ -19,29 +20,6 @@
 static _Atomic u32 wanted; /* raised before a wake */
 static _Atomic u32 seen;   /* the highest `wanted` that on_wake() has found */
 static struct edge *edge;
-
-struct session {
-    struct net_conn *conn;
-};
-
-static void open_session(void *memory, struct net_conn *conn, void *context) {
-    (void)context;
-    ((struct session *)memory)->conn = conn;
-}
-
-static void receive(void *memory, const char *data, usize bytes) {
-    net_send(((struct session *)memory)->conn, data, bytes);
-}
-
-static void closed(void *memory) {
-    (void)memory;
-}
-
-static const struct net_protocol echo = {.name = "echo",
-                                         .session_bytes = sizeof(struct session),
-                                         .open = open_session,
-                                         .receive = receive,
-                                         .closed = closed};
 
 static void on_wake(void *context) {
     (void)context;
@@ -89,7 +67,7 @@ static void *run_client(void *argument) {
 }
 
 static void run(enum edge_kind kind) {
-    const struct net_listener listener = {&echo, NULL, "127.0.0.1", 0, NULL};
+    const struct net_listener listener = {&echo_protocol, NULL, "127.0.0.1", 0, NULL};
     const struct edge_options options = {.kind = kind,
                                          .listeners = &listener,
                                          .listener_count = 1,

@@ -13,6 +13,7 @@
 
 #include "net/edge.h"
 #include "net/tls.h"
+#include "tests/support/echo.h"
 #include "tests/support/tls_peer.h"
 
 #define EDGES 2
@@ -28,29 +29,6 @@ static char key[CERTIFICATES][64];
 static char in_force[2][64]; /* certificate, key */
 static atomic_bool over;
 static _Atomic u32 seen[CERTIFICATES];
-
-struct session {
-    struct net_conn *conn;
-};
-
-static void open_session(void *memory, struct net_conn *conn, void *context) {
-    (void)context;
-    ((struct session *)memory)->conn = conn;
-}
-
-static void receive(void *memory, const char *data, usize bytes) {
-    net_send(((struct session *)memory)->conn, data, bytes);
-}
-
-static void closed(void *memory) {
-    (void)memory;
-}
-
-static const struct net_protocol echo = {.name = "echo",
-                                         .session_bytes = sizeof(struct session),
-                                         .open = open_session,
-                                         .receive = receive,
-                                         .closed = closed};
 
 static void *run_edge(void *argument) {
     edge_run(argument, (u64)1000000000);
@@ -140,7 +118,7 @@ int main(void) {
     pthread_t client[EDGES * CLIENTS];
     pthread_t reload;
     for (u32 at = 0; at < EDGES; at++) {
-        const struct net_listener listener = {&echo, NULL, "127.0.0.1", 0, identity};
+        const struct net_listener listener = {&echo_protocol, NULL, "127.0.0.1", 0, identity};
         const struct edge_options options = {.kind = at == 0 ? EDGE_URING : EDGE_EPOLL,
                                              .listeners = &listener,
                                              .listener_count = 1,
