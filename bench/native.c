@@ -69,6 +69,7 @@ static double each_ns(u64 begin_ns, u32 rounds) {
 struct steps {
     struct price_cache *prices;
     struct series_cache *series;
+    struct digest_keys digest_keys;
     u64 ns[4]; /* digest, price, series, keys */
 };
 
@@ -83,7 +84,7 @@ static void take_steps(struct steps *steps, const struct dicts *known) {
     u32 overflow[EVENT_BATCH_MAX];
     u32 overflow_count = 0;
     u64 at_ns = used_ns();
-    event_digest_dicts(&batch, known, 1);
+    event_digest_dicts(&batch, known, &steps->digest_keys);
     lap(&steps->ns[0], &at_ns);
     price_events(steps->prices, &batch, 0, batch.count, overflow, &overflow_count);
     check(overflow_count == 0);
@@ -103,6 +104,7 @@ static void bench_steps(struct slice payload, const struct dicts *known, const c
     check(prices_create(table, &prices) == ERR_OK);
     check(price_cache_create(prices, &steps.prices) == ERR_OK);
     check(series_cache_create(2, &steps.series) == ERR_OK);
+    digest_keys_make(1, &steps.digest_keys);
     for (u32 i = 0; i < ROUNDS; i++) {
         decode(payload);
         take_steps(&steps, known);

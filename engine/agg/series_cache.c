@@ -46,8 +46,9 @@ struct misses {
 struct series_cache {
     struct text_key key[SERIES_TEXTS + 1]; /* the last one is of account and source */
     struct bucket *buckets;
+    u32 misses_count; /* mostly none: then a batch of one event costs no search */
+    u32 turn;         /* the next of them to give up when all are taken */
     struct misses misses[BATCHES];
-    u32 turn; /* the next of them to give up when all are taken */
 };
 
 static void make_keys(struct series_cache *cache, u64 seed) {
@@ -205,24 +206,26 @@ static u32 bucket_find(const struct bucket *bucket, struct hash128 hash) {
     return SERIES_UNRESOLVED;
 }
 
-static struct misses *misses_of(struct series_cache *cache, const struct event_batch *batch,
-                                bool make) {
-    for (u32 i = 0; i < BATCHES; i++) {
+static struct misses *misses_of(struct series_cache *cache, const struct event_batch *batch) {
+    for (u32 i = 0; i < cache->misses_count; i++) {
         if (cache->misses[i].batch == batch) {
             return &cache->misses[i];
         }
     }
-    if (!make) {
-        return NULL;
-    }
-    struct misses *misses = &cache->misses[cache->turn++ % BATCHES];
-    for (u32 i = 0; i < BATCHES; i++) {
-        if (cache->misses[i].batch == NULL) {
-            misses = &cache->misses[i];
-        }
-    }
+    return NULL;
+}
+
+static struct misses *misses_make(struct series_cache *cache, const struct event_batch *batch) {
+    u32 place =
+        cache->misses_count < BATCHES ? cache->misses_count++ : cache->turn++ % (u32)BATCHES;
+    struct misses *misses = &cache->misses[place];
     *misses = (struct misses){.batch = batch};
     return misses;
+}
+
+/* The last one takes its place. */
+static void misses_drop(struct series_cache *cache, struct misses *misses) {
+    *misses = cache->misses[--cache->misses_count];
 }
 
 static void prefetch_bucket(const struct series_cache *cache, struct hash128 hash) {
@@ -238,7 +241,7 @@ static struct misses *find_some(struct series_cache *cache, struct event_batch *
         u32 known = bucket_find(bucket_of(cache, hashes[i]), hashes[i]);
         batch->series[index] = known;
         if (known == SERIES_UNRESOLVED) {
-            misses = misses != NULL ? misses : misses_of(cache, batch, true);
+            misses = misses != NULL ? misses : misses_make(cache, batch);
             misses->bits[index / 64] |= (u64)1 << (index % 64);
         }
     }
@@ -247,7 +250,7 @@ static struct misses *find_some(struct series_cache *cache, struct event_batch *
 
 static struct misses *misses_begin(struct series_cache *cache, const struct event_batch *batch,
                                    u32 first) {
-    struct misses *misses = misses_of(cache, batch, false);
+    struct misses *misses = misses_of(cache, batch);
     if (first == 0 && misses != NULL) {
         memset(misses->bits, 0, sizeof misses->bits);
     }
@@ -316,7 +319,7 @@ static void learn_event(struct series_cache *cache, const struct event_batch *ba
 }
 
 void series_cache_learn(struct series_cache *cache, const struct event_batch *batch) {
-    struct misses *misses = misses_of(cache, batch, false);
+    struct misses *misses = misses_of(cache, batch);
     if (misses == NULL) {
         return;
     }
@@ -328,5 +331,5 @@ void series_cache_learn(struct series_cache *cache, const struct event_batch *ba
             }
         }
     }
-    misses->batch = NULL;
+    misses_drop(cache, misses);
 }

@@ -28,11 +28,22 @@ struct credential {
     bool header; /* one of those for keys */
 };
 
-/* Takes the same time whatever the bytes. */
+/* Takes the same time whatever the bytes: what has been found is hidden from the compiler, which
+ * could leave the loop early. */
 static bool same_bytes(const char *a, const char *b, usize bytes) {
-    volatile u8 difference = 0;
-    for (usize i = 0; i < bytes; i++) {
-        difference = (u8)(difference | (u8)(a[i] ^ b[i]));
+    u64 difference = 0;
+    usize at = 0;
+    for (; at + sizeof(u64) <= bytes; at += sizeof(u64)) {
+        u64 x;
+        u64 y;
+        memcpy(&x, a + at, sizeof x);
+        memcpy(&y, b + at, sizeof y);
+        difference |= x ^ y;
+        __asm__("" : "+r"(difference));
+    }
+    for (; at < bytes; at++) {
+        difference |= (u8)(a[at] ^ b[at]);
+        __asm__("" : "+r"(difference));
     }
     return difference == 0;
 }

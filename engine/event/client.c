@@ -5,7 +5,6 @@
  */
 #include "event/decode.h"
 #include "event/decoder.h"
-#include "event/digest.h"
 #include "json/number.h"
 
 #include <string.h>
@@ -309,7 +308,7 @@ enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
     draft_finish(&run.draft);
     draft_settle(batch, run.draft.row, run.draft.change);
     draft_fill(batch, run.draft.row, 1, now_ms);
-    event_digest(batch, run.draft.row, 1, decoder->digest_seed);
+    event_digest(batch, run.draft.row, 1, &decoder->digest_keys);
     batch->count++;
     return ERR_OK;
 }

@@ -21,7 +21,7 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
         return ERR_NO_MEMORY;
     }
     memset(decoder, 0, sizeof *decoder);
-    decoder->digest_seed = digest_seed;
+    digest_keys_make(digest_seed, &decoder->digest_keys);
     field_table_init(&decoder->ingest, field_rules, 0, FIELDS_ALWAYS);
     field_table_init(&decoder->capture, field_rules, 0, INGEST_FIELDS);
     field_table_init(&decoder->client, client_rules, 0, CLIENT_FIELDS_TOP);
@@ -363,7 +363,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
         settle(&run);
     }
     draft_fill(batch, result->first, result->count, now_ms);
-    event_digest(batch, result->first, result->count, decoder->digest_seed);
+    event_digest(batch, result->first, result->count, &decoder->digest_keys);
     for (u32 i = 0; i < decoder->body_count; i++) { /* what they say is no part of the digest */
         bodies_settle(batch, &decoder->bodies[i]);
     }

@@ -5,6 +5,7 @@
 
 #include "event/bodies.h"
 #include "event/decode.h"
+#include "event/digest.h"
 #include "event/fields.h"
 #include "event/shape.h"
 
@@ -13,7 +14,7 @@
 
 struct decoder {
     const struct scan_kernel *scan;
-    u64 digest_seed;
+    struct digest_keys digest_keys;
     struct field_table ingest;
     struct field_table capture; /* the same, and the bodies */
     struct field_table client;

@@ -51,19 +51,14 @@ static inline u64 hash_text(const char *at, usize bytes, u64 low_key, u64 high_k
     return (load64(at) & load64(mask)) * low_key + (load64(at + 8) & load64(mask + 8)) * high_key;
 }
 
-struct keys {
-    u64 low[TEXT_COUNT + NUM_COUNT];
-    u64 high[TEXT_COUNT + NUM_COUNT];
-};
-
-static void make_keys(u64 seed, struct keys *keys) {
+void digest_keys_make(u64 seed, struct digest_keys *out) {
     for (u32 i = 0; i < TEXT_COUNT + NUM_COUNT; i++) {
-        keys->low[i] = hash_mix(seed + 2 * (u64)i + 1) | 1;
-        keys->high[i] = hash_mix(~seed + 2 * (u64)i + 2) | 1;
+        out->low[i] = hash_mix(seed + 2 * (u64)i + 1) | 1;
+        out->high[i] = hash_mix(~seed + 2 * (u64)i + 2) | 1;
     }
 }
 
-static u32 digest_event(const struct event_batch *batch, u32 row, const struct keys *keys) {
+static u32 digest_event(const struct event_batch *batch, u32 row, const struct digest_keys *keys) {
     u32 present = batch->present[row] & ~TEXT_BIT(TEXT_KEY);
     if ((batch->flags[row] & EVENT_FLAG_TIME_DEFAULT) != 0) {
         present &= ~NUM_BIT(NUM_TIME);
@@ -84,12 +79,10 @@ static u32 digest_event(const struct event_batch *batch, u32 row, const struct k
     return (u32)(hash_mix(sum) >> 32);
 }
 
-void event_digest(struct event_batch *batch, u32 first, u32 count, u64 seed) {
+void event_digest(struct event_batch *batch, u32 first, u32 count, const struct digest_keys *keys) {
     check(first + count <= EVENT_BATCH_MAX);
-    struct keys keys;
-    make_keys(seed, &keys);
     for (u32 row = first; row < first + count; row++) {
-        batch->digest[row] = digest_event(batch, row, &keys);
+        batch->digest[row] = digest_event(batch, row, keys);
     }
 }
 
@@ -97,7 +90,7 @@ void event_digest(struct event_batch *batch, u32 first, u32 count, u64 seed) {
 
 struct columns {
     struct event_batch *batch;
-    const struct keys *keys;
+    const struct digest_keys *keys;
     u32 any; /* fields that some event has */
     u32 all; /* and those that each has */
     u64 sum[EVENT_BATCH_MAX];
@@ -159,14 +152,13 @@ static void add_numbers(struct columns *columns, u32 column) {
     }
 }
 
-void event_digest_dicts(struct event_batch *batch, const struct dicts *dicts, u64 seed) {
+void event_digest_dicts(struct event_batch *batch, const struct dicts *dicts,
+                        const struct digest_keys *keys) {
     if (!dicts->good) {
-        event_digest(batch, 0, batch->count, seed);
+        event_digest(batch, 0, batch->count, keys);
         return;
     }
-    struct keys keys;
-    struct columns columns = {.batch = batch, .keys = &keys, .all = UINT32_MAX};
-    make_keys(seed, &keys);
+    struct columns columns = {.batch = batch, .keys = keys, .all = UINT32_MAX};
     for (u32 row = 0; row < batch->count; row++) {
         columns.any |= batch->present[row];
         columns.all &= batch->present[row];

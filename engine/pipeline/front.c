@@ -6,7 +6,6 @@
  */
 #include "base/fault.h"
 #include "event/batch.h"
-#include "event/digest.h"
 #include "pipeline/parts.h"
 
 #include <stdlib.h>
@@ -27,6 +26,7 @@ enum err front_open(struct front *front, struct pipeline *pipeline, u32 index) {
     front->index = index;
     pthread_mutex_init(&front->lock, NULL);
     buf_init(&front->result.messages, MESSAGE_BYTES_MAX);
+    digest_keys_make(options->digest_seed, &front->digest_keys);
     enum err err = pool_create(options->pool_bytes, &front->pool);
     if (err == ERR_OK) {
         err = decoder_create(options->digest_seed, &front->decoder);
@@ -130,8 +130,22 @@ static struct slot *slot_take_with_text(struct front *front, u32 account, usize 
     return slot;
 }
 
-static void hand_over(struct front *front, struct slot *slot) {
+/* Series and key hash of all events of the slot; `dicts` if it is a native batch. Not event by
+ * event as they come: each is a look into memory that is far away, and here they overlap. */
+static void name_events(struct front *front, struct slot *slot, const struct dicts *dicts) {
+    struct event_batch *batch = &slot->batch;
+    if (dicts != NULL) {
+        series_cache_resolve_dicts(front->series, batch, dicts);
+    } else {
+        series_cache_resolve(front->series, batch, 0, batch->count);
+    }
+    dedup_hash_keys(batch, 0, batch->count,
+                    dedup_epoch_seed(front->pipeline->options.dedup_seed, slot->key_epoch));
+}
+
+static void hand_over(struct front *front, struct slot *slot, const struct dicts *dicts) {
     struct pipeline *pipeline = front->pipeline;
+    name_events(front, slot, dicts);
     count_add(&pipeline->counters.queued_batches, 1);
     pthread_mutex_lock(&pipeline->lock);
     slot_list_add(&pipeline->waiting, slot);
@@ -151,7 +165,7 @@ static void hand_over_open(struct front *front) {
     struct slot *slot = front->open;
     front->open = NULL;
     if (slot != NULL && slot->request_count > 0) {
-        hand_over(front, slot);
+        hand_over(front, slot, NULL);
     } else if (slot != NULL) {
         slot_recycle(slot);
     }
@@ -210,9 +224,9 @@ static void refuse_overflow(struct event_batch *batch, struct decode_result *res
     }
 }
 
-/* Price, revenue, series and key hash of what was just decoded; `dicts` if it is a native batch. */
-static void enrich(struct front *front, struct slot *slot, struct decode_result *result,
-                   struct dicts *dicts) {
+/* Price and revenue of what was just decoded; `dicts` if it is a native batch. */
+static void price(struct front *front, struct slot *slot, struct decode_result *result,
+                  struct dicts *dicts) {
     struct event_batch *batch = &slot->batch;
     u32 overflow[EVENT_BATCH_MAX];
     u32 overflow_count = 0;
@@ -220,12 +234,7 @@ static void enrich(struct front *front, struct slot *slot, struct decode_result 
     refuse_overflow(batch, result, overflow, overflow_count);
     if (dicts != NULL) {
         dicts->good = dicts->good && overflow_count == 0;
-        series_cache_resolve_dicts(front->series, batch, dicts);
-    } else {
-        series_cache_resolve(front->series, batch, result->first, result->count);
     }
-    dedup_hash_keys(batch, result->first, result->count,
-                    dedup_epoch_seed(front->pipeline->options.dedup_seed, slot->key_epoch));
 }
 
 static bool keep_rejects(struct ingest *ingest, const struct decode_result *result) {
@@ -254,7 +263,7 @@ void ingest_free(struct ingest *ingest) {
 static enum err enter(struct front *front, struct slot *slot, struct ingest *ingest,
                       struct dicts *dicts) {
     struct decode_result *result = &front->result;
-    enrich(front, slot, result, dicts);
+    price(front, slot, result, dicts);
     if (!keep_rejects(ingest, result)) {
         slot->batch.count = result->first;
         ingest_free(ingest);
@@ -358,7 +367,7 @@ static enum err ingest_adopted(struct front *front, struct ingest *ingest, struc
         slot_recycle(slot);
         return err;
     }
-    hand_over(front, slot);
+    hand_over(front, slot, NULL);
     return ERR_OK;
 }
 
@@ -401,7 +410,7 @@ enum err front_ingest_client(struct front *front, struct ingest *ingest, struct 
         err = enter(front, slot, ingest, NULL);
     }
     if (!shared && err == ERR_OK) {
-        hand_over(front, slot);
+        hand_over(front, slot, NULL);
     } else if (!shared) {
         slot_recycle(slot);
     } else if (err != ERR_OK) {
@@ -422,14 +431,14 @@ enum err front_ingest_native(struct front *front, struct ingest *ingest, front_f
     }
     enum err err = fill(&slot->batch, payload, now_ms, &front->dicts, &front->result, error);
     if (err == ERR_OK) {
-        event_digest_dicts(&slot->batch, &front->dicts, front->pipeline->options.digest_seed);
+        event_digest_dicts(&slot->batch, &front->dicts, &front->digest_keys);
         err = enter(front, slot, ingest, &front->dicts);
     }
     if (err != ERR_OK) {
         slot_recycle(slot);
         return err;
     }
-    hand_over(front, slot);
+    hand_over(front, slot, &front->dicts);
     return ERR_OK;
 }
 
@@ -552,11 +561,21 @@ static u64 count_unpriced(const struct slot *slot) {
     return unpriced;
 }
 
-static void count_request(struct counters *counters, const struct ingest *ingest) {
-    count_add(&counters->accepted, ingest->accepted);
-    count_add(&counters->duplicates, ingest->duplicates);
-    count_add(&counters->conflicts, ingest->conflicts);
-    count_add(&counters->invalid, ingest->reject_count);
+/* Before its answers go out, so that whoever has one finds it counted; all at once, for these
+ * counters travel between the processors. */
+static void count_slot(struct counters *counters, const struct slot *slot) {
+    struct ingest sum = {.account = 0};
+    for (u32 i = 0; i < slot->request_count; i++) {
+        const struct ingest *ingest = slot->request[i].ingest;
+        sum.accepted += ingest->accepted;
+        sum.duplicates += ingest->duplicates;
+        sum.conflicts += ingest->conflicts;
+        sum.reject_count += ingest->reject_count;
+    }
+    count_add(&counters->accepted, sum.accepted);
+    count_add(&counters->duplicates, sum.duplicates);
+    count_add(&counters->conflicts, sum.conflicts);
+    count_add(&counters->invalid, sum.reject_count);
 }
 
 static void deliver(struct front *front, struct slot *slot) {
@@ -571,7 +590,9 @@ static void deliver(struct front *front, struct slot *slot) {
     u32 accepted_before = 0;
     for (u32 i = 0; i < slot->request_count; i++) {
         settle_request(slot, &slot->request[i], &accepted_before);
-        count_request(&front->pipeline->counters, slot->request[i].ingest);
+    }
+    count_slot(&front->pipeline->counters, slot);
+    for (u32 i = 0; i < slot->request_count; i++) {
         fault_point("front.before-answer");
         slot->request[i].ingest->done(slot->request[i].ingest);
         fault_point("front.answered");

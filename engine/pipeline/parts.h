@@ -8,6 +8,7 @@
 
 #include "agg/series_cache.h"
 #include "agg/tally.h"
+#include "event/digest.h"
 #include "pipeline.h"
 #include "pipeline/links.h"
 
@@ -77,8 +78,9 @@ struct front {
     struct decoder *decoder;
     struct price_cache *prices;
     struct series_cache *series;
-    struct decode_result result; /* scratch of the request being decoded */
-    struct dicts dicts;          /* the same, of native batches */
+    struct digest_keys digest_keys; /* of native batches; the decoder has its own */
+    struct decode_result result;    /* scratch of the request being decoded */
+    struct dicts dicts;             /* the same, of native batches */
     struct links_seen links;
     struct slot *open; /* small requests of one turn share it; NULL if none */
     struct slot *idle; /* free slots, last used first so that they are warm */

@@ -50,10 +50,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (u32 i = 0; i < batch.count; i++) {
             check_event(&batch, i);
         }
-        event_digest_dicts(&batch, &dicts, 7);
+        struct digest_keys keys;
+        digest_keys_make(7, &keys);
+        event_digest_dicts(&batch, &dicts, &keys);
         u32 digests[EVENT_BATCH_MAX];
         memcpy(digests, batch.digest, batch.count * sizeof digests[0]);
-        event_digest(&batch, 0, batch.count, 7);
+        event_digest(&batch, 0, batch.count, &keys);
         check(memcmp(digests, batch.digest, batch.count * sizeof digests[0]) == 0);
     } else {
         check(err == ERR_INVALID && error.position <= size && batch.count == 0);
