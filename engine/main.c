@@ -462,6 +462,9 @@ static void edge_metrics(void *wiring, struct buf *out) {
         sum.sent_bytes += one.sent_bytes;
         sum.tls_established += one.tls_established;
         sum.tls_refused += one.tls_refused;
+        sum.tls_handshakes += one.tls_handshakes;
+        sum.tls_handshakes_most += TLS_HANDSHAKES_MAX;
+        sum.tls_cut += one.tls_cut;
     }
     metrics_put_edge(out, &sum);
     if (server->identity != NULL) {

@@ -25,12 +25,14 @@
 #define NET_OUTPUT_BYTES_HIGH MIB         /* output waiting at which a protocol should stop */
 #define NET_OUTPUT_BYTES_LOW (256 * KIB)  /* and at which it may go on */
 #define NET_OUTPUT_BYTES_MAX (2 * REPLY_BYTES_MAX)
-#define NET_STASH_BYTES_MAX (4 * MIB)      /* input that arrives between a pause and its effect */
-#define NET_DIRECT_BYTES_MIN (16 * KIB)    /* input worth a receive of its own */
-#define NET_SEAL_BYTES (256 * KIB)         /* text made into TLS records at a time */
-#define NET_SEALED_BYTES_MAX MIB           /* TLS records that wait for those before them */
-#define TLS_HELLO_BYTES_MAX (16 * KIB)     /* a client's first message */
+#define NET_STASH_BYTES_MAX (4 * MIB)   /* input that arrives between a pause and its effect */
+#define NET_DIRECT_BYTES_MIN (16 * KIB) /* input worth a receive of its own */
+#define NET_SEAL_BYTES (256 * KIB)      /* text made into TLS records at a time */
+#define NET_SEALED_BYTES_MAX MIB        /* TLS records that wait for those before them */
+#define TLS_HELLO_BYTES_MAX (16 * KIB)  /* a client's first message */
+#define TLS_FIRST_BYTES_MAX (4 * KIB)   /* of it; a longer one is begun with before it is whole */
 #define TLS_HANDSHAKE_BYTES_MAX (64 * KIB) /* all it sends before the connection is established */
+#define TLS_HANDSHAKES_MAX 2048            /* under way on a front thread, of 50 KiB each */
 
 #define INGEST_EVENTS_MAX 1000 /* events in one HTTP ingest request */
 #define WIRE_EVENTS_MAX 4096   /* events in one native batch */

@@ -52,6 +52,11 @@ static const struct metrics_row edge_rows[] = {
                 "Connections whose TLS handshake succeeded."),
     METRICS_ROW(metrics_edge, tls_refused, COUNTER, "tls_refused_total",
                 "Connections that did not speak TLS, or not well enough."),
+    METRICS_ROW(metrics_edge, tls_handshakes, GAUGE, "tls_handshakes", "TLS handshakes under way."),
+    METRICS_ROW(metrics_edge, tls_handshakes_most, GAUGE, "tls_handshakes_max",
+                "The most of them; past it the oldest of a front thread makes way."),
+    METRICS_ROW(metrics_edge, tls_cut, COUNTER, "tls_handshakes_cut_total",
+                "TLS handshakes that made way."),
 };
 
 void metrics_put_edge(struct buf *out, const struct metrics_edge *edge) {

@@ -49,6 +49,9 @@ struct metrics_edge {
     u64 expired;
     u64 tls_established;
     u64 tls_refused;
+    u64 tls_handshakes;
+    u64 tls_handshakes_most;
+    u64 tls_cut;
 };
 void metrics_put_edge(struct buf *out, const struct metrics_edge *edge);
 

@@ -108,6 +108,46 @@ void conn_mark_dirty(struct net_conn *conn) {
     list_add(conn, LIST_DIRTY);
 }
 
+/* --- handshakes under way --------------------------------------------------------------------- */
+
+static void count_handshakes(struct edge *edge, u32 count) {
+    edge->shaking_count = count;
+    atomic_store_explicit(&edge->stat_tls_handshakes, count, memory_order_relaxed);
+}
+
+static void end_handshake(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    if (!conn->shaking) {
+        return;
+    }
+    conn->shaking = false;
+    *(conn->older != NULL ? &conn->older->newer : &edge->shaking_oldest) = conn->newer;
+    *(conn->newer != NULL ? &conn->newer->older : &edge->shaking_newest) = conn->older;
+    count_handshakes(edge, edge->shaking_count - 1);
+}
+
+/* OpenSSL takes much memory for one, so there are only so many. The oldest makes way for one more:
+ * its peer had the time to answer that all the others together took, and who only begins them keeps
+ * nobody out. */
+static void begin_handshake(struct net_conn *conn) {
+    struct edge *edge = conn->edge;
+    if (edge->shaking_count == TLS_HANDSHAKES_MAX) {
+        stat_add(&edge->stat_tls_cut, 1);
+        conn_kill(edge->shaking_oldest);
+    }
+    conn->shaking = true;
+    conn->older = edge->shaking_newest;
+    conn->newer = NULL;
+    *(conn->older != NULL ? &conn->older->newer : &edge->shaking_oldest) = conn;
+    edge->shaking_newest = conn;
+    count_handshakes(edge, edge->shaking_count + 1);
+}
+
+/* Of its first message too little has come to begin with. */
+static bool awaits_hello(const struct net_conn *conn) {
+    return conn->tls != NULL && !conn->opened && !conn->shaking && !conn->listed[LIST_HELLO];
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static struct net_conn *take_conn(struct edge *edge) {
@@ -212,6 +252,7 @@ static void free_conn(struct net_conn *conn) {
     edge->ring->ops->forget(edge->ring, conn->fd, conn->slot);
     close(conn->fd);
     wheel_remove(&edge->wheel, &conn->timer);
+    end_handshake(conn);
     tls_close(conn->tls);
     conn->tls = NULL;
     out_give(edge, &conn->out);
@@ -249,6 +290,7 @@ void conn_free_all(struct edge *edge) {
 void conn_kill(struct net_conn *conn) {
     if (!conn->dead) {
         conn->dead = true;
+        end_handshake(conn);
         shutdown(conn->fd, SHUT_RDWR); /* ends what is in flight; close() alone would not */
         conn_mark_dirty(conn);
     }
@@ -333,10 +375,21 @@ static void start_receive(struct net_conn *conn) {
     edge->ring->ops->receive(edge->ring, conn->fd, conn->slot, conn->generation, conn->bulk == 0);
 }
 
+/* Whether there is a place for what comes. Also that of a connection which is about to end is read,
+ * and thrown away: or its peer would see it broken off before it has read our last words. */
+static bool takes_input(const struct net_conn *conn) {
+    if (conn->closing || conn->peer_ended) {
+        return true;
+    }
+    if (conn->tls != NULL && !conn->opened) {
+        return conn->stash.bytes < TLS_TEXT_BYTES;
+    }
+    return !conn->paused && conn->stash.bytes == 0;
+}
+
 static void settle_input(struct net_conn *conn) {
     struct edge *edge = conn->edge;
-    bool wanted = !conn->dead && !conn->input_ended && !edge->stopping &&
-                  (conn->closing || (!conn->paused && conn->stash.bytes == 0));
+    bool wanted = !conn->dead && !conn->input_ended && !edge->stopping && takes_input(conn);
     if (conn->receiving == RECEIVE_IDLE) {
         if (wanted) {
             start_receive(conn);
@@ -362,14 +415,15 @@ static bool has_output(const struct net_conn *conn) {
 }
 
 void conn_settle(struct net_conn *conn) {
-    if (conn->closing || conn->dead) {
+    if (conn->closing || conn->dead || (conn->input_ended && awaits_hello(conn))) {
         out_give(conn->edge, &conn->stash);
     }
     settle_output(conn);
     settle_input(conn);
-    bool input_over =
-        conn->dead || conn->edge->stopping || (conn->input_ended && conn->stash.bytes == 0);
-    if (input_over && conn->receiving == RECEIVE_IDLE && !conn->closed_told) {
+    bool ended = conn->input_ended || conn->peer_ended;
+    bool input_over = conn->dead || conn->edge->stopping || (ended && conn->stash.bytes == 0);
+    bool is_read = conn->receiving != RECEIVE_IDLE && !conn->peer_ended;
+    if (input_over && !is_read && !conn->closed_told) {
         conn->closed_told = true;
         if (conn->opened) {
             conn->protocol->closed(conn->session);
@@ -386,7 +440,8 @@ void conn_settle(struct net_conn *conn) {
         }
     }
     bool quiet = conn->receiving == RECEIVE_IDLE && !conn->sending && !has_output(conn);
-    bool listed = conn->listed[LIST_DIRTY] || conn->listed[LIST_BACK] || conn->listed[LIST_SHAKING];
+    bool listed = conn->listed[LIST_DIRTY] || conn->listed[LIST_BACK] || conn->listed[LIST_HELLO] ||
+                  conn->listed[LIST_SHAKING];
     if (conn->closed_told && quiet && conn->holds == 0 && !listed) {
         free_conn(conn);
     }
@@ -443,6 +498,7 @@ static void unseal(struct net_conn *conn, const char *data, usize bytes) {
         answer = tls_take(conn->tls, into, room, &count);
         if (answer == TLS_ESTABLISHED) {
             stat_add(&conn->edge->stat_tls_established, 1);
+            end_handshake(conn);
             net_set_deadline(conn, 0);
             open_session(conn);
         } else if (answer == TLS_TEXT && direct) {
@@ -453,16 +509,17 @@ static void unseal(struct net_conn *conn, const char *data, usize bytes) {
     }
     tls_give(conn->tls, NULL, 0); /* those bytes are the ring's */
     if (answer == TLS_ENDED) {
-        conn->input_ended = true;
+        conn->peer_ended = true;
     } else if (answer == TLS_PLAIN || answer == TLS_BROKEN) {
         refuse_peer(conn, answer);
     }
-    if (conn->sealed.bytes > 0 || conn->input_ended) {
+    if (conn->sealed.bytes > 0 || conn->peer_ended) {
         conn_mark_dirty(conn);
     }
 }
 
-/* A step of a handshake costs as much as a hundred small requests, so it waits for these. */
+/* A step of a handshake costs as much as a hundred small requests, so it waits for these; and who
+ * sends a few bytes of one and waits costs nothing else. */
 static void shake_later(struct net_conn *conn, const char *data, usize bytes) {
     if (conn->closing || conn->dead || conn->edge->stopping) {
         return;
@@ -471,11 +528,19 @@ static void shake_later(struct net_conn *conn, const char *data, usize bytes) {
         conn_kill(conn);
         return;
     }
-    list_add(conn, LIST_SHAKING);
+    if (conn->shaking || tls_may_begin(conn->stash.data, conn->stash.bytes)) {
+        list_add(conn, conn->shaking ? LIST_SHAKING : LIST_HELLO);
+    }
+    if (!takes_input(conn)) {
+        conn_mark_dirty(conn);
+    }
 }
 
 void conn_shake(struct net_conn *conn) {
     struct out stash = conn->stash;
+    if (!conn->shaking && !conn->dead) {
+        begin_handshake(conn);
+    }
     conn->stash = (struct out){0};
     unseal(conn, stash.data, stash.bytes);
     out_give(conn->edge, &stash);

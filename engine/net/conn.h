@@ -37,7 +37,8 @@ enum conn_receive { RECEIVE_IDLE, RECEIVE_FOR_EVER, RECEIVE_ONCE, RECEIVE_DIRECT
 enum conn_list_kind {
     LIST_DIRTY,   /* to be settled */
     LIST_BACK,    /* to be called back */
-    LIST_SHAKING, /* input of a TLS handshake has come */
+    LIST_HELLO,   /* a client's first message of TLS has come */
+    LIST_SHAKING, /* more of a handshake that is under way */
     LISTS
 };
 
@@ -63,11 +64,13 @@ struct net_conn {
     bool sending;
 
     /* Wishes and what happened. */
-    bool opened; /* protocol->open() has been called: at once, or after the handshake */
+    bool opened;  /* protocol->open() has been called: at once, or after the handshake */
+    bool shaking; /* TLS: its handshake is under way */
     bool paused;
     bool closing;     /* net_close_after_send() */
     bool ended;       /* TLS: the peer was told that no more comes */
     bool finished;    /* our side is shut down: all output is sent */
+    bool peer_ended;  /* TLS: the peer has said that no more comes; if it does, it is ignored */
     bool input_ended; /* no bytes will come any more */
     bool dead;        /* no bytes can go any more either */
     bool closed_told; /* protocol->closed() has been called */
@@ -77,6 +80,8 @@ struct net_conn {
 
     bool listed[LISTS];
     struct net_conn *next[LISTS];
+    struct net_conn *older; /* handshakes under way */
+    struct net_conn *newer;
 
     struct out out;    /* collects */
     struct out clear;  /* TLS: the output before it; bytes [clear_at, bytes) are not sealed yet */
@@ -124,12 +129,16 @@ struct edge {
     usize session_bytes;
 
     struct conn_list list[LISTS];
+    struct net_conn *shaking_oldest; /* by when its handshake began */
+    struct net_conn *shaking_newest;
+    u32 shaking_count;
     void *spare_out; /* pieces of OUT_BYTES, linked through their first bytes */
     u32 spare_out_count;
     char *text; /* TLS_TEXT_BYTES of what is being read over TLS */
 
     _Atomic u64 stat_connections, stat_accepted, stat_refused, stat_received, stat_sent,
-        stat_starved, stat_expired, stat_tls_established, stat_tls_refused;
+        stat_starved, stat_expired, stat_tls_established, stat_tls_refused, stat_tls_handshakes,
+        stat_tls_cut;
 };
 
 /* One writer, so no read-modify-write is needed. */

@@ -234,6 +234,8 @@ void edge_get_stats(const struct edge *edge, struct edge_stats *out) {
         .expired = atomic_load_explicit(&edge->stat_expired, memory_order_relaxed),
         .tls_established = atomic_load_explicit(&edge->stat_tls_established, memory_order_relaxed),
         .tls_refused = atomic_load_explicit(&edge->stat_tls_refused, memory_order_relaxed),
+        .tls_handshakes = atomic_load_explicit(&edge->stat_tls_handshakes, memory_order_relaxed),
+        .tls_cut = atomic_load_explicit(&edge->stat_tls_cut, memory_order_relaxed),
     };
 }
 
@@ -329,10 +331,16 @@ static void call_back(struct edge *edge) {
     }
 }
 
+/* What is begun is ended first: or many who come at once would wait until they are cut off. */
+static struct net_conn *next_to_shake(struct edge *edge) {
+    struct net_conn *conn = conn_list_pop(edge, LIST_SHAKING);
+    return conn != NULL ? conn : conn_list_pop(edge, LIST_HELLO);
+}
+
 /* Handshakes that are due, for as long as large receives may take; the others go on after a look at
  * what else has come. */
 static void shake_hands(struct edge *edge) {
-    struct net_conn *conn = conn_list_pop(edge, LIST_SHAKING);
+    struct net_conn *conn = next_to_shake(edge);
     if (conn == NULL) {
         return;
     }
@@ -340,7 +348,7 @@ static void shake_hands(struct edge *edge) {
     edge->did_something = true;
     do {
         conn_shake(conn);
-    } while (clock_monotonic_ns() < end_ns && (conn = conn_list_pop(edge, LIST_SHAKING)) != NULL);
+    } while (clock_monotonic_ns() < end_ns && (conn = next_to_shake(edge)) != NULL);
 }
 
 static void settle_all(struct edge *edge) {
@@ -367,6 +375,7 @@ static void begin_stop(struct edge *edge) {
 static void turn(struct edge *edge, u64 timeout_ns) {
     int runs = LOOP_RUNS;
     if (edge->list[LIST_BACK].first != NULL || edge->list[LIST_SHAKING].first != NULL ||
+        edge->list[LIST_HELLO].first != NULL ||
         !atomic_compare_exchange_strong(&edge->wake, &runs, LOOP_SLEEPS)) {
         timeout_ns = 0;
     }

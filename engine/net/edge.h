@@ -114,7 +114,9 @@ struct edge_stats {
     u64 starved; /* receive buffers ran out */
     u64 expired;
     u64 tls_established;
-    u64 tls_refused; /* not TLS, or not good TLS */
+    u64 tls_refused;    /* not TLS, or not good TLS */
+    u64 tls_handshakes; /* under way */
+    u64 tls_cut;        /* handshakes that made way for newer ones */
 };
 void edge_get_stats(const struct edge *edge, struct edge_stats *out); /* any thread, approximate */
 

@@ -31,7 +31,8 @@
 
 #define RECORD_HANDSHAKE 0x16
 #define CLIENT_HELLO 1
-#define FIRST_BYTES 9 /* a record's head (5) and that of the message in it (4) */
+#define RECORD_HEAD_BYTES 5
+#define FIRST_BYTES 9 /* a record's head and that of the message in it (4) */
 
 struct tls_identity {
     char *certificate_path;
@@ -42,7 +43,8 @@ struct tls_identity {
 };
 
 struct tls {
-    SSL *ssl;
+    struct tls_identity *identity;
+    SSL *ssl; /* NULL until there is something to read */
     tls_emit emit;
     void *context;
     const char *protocol;
@@ -330,25 +332,34 @@ void tls_identity_close(struct tls_identity *identity) {
 
 struct tls *tls_open(struct tls_identity *identity, const char *protocol, tls_emit emit,
                      void *context) {
-    struct tls *tls = calloc(1, sizeof *tls);
+    struct tls *tls = malloc(sizeof *tls);
+    if (tls != NULL) {
+        *tls = (struct tls){.identity = identity,
+                            .emit = emit,
+                            .context = context,
+                            .protocol = protocol,
+                            .why = "nothing"};
+    }
+    return tls;
+}
+
+static bool make_ssl(struct tls *tls) {
     BIO *bio = BIO_new(bio_method);
-    pthread_mutex_lock(&identity->lock);
-    SSL *ssl = SSL_new(identity->context);
-    pthread_mutex_unlock(&identity->lock);
-    if (tls == NULL || bio == NULL || ssl == NULL || SSL_set_app_data(ssl, tls) != 1) {
+    pthread_mutex_lock(&tls->identity->lock);
+    SSL *ssl = SSL_new(tls->identity->context);
+    pthread_mutex_unlock(&tls->identity->lock);
+    if (bio == NULL || ssl == NULL || SSL_set_app_data(ssl, tls) != 1) {
         ERR_clear_error();
-        free(tls);
         BIO_free(bio);
         SSL_free(ssl);
-        return NULL;
+        return false;
     }
-    *tls = (struct tls){
-        .ssl = ssl, .emit = emit, .context = context, .protocol = protocol, .why = "nothing"};
     BIO_set_data(bio, tls);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
     SSL_set_accept_state(ssl);
-    return tls;
+    tls->ssl = ssl;
+    return true;
 }
 
 void tls_close(struct tls *tls) {
@@ -356,6 +367,19 @@ void tls_close(struct tls *tls) {
         SSL_free(tls->ssl);
         free(tls);
     }
+}
+
+static usize record_bytes(const u8 *head) {
+    return (usize)head[3] << 8 | head[4];
+}
+
+bool tls_may_begin(const char *data, usize bytes) {
+    const u8 *head = (const u8 *)data;
+    if (bytes < RECORD_HEAD_BYTES) {
+        return bytes > 0 && head[0] != RECORD_HANDSHAKE;
+    }
+    return head[0] != RECORD_HANDSHAKE ||
+           bytes >= MIN(RECORD_HEAD_BYTES + record_bytes(head), (usize)TLS_FIRST_BYTES_MAX);
 }
 
 /* Looks at the first message's head before OpenSSL does: it believes what is said there of the
@@ -373,9 +397,8 @@ static enum tls_answer look_at_first(struct tls *tls, const char *data, usize by
     if (tls->first_count < FIRST_BYTES) {
         return TLS_MORE;
     }
-    usize record = (usize)first[3] << 8 | first[4];
     usize message = (usize)first[6] << 16 | (usize)first[7] << 8 | first[8];
-    if (record < 4 || first[5] != CLIENT_HELLO || message > TLS_HELLO_BYTES_MAX) {
+    if (record_bytes(first) < 4 || first[5] != CLIENT_HELLO || message > TLS_HELLO_BYTES_MAX) {
         tls->why = "the first message is no hello of a client";
         return TLS_BROKEN;
     }
@@ -409,6 +432,10 @@ static enum tls_answer explain(struct tls *tls, int result) {
 
 static enum tls_answer shake_hands(struct tls *tls) {
     enum tls_answer answer = look_at_first(tls, tls->input.data, tls->input.bytes);
+    if (answer == TLS_MORE && tls->ssl == NULL && !make_ssl(tls)) {
+        tls->why = "no memory";
+        answer = TLS_BROKEN;
+    }
     if (answer != TLS_MORE) {
         tls->broken = tls->over = true;
         return answer;
@@ -423,10 +450,10 @@ static enum tls_answer shake_hands(struct tls *tls) {
 
 enum tls_answer tls_take(struct tls *tls, char *into, usize bytes_max, usize *bytes) {
     *bytes = 0;
-    if (tls->over) {
-        return TLS_BROKEN;
+    if (tls->over) { /* after its goodbye a peer is ignored: RFC 8446, 6.1 */
+        return tls->broken ? TLS_BROKEN : TLS_ENDED;
     }
-    if (tls->input.bytes == 0 && SSL_has_pending(tls->ssl) == 0) {
+    if (tls->input.bytes == 0 && (tls->ssl == NULL || SSL_has_pending(tls->ssl) == 0)) {
         return TLS_MORE; /* OpenSSL takes long to find that out */
     }
     ERR_clear_error();

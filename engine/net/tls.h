@@ -47,16 +47,20 @@ struct tls;
 typedef bool (*tls_emit)(void *context, const void *records, usize bytes);
 
 /* `protocol` is the name for ALPN (RFC 7301): a client that names protocols must name it; NULL: any
- * goes. NULL: no memory. */
+ * goes. Small, and stays so until the first tls_take() that has something to read: a handshake
+ * under way takes 45 KiB, an established connection 16. NULL: no memory. */
 struct tls *tls_open(struct tls_identity *identity, const char *protocol, tls_emit emit,
                      void *context);
 void tls_close(struct tls *tls); /* NULL is fine */
+/* Whether `data`, all that a client has sent, is enough to begin with: a first record that is
+ * whole, or will not be a good one, or is larger than others. Less can wait where it is. */
+bool tls_may_begin(const char *data, usize bytes);
 
 enum tls_answer {
     TLS_MORE,        /* all is used; give more */
     TLS_TEXT,        /* some text; take again */
     TLS_ESTABLISHED, /* the handshake is over: text may come and go; take again */
-    TLS_ENDED,       /* the peer sends no more, but may still read */
+    TLS_ENDED,       /* the peer sends no more, but may still read; what comes is ignored */
     TLS_PLAIN,       /* the peer does not speak TLS; nothing was sent */
     TLS_BROKEN       /* tls_why(); an alert was sent, if one is due */
 };

@@ -18,7 +18,8 @@ import threading
 import time
 from decimal import Decimal
 
-from harness import Certificate, Client, Failure, ensure, equal, nets, raw
+from harness import Certificate, Client, Failure, ensure, equal, nets, once, raw
+from test_hostile import more_files, private
 
 
 class Place:
@@ -388,19 +389,23 @@ def test_plain_and_garbage(context):
             ensure(metric(server, "margind_connections") < 60, "they are gone")
 
 
+def take_until(connection, incoming, outgoing, step):
+    """A step of a client in memory, with what it sends and has to wait for."""
+    while True:
+        try:
+            return step()
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+            part = connection.recv(65536)
+            incoming.write(part) if part else incoming.write_eof()
+
+
 def test_slow_handshakes(context):
     """Two hundred that never finish their handshake, some byte by byte, and one that works."""
     with Place() as place:
         certificate = place.certificate()
         with context.server(tls=certificate, arguments=["--front-threads", "1"]) as server:
-            hello = ssl.MemoryBIO()
-            half = certificate.trust().wrap_bio(ssl.MemoryBIO(), hello,
-                                                server_hostname="127.0.0.1")
-            try:
-                half.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            hello = hello.read()
+            hello = hello_of(certificate)
             slow = []
             for n in range(200):
                 connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
@@ -435,6 +440,84 @@ def test_slow_handshakes(context):
                 connection.close()
 
 
+def hello_of(certificate):
+    """What a client sends first."""
+    hello = ssl.MemoryBIO()
+    half = certificate.trust().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="127.0.0.1")
+    try:
+        half.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return hello.read()
+
+
+@once
+def test_half_open(context):
+    """Three thousand that send a hello and nothing more, and a thousand that send half of one, take
+    no more than the handshakes that may be under way; who answers is served at once."""
+    more_files(5000)
+    with Place() as place:
+        certificate = place.certificate()
+        with context.server(tls=certificate, arguments=["--front-threads", "1"]) as server:
+            most = metric(server, "margind_tls_handshakes_max")
+            hello = hello_of(certificate)
+            before = private(server)
+            half = [socket.create_connection(("127.0.0.1", server.port), timeout=30)
+                    for _ in range(4000)]
+            for n, connection in enumerate(half):
+                connection.sendall(hello if n % 4 else hello[:-1])
+            for n, connection in enumerate(half):
+                ensure(n % 4 == 0 or connection.recv(1), "an answer to a hello")
+            spans = []
+            for _ in range(20):
+                begin = time.monotonic()
+                client = server.client()
+                equal(client.ingest([{"eventName": "e", "customerReferenceId": "c",
+                                      "featureKey": "f", "costAmount": 1}])["accepted"], 1, "in")
+                spans.append(time.monotonic() - begin)
+            taken = private(server) - before
+            ensure(sorted(spans)[10] < 1, "new clients took %r s" % spans)
+            # The asker's own made one of them way, and is over.
+            equal(metric(server, "margind_tls_handshakes"), most - 1, "under way")
+            ensure(metric(server, "margind_tls_handshakes_cut_total") >= 3000 - most, "made way")
+            bound = most * 70000 + len(half) * 16000
+            ensure(taken < bound, "%d bytes, %d expected" % (taken, bound))
+            for connection in half:
+                connection.close()
+
+
+def test_more_after_the_end(context):
+    """What a client sends after its goodbye is ignored; its answers come."""
+    with Place() as place:
+        certificate = place.certificate()
+        with context.server(tls=certificate) as server:
+            event = json.dumps({"events": [{"eventName": "e", "customerReferenceId": "c",
+                                            "featureKey": "f", "costAmount": 1}]}).encode()
+            request = (b"POST /api/events/ingest HTTP/1.1\r\nHost: x\r\nObserve-Key: %s\r\n"
+                       b"Content-Length: %d\r\n\r\n%s" % (server.key.encode(), len(event), event))
+            for rest in (b"", b"x" * 10, b"x" * 200000):
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                peer = certificate.trust().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+                connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+                take_until(connection, incoming, outgoing, peer.do_handshake)
+                peer.write(request * 5)
+                try:
+                    peer.unwrap()
+                except ssl.SSLWantReadError:
+                    pass
+                connection.sendall(outgoing.read() + rest)
+                data = b""
+                while True:
+                    part = connection.recv(65536)
+                    if not part:
+                        break
+                    data += part
+                # What peer would not read any more: five answers of some hundred bytes, and an end.
+                ensure(len(data) > 5 * 150, "%d bytes after %d" % (len(data), len(rest)))
+                connection.close()
+            equal(server.client().good("/api/events")["total"], 15, "events")
+
+
 def test_end(context):
     """A client that has said its last still gets its answer; ours ends with a word, too."""
     with Place() as place:
@@ -445,16 +528,7 @@ def test_end(context):
             peer = trust.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
-            def until(step):
-                while True:
-                    try:
-                        return step()
-                    except ssl.SSLWantReadError:
-                        connection.sendall(outgoing.read())
-                        part = connection.recv(65536)
-                        incoming.write(part) if part else incoming.write_eof()
-
-            until(peer.do_handshake)
+            take_until(connection, incoming, outgoing, peer.do_handshake)
             peer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
             try:
                 peer.unwrap()  # our goodbye, before the answer

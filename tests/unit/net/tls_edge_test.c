@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -201,7 +202,7 @@ static void start(enum edge_kind kind, u64 idle_ns, u64 handshake_ns) {
     const struct edge_options options = {.kind = kind,
                                          .listeners = &listener,
                                          .listener_count = 1,
-                                         .connections_max = 1000,
+                                         .connections_max = 3000,
                                          .idle_ns = idle_ns,
                                          .handshake_ns = handshake_ns,
                                          .on_wake = on_wake,
@@ -405,9 +406,11 @@ static void check_pause(void) {
     close_client(&client);
 }
 
-/* An answer after the peer has said its last, by a word or by an end of bytes. */
-static void check_hold(bool word) {
-    struct client client = connect_client(KIB, TLS_PEER_ANY);
+/* An answer after the peer has said its last, by a word or by an end of bytes. What follows the
+ * word is no reason to break off, and is read, or the end would reset the connection. */
+static void check_hold(bool word, usize more) {
+    static char ignored[400000];
+    struct client client = connect_client(SIZE_MAX, TLS_PEER_ANY);
     usize before = server.received;
     u32 closed_before = server.closed;
     put(&client, "h", 1);
@@ -416,11 +419,14 @@ static void check_hold(bool word) {
     }
     if (word) {
         tls_peer_end(client.peer);
-        send_all(&client, tls_peer_output(client.peer));
+        struct slice out = tls_peer_output(client.peer);
+        memcpy(ignored, out.data, out.bytes);
+        send_all(&client, (struct slice){ignored, out.bytes + more}); /* at once */
     } else {
         shutdown(client.fd, SHUT_WR);
     }
     wait_for(&server.closed, closed_before + 1);
+    send_all(&client, (struct slice){ignored, more});
     edge_wake(server.edge);
     expect(&client, "answer");
     expect_end(&client);
@@ -507,8 +513,10 @@ static void check_basics(enum edge_kind kind) {
     check_pieces(KIB, TLS_PEER_1_2);
     check_pieces(KIB, TLS_PEER_1_3);
     check_close();
-    check_hold(true);
-    check_hold(false);
+    check_hold(true, 0);
+    check_hold(true, 10);
+    check_hold(true, 300000);
+    check_hold(false, 0);
     check_much_output();
     check_direct();
     check_plain();
@@ -576,6 +584,60 @@ Test(tls_edge, uring_slow_handshakes) {
 
 Test(tls_edge, epoll_slow_handshakes) {
     check_slow(EDGE_EPOLL);
+}
+
+/* More handshakes than may be under way: the oldest make way, and who answers is served as ever.
+ * Beginnings of a first message are no handshakes. */
+static void check_many(enum edge_kind kind) {
+    enum { FEW = 200, MORE = 50, MANY = FEW + TLS_HANDSHAKES_MAX + MORE };
+    static struct client many[MANY];
+    struct rlimit files;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max;
+    cr_assert(files.rlim_max > 2 * MANY + 100 && setrlimit(RLIMIT_NOFILE, &files) == 0);
+    start(kind, 60 * SECOND_NS, 60 * SECOND_NS);
+    struct tls_peer *peer = tls_peer_create(certificate, TLS_PEER_ANY, "test");
+    tls_peer_shake(peer);
+    struct slice hello = tls_peer_output(peer);
+    for (u32 at = 0; at < MANY; at++) {
+        struct slice sent = {hello.data, at < FEW ? hello.bytes - 1 : hello.bytes};
+        many[at] = (struct client){.fd = connect_socket(), .piece = SIZE_MAX};
+        send_all(&many[at], sent);
+    }
+    char byte;
+    for (u32 at = FEW; at < MANY; at++) { /* each is answered, and then cut off or not */
+        cr_assert_eq(recv(many[at].fd, &byte, 1, 0), 1, "%u", at);
+    }
+    wait_for_connections(MANY - MORE);
+    cr_assert_eq(stats_now().tls_handshakes, TLS_HANDSHAKES_MAX);
+    cr_assert_eq(stats_now().tls_cut, MORE);
+    struct client good = connect_client(KIB, TLS_PEER_ANY);
+    put(&good, "echo", 4);
+    expect(&good, "echo");
+    cr_assert_eq(stats_now().tls_cut, MORE + 1);
+    cr_assert_eq(stats_now().tls_handshakes, TLS_HANDSHAKES_MAX - 1);
+    send_all(&many[0], (struct slice){hello.data + hello.bytes - 1, 1}); /* now one is whole */
+    cr_assert_eq(recv(many[0].fd, &byte, 1, 0), 1);
+    cr_assert_eq(stats_now().tls_handshakes, TLS_HANDSHAKES_MAX);
+    cr_assert_eq(stats_now().tls_cut, MORE + 1);
+    shutdown(many[1].fd, SHUT_WR); /* one that will never be */
+    cr_assert_eq(recv(many[1].fd, &byte, 1, 0), 0);
+    for (u32 at = 0; at < MANY; at++) {
+        close(many[at].fd);
+    }
+    tls_peer_free(peer);
+    close_client(&good);
+    wait_for_connections(0);
+    cr_assert_eq(stats_now().tls_handshakes, 0);
+    stop();
+}
+
+Test(tls_edge, uring_many_handshakes) {
+    check_many(EDGE_URING);
+}
+
+Test(tls_edge, epoll_many_handshakes) {
+    check_many(EDGE_EPOLL);
 }
 
 /* Many handshakes at one instant: between them the loop looks at what else has come. */

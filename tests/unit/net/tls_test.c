@@ -13,6 +13,8 @@
 #include "limits.h"
 #include "tests/support/tls_peer.h"
 
+#define RECORD_HEAD 5 /* bytes */
+
 static char dir[] = "/tmp/margin-tls-test.XXXXXX";
 static char certificate[64];
 static char key[64];
@@ -156,6 +158,8 @@ static void check_both_ways(struct tls_identity *identity, enum tls_peer_version
     tls_end(pair.tls);
     tls_end(pair.tls);
     cr_assert(!tls_put(pair.tls, "no more", 7));
+    give(&pair, SLICE("what is ignored"));
+    cr_assert_eq(pair.last, TLS_ENDED);
     exchange(&pair);
     cr_assert_eq(tls_peer_get(pair.peer, got, sizeof got), 5);
     cr_assert_eq(tls_peer_get(pair.peer, got, sizeof got), 0);
@@ -211,6 +215,22 @@ Test(tls, first_bytes, .init = make_files, .fini = remove_files) {
         }
     }
     tls_identity_close(identity);
+}
+
+/* What is worth a look by OpenSSL, which takes memory for it. */
+Test(tls, may_begin) {
+    char record[RECORD_HEAD + TLS_FIRST_BYTES_MAX] = "\x16\x03\x01\x00\xfa";
+    for (usize bytes = 0; bytes <= RECORD_HEAD + 250; bytes++) {
+        cr_assert_eq(tls_may_begin(record, bytes), bytes == RECORD_HEAD + 250, "%zu", bytes);
+    }
+    record[3] = 0x3f; /* as long as one may be: not waited for */
+    cr_assert(!tls_may_begin(record, TLS_FIRST_BYTES_MAX - 1));
+    cr_assert(tls_may_begin(record, TLS_FIRST_BYTES_MAX));
+    record[3] = record[4] = 0;
+    cr_assert(!tls_may_begin(record, RECORD_HEAD - 1));
+    cr_assert(tls_may_begin(record, RECORD_HEAD), "an empty one");
+    cr_assert(tls_may_begin("G", 1), "no TLS at all");
+    cr_assert(!tls_may_begin("", 0));
 }
 
 /* Every byte of a handshake, changed: it may only fail, and says why. */
