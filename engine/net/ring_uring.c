@@ -8,9 +8,14 @@
  * memory (receive_into). A buffer goes back as soon as the handler has seen it, whoever it was
  * meant for.
  *
+ * For a big body the ring only tells that something has come; an ordinary call then receives it,
+ * and its handler runs before the next one is touched. Receives that the ring does by itself are
+ * all done when it is entered: ten bodies are copied before the first is decoded, and by then it
+ * has left the processor's cache.
+ *
  * A ring does what no seccomp filter sees, so each is told at its making what it may ever do:
- * accept, receive, send, read (of the wake-up), cancel. Whoever takes the process over cannot make
- * it open files or connect; the way there is closed by the kernel, for the life of the ring.
+ * accept, receive, send, read (of the wake-up), poll, cancel. Whoever takes the process over cannot
+ * make it open files or connect; the way there is closed by the kernel, for the life of the ring.
  */
 #include "net/ring.h"
 
@@ -19,10 +24,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,14 +40,15 @@
 #define BUFFER_STRIDE (BUFFER_BYTES + 192) /* so that their beginnings do not share cache sets */
 #define SEND_BYTES_MAX MIB /* so that progress of a slow peer is seen: see stalled_at() */
 #define BUFFER_GROUP 0
-#define LARGE_MAX 1024 /* completions of large receives that may wait */
-#define OP_CANCEL 15   /* completions of cancellations themselves; nobody wants them */
+#define OP_CANCEL 15 /* completions of cancellations themselves; nobody wants them */
 
-/* As a completion queue's entry. */
-struct completion {
-    u64 name;
-    i32 result;
-    u32 flags;
+/* A slot's receive_into(). */
+struct large {
+    char *into; /* NULL: none is under way */
+    usize bytes;
+    u32 generation;
+    int fd;
+    bool cancelled;
 };
 
 _Static_assert((BUFFERS & (BUFFERS - 1)) == 0 && BUFFERS <= 32768, "the kernel's rule");
@@ -53,9 +61,11 @@ struct uring {
     u32 buffers_back; /* given back, not yet shown to the kernel */
     int wake_fd;
     u64 wake_count;
-    u32 large_first; /* the oldest of them */
-    u32 large_count;
-    struct completion large[LARGE_MAX]; /* a ring */
+    u32 slots;
+    struct large *large; /* by slot */
+    u32 *ready;          /* slots whose large receive can go on: a ring of `slots` */
+    u32 ready_first;
+    u32 ready_count;
 };
 
 static const struct ring_ops uring_ops;
@@ -154,6 +164,8 @@ static void release(struct uring *uring) {
     if (uring->buffers != NULL) {
         munmap(uring->buffers, BUFFERS * BUFFER_STRIDE);
     }
+    free(uring->large);
+    free(uring->ready);
     free(uring);
 }
 
@@ -188,8 +200,8 @@ static int register_with(const struct uring *uring, unsigned what, const void *o
 
 /* A ring is made disabled and enabled with this; from then on nothing can be registered, either. */
 static int restrict_and_enable(struct uring *uring) {
-    static const u8 allowed[] = {IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_READ,
-                                 IORING_OP_ASYNC_CANCEL};
+    static const u8 allowed[] = {IORING_OP_ACCEPT, IORING_OP_RECV,         IORING_OP_SEND,
+                                 IORING_OP_READ,   IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD};
     struct io_uring_restriction restriction[ARRAY_COUNT(allowed) + 1] = {
         {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT}};
     for (u32 i = 0; i < ARRAY_COUNT(allowed); i++) {
@@ -202,7 +214,6 @@ static int restrict_and_enable(struct uring *uring) {
 }
 
 enum err ring_uring_create(u32 slots, int wake_fd, struct ring **out, char *why, usize why_bytes) {
-    (void)slots;
     struct uring *uring = calloc(1, sizeof *uring);
     if (uring == NULL) {
         snprintf(why, why_bytes, "no memory for the ring");
@@ -210,9 +221,13 @@ enum err ring_uring_create(u32 slots, int wake_fd, struct ring **out, char *why,
     }
     uring->ring.ops = &uring_ops;
     uring->wake_fd = wake_fd;
+    uring->slots = slots;
+    uring->large = calloc(slots, sizeof *uring->large);
+    uring->ready = calloc(slots, sizeof *uring->ready);
     uring->buffer_ring = (struct io_uring_buf_ring *)(void *)map_pages(buffer_ring_bytes());
     uring->buffers = map_pages(BUFFERS * BUFFER_STRIDE);
-    if (uring->buffer_ring == NULL || uring->buffers == NULL) {
+    if (uring->buffer_ring == NULL || uring->buffers == NULL || uring->large == NULL ||
+        uring->ready == NULL) {
         release(uring);
         snprintf(why, why_bytes, "no memory for receive buffers");
         return ERR_NO_MEMORY;
@@ -270,16 +285,27 @@ static void uring_receive(struct ring *ring, int fd, u32 slot, u32 generation, b
     io_uring_sqe_set_data64(entry, name_of(RING_RECEIVE, slot, generation));
 }
 
+static void arm_large(struct uring *uring, u32 slot) {
+    const struct large *large = &uring->large[slot];
+    struct io_uring_sqe *entry = next_entry(uring);
+    io_uring_prep_poll_add(entry, large->fd, POLLIN);
+    io_uring_sqe_set_data64(entry, name_of(RING_RECEIVE, slot, large->generation));
+}
+
 static void uring_receive_into(struct ring *ring, int fd, u32 slot, u32 generation, char *into,
                                usize bytes) {
-    struct io_uring_sqe *entry = next_entry((struct uring *)ring);
-    io_uring_prep_recv(entry, fd, into, bytes, 0);
-    io_uring_sqe_set_data64(entry, name_of(RING_RECEIVE, slot, generation));
+    struct uring *uring = (struct uring *)ring;
+    check(slot < uring->slots && uring->large[slot].into == NULL);
+    uring->large[slot] =
+        (struct large){.into = into, .bytes = bytes, .generation = generation, .fd = fd};
+    arm_large(uring, slot);
 }
 
 static void uring_cancel_receive(struct ring *ring, u32 slot, u32 generation) {
-    struct io_uring_sqe *entry = next_entry((struct uring *)ring);
+    struct uring *uring = (struct uring *)ring;
+    struct io_uring_sqe *entry = next_entry(uring);
     io_uring_prep_cancel64(entry, name_of(RING_RECEIVE, slot, generation), 0);
+    uring->large[slot].cancelled = true; /* perhaps the ring knows no more of it */
     io_uring_sqe_set_data64(entry, name_of(OP_CANCEL, slot, generation));
 }
 
@@ -299,18 +325,32 @@ static void uring_forget(struct ring *ring, int fd, u32 slot) {
 
 /* --- completions ----------------------------------------------------------------------------- */
 
-static void complete(struct uring *uring, const struct completion *entry, ring_handler handler,
+/* True: it says that a large receive can go on, which waits until all else is done. */
+static bool is_readiness(struct uring *uring, const struct io_uring_cqe *entry) {
+    u32 slot = (u32)entry->user_data;
+    if (entry->user_data >> 60 != RING_RECEIVE || uring->large[slot].into == NULL) {
+        return false;
+    }
+    if (entry->res < 0) {
+        uring->large[slot].into = NULL;
+        return false;
+    }
+    uring->ready[(uring->ready_first + uring->ready_count++) % uring->slots] = slot;
+    return true;
+}
+
+static void complete(struct uring *uring, const struct io_uring_cqe *entry, ring_handler handler,
                      void *context) {
-    u64 name = entry->name;
+    u64 name = entry->user_data;
     u32 op = (u32)(name >> 60);
-    if (op == OP_CANCEL) {
+    if (op == OP_CANCEL || is_readiness(uring, entry)) {
         return;
     }
     struct ring_event event = {
         .op = (enum ring_op)op,
         .slot = (u32)name,
         .generation = (u32)(name >> 32) & 0xfffffff,
-        .result = entry->result,
+        .result = entry->res,
         .more = (entry->flags & IORING_CQE_F_MORE) != 0,
     };
     if (op == RING_WAKE) {
@@ -327,53 +367,63 @@ static void complete(struct uring *uring, const struct completion *entry, ring_h
     }
 }
 
-/* Is it of a receive_into() that got something? */
-static bool is_large(const struct completion *entry) {
-    return entry->name >> 60 == RING_RECEIVE && entry->result > 0 &&
-           (entry->flags & IORING_CQE_F_BUFFER) == 0;
-}
-
-/* Takes what has completed; leaves large receives for later, if there is room. */
 static void take_completions(struct uring *uring, ring_handler handler, void *context) {
     u32 count = 0;
     unsigned head;
-    struct io_uring_cqe *first;
-    io_uring_for_each_cqe(&uring->io, head, first) {
-        struct completion entry = {io_uring_cqe_get_data64(first), first->res, first->flags};
-        if (is_large(&entry) && uring->large_count < LARGE_MAX) {
-            uring->large[(uring->large_first + uring->large_count++) % LARGE_MAX] = entry;
-        } else {
-            complete(uring, &entry, handler, context);
-        }
+    struct io_uring_cqe *entry;
+    io_uring_for_each_cqe(&uring->io, head, entry) {
+        complete(uring, entry, handler, context);
         count++;
     }
     io_uring_cq_advance(&uring->io, count);
 }
 
-static void take_large(struct uring *uring, ring_handler handler, void *context) {
-    if (uring->large_count == 0) {
+static void receive_large(struct uring *uring, u32 slot, ring_handler handler, void *context) {
+    struct large *large = &uring->large[slot];
+    ssize_t bytes = recv(large->fd, large->into, large->bytes, MSG_DONTWAIT);
+    bool nothing = bytes < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    if (nothing && !large->cancelled) {
+        arm_large(uring, slot);
         return;
     }
-    u64 end_ns = clock_monotonic_ns() + RING_LARGE_NS;
-    do {
-        struct completion entry = uring->large[uring->large_first];
-        uring->large_first = (uring->large_first + 1) % LARGE_MAX;
-        uring->large_count--;
-        complete(uring, &entry, handler, context);
-    } while (uring->large_count > 0 && clock_monotonic_ns() < end_ns);
+    large->into = NULL;
+    struct ring_event event = {
+        .op = RING_RECEIVE,
+        .slot = slot,
+        .generation = large->generation & 0xfffffff,
+        .result = nothing     ? -ECANCELED
+                  : bytes < 0 ? -errno
+                              : (i32)bytes,
+    };
+    handler(context, &event);
+}
+
+static void take_large(struct uring *uring, ring_handler handler, void *context) {
+    u64 end_ns = uring->ready_count > 0 ? clock_monotonic_ns() + RING_LARGE_NS : 0;
+    for (bool more = true; uring->ready_count > 0 && more; more = clock_monotonic_ns() < end_ns) {
+        u32 slot = uring->ready[uring->ready_first];
+        uring->ready_first = (uring->ready_first + 1) % uring->slots;
+        uring->ready_count--;
+        receive_large(uring, slot, handler, context);
+    }
 }
 
 static void uring_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, void *context) {
     struct uring *uring = (struct uring *)ring;
-    u64 bounded = uring->large_count > 0 ? 0 : MIN(timeout_ns, (u64)3600 * 1000000000u);
+    u64 bounded = uring->ready_count > 0 ? 0 : MIN(timeout_ns, (u64)3600 * 1000000000u);
     struct __kernel_timespec timeout = {
         .tv_sec = (i64)(bounded / 1000000000u),
         .tv_nsec = (i64)(bounded % 1000000000u),
     };
     struct io_uring_cqe *first;
     /* The result is not needed: a time-out, a signal and a full completion queue all mean that we
-     * look at what has completed and come again; entries that were not taken stay queued. */
-    io_uring_submit_and_wait_timeout(&uring->io, &first, 1, &timeout, NULL);
+     * look at what has completed and come again; entries that were not taken stay queued. A wait
+     * of no time would have the kernel set a timer, which costs more than the rest. */
+    if (bounded == 0) {
+        io_uring_submit_and_get_events(&uring->io);
+    } else {
+        io_uring_submit_and_wait_timeout(&uring->io, &first, 1, &timeout, NULL);
+    }
     take_completions(uring, handler, context);
     take_large(uring, handler, context);
     show_buffers(uring);

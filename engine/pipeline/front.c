@@ -17,8 +17,23 @@
 #define TEXT_GROWTH 3               /* of a body, at most, when metas are normalised */
 #define TEXT_SLACK (64 * KIB)       /* room for text that later steps add */
 #define MESSAGE_BYTES_MAX (1 * MIB) /* reject texts of one request */
+#define SLOTS_BYTES (FRONT_BATCHES * sizeof(struct slot))
 
 /* --- opening and closing ---------------------------------------------------------------------- */
+
+/* Slots lie side by side in huge pages: a batch is written and read in some twenty places at a
+ * time, each of them a page of its own otherwise. Those that were never needed cost address space.
+ */
+static enum err slots_map(struct front *front) {
+    void *slots = mmap(NULL, SLOTS_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (slots == MAP_FAILED) {
+        return ERR_NO_MEMORY;
+    }
+    madvise(slots, SLOTS_BYTES, MADV_HUGEPAGE); /* without them it works, only slower */
+    front->slots = slots;
+    return ERR_OK;
+}
 
 enum err front_open(struct front *front, struct pipeline *pipeline, u32 index) {
     const struct pipeline_options *options = &pipeline->options;
@@ -28,6 +43,9 @@ enum err front_open(struct front *front, struct pipeline *pipeline, u32 index) {
     buf_init(&front->result.messages, MESSAGE_BYTES_MAX);
     digest_keys_make(options->digest_seed, &front->digest_keys);
     enum err err = pool_create(options->pool_bytes, &front->pool);
+    if (err == ERR_OK) {
+        err = slots_map(front);
+    }
     if (err == ERR_OK) {
         err = decoder_create(options->digest_seed, &front->decoder);
     }
@@ -49,14 +67,6 @@ static void slot_recycle(struct slot *slot) {
     atomic_fetch_sub_explicit(&front->pipeline->counters.batches, 1, memory_order_relaxed);
 }
 
-static void slots_unmap(struct slot *slot) {
-    while (slot != NULL) {
-        struct slot *next = slot->next;
-        munmap(slot, sizeof *slot);
-        slot = next;
-    }
-}
-
 /* Slots that a failed commit thread never gave back end with the process. */
 void front_close(struct front *front) {
     if (front->pipeline == NULL) {
@@ -65,7 +75,9 @@ void front_close(struct front *front) {
     if (front->open != NULL) {
         slot_recycle(front->open);
     }
-    slots_unmap(front->idle);
+    if (front->slots != NULL && !atomic_load(&front->pipeline->failed)) {
+        munmap(front->slots, SLOTS_BYTES);
+    }
     series_cache_destroy(front->series);
     price_cache_destroy(front->prices);
     decoder_destroy(front->decoder);
@@ -82,19 +94,14 @@ struct pool *front_pool(struct front *front) {
 
 /* --- slots ------------------------------------------------------------------------------------ */
 
-/* A slot is more than a megabyte, of which a batch touches only what it fills: mapped, never
- * cleared. */
+/* More than a megabyte, never cleared. */
 static struct slot *slot_take(struct front *front, u32 account) {
     struct slot *slot = front->idle;
     if (slot != NULL) {
         front->idle = slot->next;
     } else if (front->slot_count < FRONT_BATCHES) {
-        slot = mmap(NULL, sizeof *slot, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (slot == MAP_FAILED) {
-            return NULL;
-        }
+        slot = &front->slots[front->slot_count++];
         slot->front = front;
-        front->slot_count++;
     } else {
         return NULL;
     }

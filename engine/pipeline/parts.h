@@ -82,9 +82,10 @@ struct front {
     struct decode_result result;    /* scratch of the request being decoded */
     struct dicts dicts;             /* the same, of native batches */
     struct links_seen links;
-    struct slot *open; /* small requests of one turn share it; NULL if none */
-    struct slot *idle; /* free slots, last used first so that they are warm */
-    u32 slot_count;
+    struct slot *open;      /* small requests of one turn share it; NULL if none */
+    struct slot *slots;     /* FRONT_BATCHES of them */
+    struct slot *idle;      /* free ones, last used first so that they are warm */
+    u32 slot_count;         /* so many were ever used */
     _Atomic u64 held_bytes; /* by the pool and the slots; published each turn */
 
     pthread_mutex_t lock; /* guards what other threads hand back */

@@ -62,3 +62,38 @@ Test(pool, grows_with_content) {
     pool_give(pool, larger);
     pool_destroy(pool);
 }
+
+/* Blocks of bodies share slabs of 2 MiB. */
+Test(pool, slabs_go_from_size_to_size) {
+    struct pool *pool;
+    struct block block[32];
+    cr_assert_eq(pool_create(5 * MIB, &pool), ERR_OK);
+    for (usize i = 0; i < 32; i++) { /* two slabs */
+        block[i] = pool_take(pool, 128 * KIB);
+        cr_assert_neq(block[i].data, NULL);
+        memset(block[i].data, (int)i + 1, block[i].capacity);
+    }
+    for (usize i = 0; i < 32; i++) {
+        cr_expect_eq(block[i].data[0], (char)(i + 1), "nobody else's");
+        cr_expect_eq(block[i].data[128 * KIB - 1], (char)(i + 1), "nobody else's");
+    }
+    cr_expect_eq(pool_held_bytes(pool), 4 * MIB);
+    struct block beside = pool_take(pool, 512 * KIB);
+    cr_expect_neq(beside.data, NULL, "what has no room for a slab is no part of one");
+    cr_expect_eq(pool_held_bytes(pool), 4 * MIB + 512 * KIB);
+    pool_give(pool, beside);
+    for (usize i = 1; i < 32; i++) {
+        pool_give(pool, block[i]);
+    }
+    beside = pool_take(pool, 2 * MIB);
+    cr_assert_neq(beside.data, NULL, "a slab whose blocks are all free serves another size");
+    memset(beside.data, 'x', beside.capacity);
+    cr_expect_eq(block[0].data[128 * KIB - 1], 1, "one of which a block is in use does not");
+    cr_expect_eq(pool_take(pool, 2 * MIB).data, NULL, "the bound counts whole slabs");
+    pool_give(pool, block[0]);
+    pool_give(pool, beside);
+    beside = pool_take(pool, 4 * MIB);
+    cr_expect_neq(beside.data, NULL, "and larger than a slab");
+    pool_give(pool, beside);
+    pool_destroy(pool);
+}

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -49,6 +50,10 @@ Test(ring, does_what_it_is_for_and_nothing_else) {
     struct io_uring_sqe *entry = io_uring_get_sqe(io);
     io_uring_prep_send(entry, pair[0], "hello", 5, 0);
     cr_expect_eq(outcome_of(entry), 5, "what it is for");
+
+    entry = io_uring_get_sqe(io);
+    io_uring_prep_poll_add(entry, pair[1], POLLIN);
+    cr_expect_eq(outcome_of(entry), POLLIN, "this, too");
 
     entry = io_uring_get_sqe(io);
     io_uring_prep_openat(entry, AT_FDCWD, "/etc/passwd", O_RDONLY, 0);
