@@ -1,6 +1,10 @@
 /*
  * recover.c: loads the newest snapshot that proves sound, then replays the log behind it through
  * the same steps as ingest. An unusable snapshot costs time, not data.
+ *
+ * Figures and keys have nothing in common but the log, so two threads read it, each only the
+ * columns that it needs: this one adds to the figures, the other claims the keys. It stays behind,
+ * for which account a key belongs to is known by the event's series, which this one defines.
  */
 #include "recover.h"
 
@@ -9,14 +13,16 @@
 #include "base/log.h"
 #include "pipeline/snapshot_tags.h"
 
+#include <pthread.h>
+
 #define PROGRESS_NS 2000000000u
 #define REPLAY_TIME_END ((i64)1 << 46) /* ms; the figures take no later time */
 
-/* What replay needs of an event: the figures' inputs and the key. */
-#define REPLAY_COLUMNS                                                                             \
+#define FIGURE_COLUMNS                                                                             \
     (NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE) |           \
      NUM_BIT(NUM_INPUT) | NUM_BIT(NUM_OUTPUT) | NUM_BIT(NUM_CACHED) | NUM_BIT(NUM_CACHE_WRITE) |   \
-     NUM_BIT(NUM_DURATION) | TEXT_BIT(TEXT_KEY) | TEXT_BIT(TEXT_AGENT) | TEXT_BIT(TEXT_TRACE))
+     NUM_BIT(NUM_DURATION) | TEXT_BIT(TEXT_AGENT) | TEXT_BIT(TEXT_TRACE))
+#define KEY_COLUMNS (NUM_BIT(NUM_TIME) | TEXT_BIT(TEXT_KEY))
 
 void recover_free(struct recovered *recovered) {
     agg_destroy(recovered->agg);
@@ -137,16 +143,91 @@ static void begin_usage(const struct recover_options *options, struct recovered 
     }
 }
 
-/* --- the log's tail --------------------------------------------------------------------------- */
+/* --- the log -----------------------------------------------------------------------------------
+ */
+
+static void report_damage(u64 *counter, const struct store_damage *damage) {
+    (*counter)++;
+    log_error("block_damaged",
+              "from_id=%llu to_id=%llu what=\"%s\" action=\"its events are missing "
+              "from the figures; restore a backup\"",
+              (unsigned long long)damage->id_from, (unsigned long long)damage->id_to, damage->what);
+}
+
+/* Checksums prove that a row is what was written, not that a sound program wrote it. */
+static bool row_is_sound(const struct agg *agg, const struct event_batch *batch, u32 row) {
+    i64 time = batch->number[NUM_TIME][row];
+    return batch->series[row] < agg_series_count(agg) && time >= 0 && time < REPLAY_TIME_END &&
+           batch->source[row] < EVENT_SOURCES && batch->revenue_source[row] < REVENUE_SOURCES;
+}
+
+/* Where the rows from `first` on stop to be all sound, or all unsound. */
+static u32 run_end(const struct agg *agg, const struct event_batch *batch, u32 first, bool *sound) {
+    *sound = row_is_sound(agg, batch, first);
+    u32 end = first + 1;
+    while (end < batch->count && row_is_sound(agg, batch, end) == *sound) {
+        end++;
+    }
+    return end;
+}
+
+static enum err open_scan(const struct recover_options *options, u64 id_from, u32 columns,
+                          struct store_scan **out) {
+    struct store_scan_options scan_options = {.filter = store_filter_all,
+                                              .columns = columns,
+                                              .sound_columns = FIGURE_COLUMNS | KEY_COLUMNS,
+                                              .want_defs = columns == FIGURE_COLUMNS};
+    scan_options.filter.id_from = id_from;
+    return store_scan_open(options->store, &scan_options, out);
+}
+
+/* A line now and then of how far it is. */
+struct progress {
+    const char *what;
+    u64 id_from;
+    u64 id_end;
+    u64 said_ns;
+};
+
+static void tell_progress(struct progress *progress, u64 id) {
+    u64 now_ns = clock_monotonic_ns();
+    if (now_ns - progress->said_ns > PROGRESS_NS) {
+        u64 total = progress->id_end - progress->id_from;
+        u64 done = id - progress->id_from;
+        progress->said_ns = now_ns;
+        log_info("recovering", "what=%s events=%llu of=%llu percent=%llu", progress->what,
+                 (unsigned long long)done, (unsigned long long)total,
+                 (unsigned long long)(done * 100 / MAX(total, (u64)1)));
+    }
+}
+
+/* --- keys --------------------------------------------------------------------------------------
+ */
+
+/* The thread of the keys; what follows the lock is shared. */
+struct keys_thread {
+    const struct recover_options *options;
+    struct recovered *out;
+    u64 id_from;
+    u64 damaged_blocks; /* before the snapshot's place; the other thread meets the rest */
+    enum err err;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    u64 defined_until; /* series of events before this id are defined, as far as they ever will */
+    bool give_up;
+    bool failed;
+};
 
 /* Keys are hashed with their account, and a block of the log may mix accounts: hash run by run. */
-static void hash_keys(const struct recover_options *options, struct recovered *out,
-                      struct event_batch *batch, u32 first, u32 until) {
+static void hash_keys(const struct keys_thread *keys, struct event_batch *batch, u32 first,
+                      u32 until) {
+    const struct recover_options *options = keys->options;
+    const struct agg *agg = keys->out->agg;
     while (first < until) {
-        u32 account = agg_series_dims(out->agg, batch->series[first])[DIM_ACCOUNT];
+        u32 account = agg_series_dims(agg, batch->series[first])[DIM_ACCOUNT];
         u32 end = first + 1;
-        while (end < until &&
-               agg_series_dims(out->agg, batch->series[end])[DIM_ACCOUNT] == account) {
+        while (end < until && agg_series_dims(agg, batch->series[end])[DIM_ACCOUNT] == account) {
             end++;
         }
         batch->account = account;
@@ -166,20 +247,130 @@ static void keep_keys_small(struct dedup *dedup) {
     dedup_tend(dedup);
 }
 
-static void report_damage(struct recovered *out, const struct store_damage *damage) {
-    out->damaged_blocks++;
-    log_error("block_damaged",
-              "from_id=%llu to_id=%llu what=\"%s\" action=\"its events are missing "
-              "from the figures; restore a backup\"",
-              (unsigned long long)damage->id_from, (unsigned long long)damage->id_to, damage->what);
+static enum err replay_keys(struct keys_thread *keys, struct event_batch *batch) {
+    u8 verdict[EVENT_BATCH_MAX];
+    enum err err = ERR_OK;
+    for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
+        bool sound;
+        end = run_end(keys->out->agg, batch, first, &sound);
+        if (sound) { /* else whoever reads the event reports it */
+            hash_keys(keys, batch, first, end);
+            err = dedup_claim(keys->out->dedup, batch, first, end - first, verdict);
+        }
+    }
+    dedup_settle(keys->out->dedup);
+    keep_keys_small(keys->out->dedup);
+    return err;
 }
 
-/* Checksums prove that a row is what was written, not that a sound program wrote it. */
-static bool row_is_sound(const struct recovered *out, const struct event_batch *batch, u32 row) {
-    i64 time = batch->number[NUM_TIME][row];
-    return batch->series[row] < agg_series_count(out->agg) && time >= 0 && time < REPLAY_TIME_END &&
-           batch->source[row] < EVENT_SOURCES && batch->revenue_source[row] < REVENUE_SOURCES;
+/* False: the other thread gave up. */
+static bool await_series(struct keys_thread *keys, u64 id) {
+    pthread_mutex_lock(&keys->lock);
+    while (keys->defined_until <= id && !keys->give_up) {
+        pthread_cond_wait(&keys->moved, &keys->lock);
+    }
+    bool go_on = !keys->give_up;
+    pthread_mutex_unlock(&keys->lock);
+    return go_on;
 }
+
+static enum err scan_keys(struct keys_thread *keys, struct store_scan *scan) {
+    const struct recover_options *options = keys->options;
+    struct progress progress = {.what = "keys",
+                                .id_from = keys->id_from,
+                                .id_end = store_next_id(options->store),
+                                .said_ns = clock_monotonic_ns()};
+    for (;;) {
+        const struct event_batch *batch = NULL;
+        struct store_damage damage;
+        enum err err = store_scan_next(scan, &batch, NULL, NULL, &damage);
+        if (err == ERR_CORRUPT) {
+            if (damage.id_from < keys->out->snapshot_id) {
+                report_damage(&keys->damaged_blocks, &damage);
+            }
+            continue;
+        }
+        if (err != ERR_OK || batch->count == 0) {
+            return err;
+        }
+        u64 id = batch->id[batch->count - 1];
+        if (!await_series(keys, id) || atomic_load(options->stop)) {
+            return ERR_BUSY;
+        }
+        err = replay_keys(keys, (struct event_batch *)batch);
+        if (err != ERR_OK) {
+            return err;
+        }
+        tell_progress(&progress, id);
+    }
+}
+
+static void *run_keys(void *context) {
+    struct keys_thread *keys = context;
+    pthread_setname_np(pthread_self(), "keys");
+    struct store_scan *scan = NULL;
+    keys->err = open_scan(keys->options, keys->id_from, KEY_COLUMNS, &scan);
+    if (keys->err == ERR_OK) {
+        keys->err = scan_keys(keys, scan);
+        store_scan_close(scan);
+    }
+    if (keys->out->keys_lost) {
+        fault_point("keys.remade");
+    }
+    pthread_mutex_lock(&keys->lock);
+    keys->failed = keys->err != ERR_OK;
+    pthread_mutex_unlock(&keys->lock);
+    return NULL;
+}
+
+/* Keys behind the snapshot, or all if the snapshot's are of no use. */
+static enum err begin_keys(const struct recover_options *options, struct recovered *out,
+                           struct keys_thread *keys) {
+    *keys = (struct keys_thread){.options = options,
+                                 .out = out,
+                                 .id_from = out->keys_lost ? 1 : out->snapshot_id,
+                                 .defined_until = out->snapshot_id};
+    enum err err = ERR_OK;
+    if (out->keys_lost) {
+        dedup_destroy(out->dedup);
+        out->dedup = NULL;
+        err = dedup_open(&options->keys, &out->dedup);
+    }
+    if (err == ERR_OK) {
+        check(pthread_mutex_init(&keys->lock, NULL) == 0);
+        check(pthread_cond_init(&keys->moved, NULL) == 0);
+        err = pthread_create(&keys->thread, NULL, run_keys, keys) == 0 ? ERR_OK : ERR_NO_MEMORY;
+    }
+    return err;
+}
+
+/* False: the keys cannot be had, so the figures are of no use. */
+static bool let_keys_follow(struct keys_thread *keys, u64 defined_until) {
+    pthread_mutex_lock(&keys->lock);
+    keys->defined_until = defined_until;
+    bool go_on = !keys->failed;
+    pthread_cond_signal(&keys->moved);
+    pthread_mutex_unlock(&keys->lock);
+    return go_on;
+}
+
+/* `err` is how the figures ended. */
+static enum err end_keys(struct keys_thread *keys, enum err err) {
+    pthread_mutex_lock(&keys->lock);
+    keys->defined_until = UINT64_MAX;
+    keys->give_up = err != ERR_OK;
+    pthread_cond_signal(&keys->moved);
+    pthread_mutex_unlock(&keys->lock);
+    pthread_join(keys->thread, NULL);
+    pthread_cond_destroy(&keys->moved);
+    pthread_mutex_destroy(&keys->lock);
+    keys->out->damaged_blocks += keys->damaged_blocks;
+    bool because_of_keys = err == ERR_BUSY && keys->err != ERR_OK;
+    return err == ERR_OK || because_of_keys ? keys->err : err;
+}
+
+/* --- figures -----------------------------------------------------------------------------------
+ */
 
 /* As for keys: run by run of one account. */
 static void count_usage(const struct recover_options *options, struct recovered *out,
@@ -203,44 +394,33 @@ static void count_usage(const struct recover_options *options, struct recovered 
 }
 
 /* Rows [first, end) of the batch, all sound. */
-static enum err replay_rows(const struct recover_options *options, struct recovered *out,
-                            struct event_batch *batch, u32 first, u32 end) {
+static void replay_rows(const struct recover_options *options, struct recovered *out,
+                        const struct event_batch *batch, u32 first, u32 end) {
     u32 rows[EVENT_BATCH_MAX];
-    u8 verdict[EVENT_BATCH_MAX];
-    for (u32 i = first; i < end; i++) {
-        rows[i - first] = i;
+    u32 count = 0;
+    check(first < end && end <= EVENT_BATCH_MAX);
+    for (u32 row = first; row < end; row++) {
+        rows[count++] = row;
     }
-    hash_keys(options, out, batch, first, end);
-    enum err err = dedup_claim(out->dedup, batch, first, end - first, verdict);
-    if (err == ERR_OK) {
-        dedup_settle(out->dedup);
-        keep_keys_small(out->dedup);
-        agg_apply(out->agg, batch, rows, end - first);
-        count_usage(options, out, batch, rows, end - first);
-        out->events += end - first;
-    }
-    return err;
+    agg_apply(out->agg, batch, rows, count);
+    count_usage(options, out, batch, rows, count);
+    out->events += count;
 }
 
-static enum err replay_batch(const struct recover_options *options, struct recovered *out,
-                             struct event_batch *batch) {
-    enum err err = ERR_OK;
-    for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
-        bool sound = row_is_sound(out, batch, first);
-        end = first + 1;
-        while (end < batch->count && row_is_sound(out, batch, end) == sound) {
-            end++;
-        }
+static void replay_batch(const struct recover_options *options, struct recovered *out,
+                         const struct event_batch *batch) {
+    for (u32 first = 0, end; first < batch->count; first = end) {
+        bool sound;
+        end = run_end(out->agg, batch, first, &sound);
         if (sound) {
-            err = replay_rows(options, out, batch, first, end);
+            replay_rows(options, out, batch, first, end);
         } else {
             struct store_damage damage = {.id_from = batch->id[first],
                                           .id_to = batch->id[end - 1] + 1,
                                           .what = "an unknown series or an impossible time"};
-            report_damage(out, &damage);
+            report_damage(&out->damaged_blocks, &damage);
         }
     }
-    return err;
 }
 
 /* Ids of series are dense, so a gap is what damage took. Nothing can stand in for it: later events
@@ -269,9 +449,11 @@ static enum err define_all(struct recovered *out, const struct series_def *defs,
 }
 
 static enum err replay(const struct recover_options *options, struct recovered *out,
-                       struct store_scan *scan) {
-    u64 total = store_next_id(options->store) - out->snapshot_id;
-    u64 said_ns = clock_monotonic_ns();
+                       struct store_scan *scan, struct keys_thread *keys) {
+    struct progress progress = {.what = "figures",
+                                .id_from = out->snapshot_id,
+                                .id_end = store_next_id(options->store),
+                                .said_ns = clock_monotonic_ns()};
     struct store_damage damage = {.what = "no damage was seen"};
     for (;;) {
         const struct event_batch *batch = NULL;
@@ -279,7 +461,7 @@ static enum err replay(const struct recover_options *options, struct recovered *
         u32 def_count = 0;
         enum err err = store_scan_next(scan, &batch, &defs, &def_count, &damage);
         if (err == ERR_CORRUPT) {
-            report_damage(out, &damage);
+            report_damage(&out->damaged_blocks, &damage);
             continue;
         }
         if (err == ERR_OK) {
@@ -288,87 +470,35 @@ static enum err replay(const struct recover_options *options, struct recovered *
         if (err != ERR_OK || batch->count == 0) {
             return err;
         }
-        err = replay_batch(options, out, (struct event_batch *)batch);
-        fault_point("recover.replayed");
-        if (err != ERR_OK) {
-            return err;
-        }
-        if (atomic_load(options->stop)) {
+        u64 id = batch->id[batch->count - 1];
+        if (!let_keys_follow(keys, id + 1) || atomic_load(options->stop)) {
             return ERR_BUSY;
         }
-        if (clock_monotonic_ns() - said_ns > PROGRESS_NS) {
-            said_ns = clock_monotonic_ns();
-            log_info("recovering", "events=%llu of=%llu percent=%llu",
-                     (unsigned long long)out->events, (unsigned long long)total,
-                     (unsigned long long)(out->events * 100 / MAX(total, (u64)1)));
-        }
+        replay_batch(options, out, batch);
+        fault_point("recover.replayed");
+        tell_progress(&progress, id);
     }
 }
 
-/* The keys of a batch whose events are in the figures already. */
-static enum err replay_keys(const struct recover_options *options, struct recovered *out,
-                            struct event_batch *batch) {
-    u8 verdict[EVENT_BATCH_MAX];
-    enum err err = ERR_OK;
-    for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
-        bool known = batch->series[first] < agg_series_count(out->agg);
-        end = first + 1;
-        while (end < batch->count && (batch->series[end] < agg_series_count(out->agg)) == known) {
-            end++;
-        }
-        if (known) { /* else it is reported by whoever reads the event */
-            hash_keys(options, out, batch, first, end);
-            err = dedup_claim(out->dedup, batch, first, end - first, verdict);
-        }
-    }
-    dedup_settle(out->dedup);
-    keep_keys_small(out->dedup);
-    return err;
-}
-
-/* The snapshot's figures are good, its keys are not: a set is made of the log's, up to there. */
-static enum err remake_keys(const struct recover_options *options, struct recovered *out) {
-    struct store_scan_options scan_options = {.filter = store_filter_all,
-                                              .columns = TEXT_BIT(TEXT_KEY)};
-    scan_options.filter.id_to = out->snapshot_id;
+static enum err replay_figures(const struct recover_options *options, struct recovered *out,
+                               struct keys_thread *keys) {
     struct store_scan *scan = NULL;
-    dedup_destroy(out->dedup);
-    out->dedup = NULL;
-    enum err err = dedup_open(&options->keys, &out->dedup);
-    err = err == ERR_OK ? store_scan_open(options->store, &scan_options, &scan) : err;
-    while (err == ERR_OK) {
-        const struct event_batch *batch = NULL;
-        struct store_damage damage;
-        err = store_scan_next(scan, &batch, NULL, NULL, &damage);
-        if (err == ERR_CORRUPT) {
-            report_damage(out, &damage);
-            err = ERR_OK;
-            continue;
-        }
-        if (err != ERR_OK || batch->count == 0) {
-            break;
-        }
-        err = replay_keys(options, out, (struct event_batch *)batch);
-        if (err == ERR_OK && atomic_load(options->stop)) {
-            err = ERR_BUSY;
-        }
-    }
-    store_scan_close(scan);
-    fault_point("keys.remade");
-    return err;
-}
-
-static enum err replay_tail(const struct recover_options *options, struct recovered *out) {
-    struct store_scan_options scan_options = {
-        .filter = store_filter_all, .columns = REPLAY_COLUMNS, .want_defs = true};
-    scan_options.filter.id_from = out->snapshot_id;
-    struct store_scan *scan = NULL;
-    enum err err = store_scan_open(options->store, &scan_options, &scan);
+    enum err err = open_scan(options, out->snapshot_id, FIGURE_COLUMNS, &scan);
     if (err == ERR_OK) {
-        err = replay(options, out, scan);
+        err = replay(options, out, scan, keys);
         store_scan_close(scan);
     }
     return err;
+}
+
+static enum err replay_log(const struct recover_options *options, struct recovered *out) {
+    struct keys_thread keys;
+    enum err err = begin_keys(options, out, &keys);
+    if (err != ERR_OK) {
+        return err;
+    }
+    begin_usage(options, out);
+    return end_keys(&keys, replay_figures(options, out, &keys));
 }
 
 enum err recover_run(const struct recover_options *options, struct recovered *out) {
@@ -376,12 +506,8 @@ enum err recover_run(const struct recover_options *options, struct recovered *ou
     u64 start_ns = clock_monotonic_ns();
     enum err err = load_newest(options, out);
     fault_point("recover.snapshot-loaded");
-    if (err == ERR_OK && out->keys_lost) {
-        err = remake_keys(options, out);
-    }
     if (err == ERR_OK) {
-        begin_usage(options, out);
-        err = replay_tail(options, out);
+        err = replay_log(options, out);
     }
     if (err == ERR_OK) {
         dedup_restored(out->dedup);

@@ -200,7 +200,10 @@ struct store_scan_options {
     /* For whoever looks for events and reads them later: of what always comes there are the series
      * and the id alone. The filter names an account. */
     bool bare;
-    u32 columns;      /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
+    u32 columns; /* TEXT_BIT | NUM_BIT wanted; series, id, sources and flags always come */
+    /* Not wanted, but an event with damage in them is damaged all the same: so scans of different
+     * columns agree on which events there are. */
+    u32 sound_columns;
     bool want_defs;   /* recovery: also deliver series definitions */
     bool as_received; /* without amendments: removed events too */
 };

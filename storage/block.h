@@ -189,6 +189,11 @@ enum err block_read_frame(struct block_reader *reader, const struct block_view *
                           u32 columns, struct event_batch *batch, u32 *accounts, u32 at,
                           struct text_sink *sink, const char **what);
 
+/* Do the checksums of these columns of the frame hold? TEXT_BIT and NUM_BIT; ERR_CORRUPT with
+ * *what. */
+enum err block_check_frame(const struct block_view *view, u32 frame, u32 columns,
+                           const char **what);
+
 /* Reads the definitions; `visit` gets each with the id of the last event of its group (texts last
  * for the call) and may return an error that ends it. */
 enum err block_read_defs(struct block_reader *reader, const struct block_view *view,

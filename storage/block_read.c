@@ -481,6 +481,27 @@ enum err block_read_frame(struct block_reader *reader, const struct block_view *
     return err;
 }
 
+enum err block_check_frame(const struct block_view *view, u32 frame, u32 columns,
+                           const char **what) {
+    struct frame state = {.view = view, .frame = frame};
+    struct slice section;
+    enum err err = ERR_OK;
+    for (u32 number = 0; number < NUM_COUNT && err == ERR_OK; number++) {
+        if ((columns & NUM_BIT(number)) != 0) {
+            err = section_read(&state, COL_NUMBER + number, &section);
+        }
+    }
+    for (u32 text = SERIES_TEXTS; text < TEXT_COUNT && err == ERR_OK; text++) {
+        if ((columns & TEXT_BIT(text)) != 0) {
+            err = section_read(&state, COL_TEXT + text - SERIES_TEXTS, &section);
+        }
+    }
+    if (err != ERR_OK) {
+        *what = state.what;
+    }
+    return err;
+}
+
 /* --- definitions ------------------------------------------------------------------------------ */
 
 static bool def_get(const struct block_view *view, const u8 **at, const u8 *end,

@@ -357,6 +357,9 @@ static enum err take_frame(struct store_scan *scan, const struct block_view *vie
     u32 wanted = scan->options.columns;
     err = block_read_frame(scan->reader, view, frame, wanted & ~first, batch, scan->accounts, at,
                            &scan->texts, what);
+    if (err == ERR_OK) {
+        err = block_check_frame(view, frame, scan->options.sound_columns & ~wanted, what);
+    }
     if (err != ERR_OK) {
         return err;
     }

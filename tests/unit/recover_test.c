@@ -101,7 +101,25 @@ Test(recover, an_unreadable_snapshot_costs_time_only) {
     check_totals(100, 100);
 }
 
-enum part { HEADER, DEFINITIONS, COPY };
+enum part { HEADER, KEYS, COSTS, DEFINITIONS, COPY };
+
+static usize offset_of(const char *block, const struct block_header *header, enum part part) {
+    struct block_view view;
+    const char *what;
+    if (part == HEADER) {
+        return 20;
+    }
+    if (part == DEFINITIONS || part == COPY) {
+        return header->def_offset + 5;
+    }
+    cr_assert_eq(block_view_open(&view, block, header->block_bytes, &what), ERR_OK, "%s", what);
+    struct slice section =
+        block_section_of(&view, 0,
+                         part == KEYS ? (enum block_column)(COL_TEXT + TEXT_KEY - SERIES_TEXTS)
+                                      : (enum block_column)(COL_NUMBER + NUM_COST));
+    cr_assert_gt(section.bytes, 0);
+    return (usize)(section.data - block);
+}
 
 /* Turns a bit in that part of the block with this first id, wherever the log's file has it: LMDB
  * leaves older pages behind. */
@@ -123,11 +141,8 @@ static void damage(u64 first_id, enum part part) {
         /* A block is followed by its frames, a copy by the definitions. */
         const char *defs = data + at + header.def_offset;
         bool is_block = hash64(defs, header.def_bytes, 0) == header.def_hash;
-        usize offset = part == HEADER             ? 20
-                       : is_block && part != COPY ? header.def_offset + 5
-                                                  : sizeof header + 5;
         if (is_block != (part == COPY)) {
-            data[at + offset] ^= 4;
+            data[at + (is_block ? offset_of(data + at, &header, part) : sizeof header + 5)] ^= 4;
             found++;
         }
     }
@@ -155,6 +170,8 @@ static void check_recovers(const enum part *parts, u32 count, u64 events, u64 da
     cr_assert_eq(agg_series_count(engine.recovered.agg), 30u);
     check_totals(events, (i64)events);
     cr_assert_eq(send_range("c", 100, 1), 0u); /* known, as what follows the damage is */
+    cr_assert_eq(send_range("b", 100, 1), 300u - events);
+    check_totals(300, 300);
     cr_assert_eq(send_range("d", 100, 1), 100u);
 }
 
@@ -164,6 +181,15 @@ Test(recover, damaged_definitions_are_taken_from_their_copy) {
 
 Test(recover, a_damaged_block_loses_its_events_only) {
     check_recovers((const enum part[]){HEADER}, 1, 200, 1);
+}
+
+/* What the figures do not need, and what the keys do not. */
+Test(recover, events_whose_keys_are_damaged_are_not_in_the_figures) {
+    check_recovers((const enum part[]){KEYS}, 1, 200, 1);
+}
+
+Test(recover, keys_of_events_whose_figures_are_damaged_are_free) {
+    check_recovers((const enum part[]){COSTS}, 1, 200, 1);
 }
 
 Test(recover, a_damaged_copy_costs_nothing) {
