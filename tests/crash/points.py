@@ -27,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "system")]
 
 from harness import Failure, Server, ensure, equal  # noqa: E402
-from load import Load  # noqa: E402
+from load import Load, Request  # noqa: E402
 
 PROGRAM = "margind-faults"
 DIE_SECONDS = 20
@@ -80,6 +80,10 @@ class Case:
         while not any(name.endswith(".snap") for name in self.snapshots()):
             ensure(time.monotonic() < deadline, "no snapshot was written")
             time.sleep(0.01)
+        behind = Request("behind the snapshot", 5, False)  # so that something is to be replayed
+        self.load.requests.append(behind)
+        equal(behind.send(self.server.client()), (5, 0), behind.name)
+        behind.acknowledged = True
 
     def snapshots(self):
         place = os.path.join(self.dir, "snapshots")
