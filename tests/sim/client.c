@@ -32,6 +32,10 @@ void clients_hurry(void) {
     clients.hurry = true;
 }
 
+bool clients_are_in_a_hurry(void) {
+    return clients.hurry;
+}
+
 bool clients_are_done(void) {
     return clients.writers == 0 && clients.others == 0;
 }
@@ -50,14 +54,14 @@ static bool may_go_on(void *context) {
 }
 
 /* Before each request; a client in a request is busy. */
-static void client_enter(void) {
+void client_enter(void) {
     if (clients.hold) {
         fiber_wait(may_go_on, NULL, SIM_NEVER);
     }
     clients.busy++;
 }
 
-static void client_leave(void) {
+void client_leave(void) {
     clients.busy--;
     fiber_sleep(between(0, chance(10) ? 50 * SIM_MS : 2 * SIM_MS));
 }
@@ -206,8 +210,9 @@ static u32 try_burst(struct http *http, struct truth_request *request, u32 count
     for (u32 i = 0; i < count; i++) {
         usize bytes = put_body(body, &request[i]);
         truth_sent(&request[i]);
-        http_put_post(http, request[i].single ? "/api/v1/client/events" : "/api/events/ingest",
-                      body, bytes);
+        http_put_body(http, "POST",
+                      request[i].single ? "/api/v1/client/events" : "/api/events/ingest", body,
+                      bytes);
     }
     u32 answered = 0;
     if (http_send(http)) {
@@ -257,20 +262,20 @@ static void *http_client_run(void *argument) {
 
 /* --- binary socket ---------------------------------------------------------------------------- */
 
-struct margin_client *client_connect(u32 account, u32 timeout_ms) {
-    char key[KEY_BYTES];
+struct margin_client *client_connect_with(const char *key, u32 timeout_ms) {
     char why[256];
     struct margin_client *client = NULL;
-    if (!client_read_key(account, key, sizeof key)) {
-        return NULL;
-    }
     const struct margin_options options = {
         .host = "127.0.0.1", .port = SIM_WIRE_PORT, .key = key, .timeout_ms = timeout_ms};
     enum margin_status status = margin_connect(&options, &client, why, sizeof why);
     /* After a failed write to the control tables they cannot be read, which is something else. */
-    promise(status != MARGIN_DENIED, "account %u: %s", account, why);
-    promise(status != MARGIN_PROTOCOL, "account %u: %s", account, why);
+    promise(status != MARGIN_DENIED && status != MARGIN_PROTOCOL, "key %.11s: %s", key, why);
     return status == MARGIN_OK ? client : NULL;
+}
+
+struct margin_client *client_connect(u32 account, u32 timeout_ms) {
+    char key[KEY_BYTES];
+    return client_read_key(account, key, sizeof key) ? client_connect_with(key, timeout_ms) : NULL;
 }
 
 static void put_text(struct margin_batch *batch, enum wire_text column, const char *text) {
@@ -416,7 +421,7 @@ static bool ask_http(struct http *http, u32 account) {
     if (!reach(http, account)) {
         return false;
     }
-    http_put_get(http, paths[which]);
+    http_put_bare(http, "GET", paths[which]);
     if (!http_send(http) || !http_receive(http, &status, &body)) {
         http_close(http);
         return false;
@@ -469,7 +474,7 @@ static bool sign_up(struct http *http, u32 account, u32 number) {
     if (!http_is_open(http) && !http_open(http, SIM_HTTP_PORT, "", TIMEOUT_MS)) {
         return false;
     }
-    http_put_post(http, "/api/signup", text, (usize)bytes);
+    http_put_body(http, "POST", "/api/signup", text, (usize)bytes);
     if (!http_send(http) || !http_receive(http, &status, &body)) {
         http_close(http);
         return false;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #define OUT_BYTES (1 * MIB)
 #define IN_BYTES (4 * MIB)
@@ -66,6 +67,10 @@ bool http_is_open(const struct http *http) {
     return http->fd >= 0;
 }
 
+bool http_is_open_for(const struct http *http, const char *key) {
+    return http_is_open(http) && strcmp(http->key, key) == 0;
+}
+
 void http_close(struct http *http) {
     if (http->fd >= 0) {
         close(http->fd);
@@ -96,8 +101,8 @@ static void put_head(struct http *http, const char *method, const char *path) {
     }
 }
 
-void http_put_get(struct http *http, const char *path) {
-    put_head(http, "GET", path);
+void http_put_bare(struct http *http, const char *method, const char *path) {
+    put_head(http, method, path);
     put_text(http, "\r\n");
 }
 
@@ -130,16 +135,20 @@ static usize compress_gzip(const char *body, usize bytes, char *out, usize room)
     return made;
 }
 
-void http_put_post(struct http *http, const char *path, const char *body, usize bytes) {
+void http_put_body(struct http *http, const char *method, const char *path, const char *body,
+                   usize bytes) {
     char *packed = NULL;
-    put_head(http, "POST", path);
+    put_head(http, method, path);
     put_text(http, "Content-Type: application/json\r\n");
-    if (chance(25)) {
-        packed = malloc(bytes + 1024);
+    if (chance(40)) {
+        bool gzip = chance(50);
+        usize room = ZSTD_compressBound(bytes) + 1024;
+        packed = malloc(room);
         promise(packed != NULL, "no memory");
-        bytes = compress_gzip(body, bytes, packed, bytes + 1024);
+        bytes = gzip ? compress_gzip(body, bytes, packed, room)
+                     : ZSTD_compress(packed, room, body, bytes, 1);
         body = packed;
-        put_text(http, "Content-Encoding: gzip\r\n");
+        put_text(http, gzip ? "Content-Encoding: gzip\r\n" : "Content-Encoding: zstd\r\n");
     }
     if (chance(30)) {
         put_chunks(http, body, bytes);

@@ -12,10 +12,12 @@ void http_free(struct http *http);
 /* `key` is sent with every request; empty: none. */
 bool http_open(struct http *http, u16 port, const char *key, u32 timeout_ms);
 bool http_is_open(const struct http *http);
+bool http_is_open_for(const struct http *http, const char *key);
 void http_close(struct http *http);
 /* Queues a request; http_send() sends what is queued. */
-void http_put_get(struct http *http, const char *path);
-void http_put_post(struct http *http, const char *path, const char *body, usize bytes);
+void http_put_bare(struct http *http, const char *method, const char *path);
+void http_put_body(struct http *http, const char *method, const char *path, const char *body,
+                   usize bytes);
 bool http_send(struct http *http);
 /* False: no whole answer came in time. The body lasts until the next call. */
 bool http_receive(struct http *http, u32 *status, struct slice *body);

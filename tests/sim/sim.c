@@ -51,7 +51,8 @@ int __real_clock_gettime(clockid_t clock, struct timespec *out);
 
 void sim_seed(u64 seed) {
     sim.seed = seed;
-    sim.state = seed * 0x9e3779b97f4a7c15u + 0x1234567;
+    sim.state = seed;
+    sim.state = sim_random(); /* else the next seed would be this one's stream, a step later */
 }
 
 u64 sim_random(void) { /* splitmix64 (Steele, Lea and Flood, 2014) */

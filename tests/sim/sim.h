@@ -205,6 +205,20 @@ bool clients_are_idle(void);
 bool client_read_key(u32 account, char *key, usize bytes);
 /* NULL: could not be reached. */
 struct margin_client *client_connect(u32 account, u32 timeout_ms);
+struct margin_client *client_connect_with(const char *key, u32 timeout_ms);
+/* Before and after each request: clients wait here while they are held. */
+void client_enter(void);
+void client_leave(void);
+bool clients_are_in_a_hurry(void);
+
+/* --- what is changed later (keeper.c) --------------------------------------------------------- */
+
+/* Makes an account of its own, while the server is down, and starts its clients. */
+void keeper_prepare(void);
+bool keeper_is_there(void);
+bool keeper_is_done(void);
+/* Compares everything; false: it could not be read. */
+bool keeper_check(void);
 
 /* --- the story (story.c) ---------------------------------------------------------------------- */
 
