@@ -2,6 +2,7 @@
 #include "agg/agg.h"
 
 #include "agg/apply.h"
+#include "agg/expire.h"
 #include "agg/state.h"
 
 #include <stdlib.h>
@@ -211,7 +212,11 @@ void agg_apply(struct agg *agg, const struct event_batch *batch, const u32 *rows
     agg->reserved_events -= MIN(agg->reserved_events, (u64)count);
     for (u32 first = 0; first < count; first += SLICE_EVENTS) {
         pthread_rwlock_wrlock(&agg->lock);
-        agg->apply(agg, batch, rows + first, MIN(count - first, (u32)SLICE_EVENTS));
+        u32 slice = MIN(count - first, (u32)SLICE_EVENTS);
+        agg->apply(agg, batch, rows + first, slice);
+        if (unlikely(agg->followed != NULL)) {
+            agg_expire_applied(agg->followed, batch, rows + first, slice);
+        }
         agg_memory_publish(agg);
         pthread_rwlock_unlock(&agg->lock);
     }

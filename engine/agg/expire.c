@@ -11,6 +11,9 @@
 #define SLICE_STEPS 1024      /* done while readers wait */
 #define LOOK_SERIES 4096      /* looked at in one call */
 #define EVENT_BYTES (4 * KIB) /* the most that taking one out makes anew */
+#define END_BYTES (32 * MIB)  /* the most that a call of the end takes */
+#define CHUNKS_A_STEP 8       /* of rows */
+#define TALLY_STEPS 16        /* that expiring one takes the time of */
 #define PAIR_KIND_SHIFT 62
 
 struct series_fact { /* of what stays */
@@ -42,9 +45,18 @@ struct agg_expiry {
     i64 *agent_first;
     struct number_set traces; /* likewise */
     struct trace *trace_facts;
-    u64 *trace_dead; /* bit per trace that was known then */
-    u32 trace_end;
     i64 oldest; /* of what stays */
+
+    u32 stage; /* of the end */
+    u32 at;    /* where the stage is */
+    u32 steps; /* left of this call */
+    bool short_of_memory;
+    u32 link; /* of the customer at hand: the series that is next, and when the first that stays */
+    i64 created; /* of those before was received */
+    bool once_more;
+    u32 traces_gone;
+    struct trace_sweep sweep;
+    struct partition *taken; /* its chunks are freed */
 };
 
 i64 agg_oldest(struct agg *agg) {
@@ -90,7 +102,6 @@ void agg_expire_free(struct agg_expiry *expiry) {
         free(expiry->pair_stays);
         free(expiry->agent_first);
         free(expiry->trace_facts);
-        free(expiry->trace_dead);
         free(expiry);
     }
 }
@@ -209,10 +220,8 @@ static bool take_memory(struct agg_expiry *expiry, u32 series_count) {
     expiry->pair_stays = calloc(expiry->pairs.count + (usize)1, sizeof *expiry->pair_stays);
     expiry->agent_first = malloc((expiry->agents.count + (usize)1) * sizeof *expiry->agent_first);
     expiry->trace_facts = aligned_alloc(64, (traces + (usize)1) * sizeof *expiry->trace_facts);
-    expiry->trace_end = expiry->agg->traces.count;
-    expiry->trace_dead = calloc(expiry->trace_end / 64 + (usize)1, sizeof(u64));
     return expiry->facts != NULL && expiry->cell_facts != NULL && expiry->pair_stays != NULL &&
-           expiry->agent_first != NULL && expiry->trace_facts != NULL && expiry->trace_dead != NULL;
+           expiry->agent_first != NULL && expiry->trace_facts != NULL;
 }
 
 static void begin_facts(struct agg_expiry *expiry) {
@@ -333,62 +342,96 @@ static void read_trace(struct agg_expiry *expiry, const struct event_batch *batc
     }
 }
 
-void agg_expire_read(struct agg_expiry *expiry, const struct event_batch *batch, bool late) {
-    struct agg *agg = expiry->agg;
-    agg_read_lock(agg);
-    for (u32 row = 0; row < batch->count; row++) {
-        u32 index = batch->series[row];
-        i64 time = batch->number[NUM_TIME][row];
-        if (is_touched(expiry, index)) {
-            struct series_fact *fact = fact_of(expiry, index);
-            fact->first = MIN(fact->first, time);
-            fact->begun = fact->begun == 0 ? MAX(batch->created[row], (i64)1) : fact->begun;
-        }
-        if (late) {
-            keep(expiry, index, time);
-        }
-        u32 account = dims_of(agg, index)[DIM_ACCOUNT];
-        if (expiry->agents.count > 0 && event_has_text(batch, row, TEXT_AGENT)) {
-            read_agent(expiry, batch, row, account);
-        }
-        if (expiry->traces.count > 0 && event_has_text(batch, row, TEXT_TRACE)) {
-            read_trace(expiry, batch, row, account);
-        }
+static void read_event(struct agg_expiry *expiry, const struct event_batch *batch, u32 row,
+                       bool late) {
+    u32 index = batch->series[row];
+    i64 time = batch->number[NUM_TIME][row];
+    if (is_touched(expiry, index)) {
+        struct series_fact *fact = fact_of(expiry, index);
+        fact->first = MIN(fact->first, time);
+        fact->begun = fact->begun == 0 ? MAX(batch->created[row], (i64)1) : fact->begun;
     }
-    agg_read_unlock(agg);
+    if (late) {
+        keep(expiry, index, time);
+    }
+    u32 account = dims_of(expiry->agg, index)[DIM_ACCOUNT];
+    if (expiry->agents.count > 0 && event_has_text(batch, row, TEXT_AGENT)) {
+        read_agent(expiry, batch, row, account);
+    }
+    if (expiry->traces.count > 0 && event_has_text(batch, row, TEXT_TRACE)) {
+        read_trace(expiry, batch, row, account);
+    }
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+void agg_expire_read(struct agg_expiry *expiry, const struct event_batch *batch, bool late) {
+    agg_read_lock(expiry->agg);
+    for (u32 row = 0; row < batch->count; row++) {
+        read_event(expiry, batch, row, late);
+    }
+    agg_read_unlock(expiry->agg);
+}
 
-/* Lets readers in from time to time. */
-static void breathe(struct agg_expiry *expiry, u32 step) {
-    if (step % SLICE_STEPS == SLICE_STEPS - 1) {
+void agg_expire_applied(struct agg_expiry *expiry, const struct event_batch *batch, const u32 *rows,
+                        u32 count) {
+    for (u32 i = 0; i < count; i++) {
+        read_event(expiry, batch, rows[i], true);
+    }
+}
+
+void agg_expire_follow(struct agg_expiry *expiry) {
+    expiry->agg->followed = expiry;
+}
+
+/* --- the end: stages ---------------------------------------------------------------------------
+ * Each has its place in `at` and is over when it returns true. What was settled follows the events
+ * that are applied from then on as ever; of what was not, they change the facts: so nothing waits
+ * for the end but readers of what sums do not tell.
+ */
+
+/* Takes so many steps of those that are left and lets readers in from time to time; false: there
+ * are none left. */
+static bool spend(struct agg_expiry *expiry, u32 steps) {
+    if (expiry->steps == 0) {
+        return false;
+    }
+    u32 before = expiry->steps;
+    expiry->steps -= MIN(steps, before);
+    if (before / SLICE_STEPS != expiry->steps / SLICE_STEPS) {
         agg_change_end(expiry->agg);
         agg_change_begin(expiry->agg);
     }
+    return true;
 }
 
-static void settle_series(struct agg_expiry *expiry) {
+static void settle_series(struct agg_expiry *expiry, u32 index) {
     struct agg *agg = expiry->agg;
-    u32 step = 0;
-    for (u32 word = 0; word <= expiry->series_end / 64; word++) {
-        for (u64 bits = expiry->touched[word]; bits != 0; bits &= bits - 1) {
-            u32 index = word * 64 + (u32)__builtin_ctzll(bits);
-            const struct series_fact *fact = fact_of(expiry, index);
-            struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
-            i64 *begun = array_edit(&agg->begun, index);
-            if (agg_series_events(agg, series) == 0) {
-                agg_bands_empty(agg, &series->newest, series->band);
-                series->first = INT64_MAX;
-                *begun = 0;
-            } else { /* what was not seen is in a damaged block */
-                series->first = fact->first == INT64_MAX ? expiry->before : fact->first;
-                *begun = fact->begun == 0 ? *begun : fact->begun;
-                keep(expiry, index, series->first);
-            }
-            breathe(expiry, step++);
+    const struct series_fact *fact = fact_of(expiry, index);
+    struct series *series = record_edit(&agg->series, index, SHIFT_SERIES, sizeof *series);
+    i64 *begun = array_edit(&agg->begun, index);
+    if (agg_series_events(agg, series) == 0) {
+        agg_bands_empty(agg, &series->newest, series->band);
+        series->first = INT64_MAX;
+        *begun = 0;
+        return;
+    }
+    /* What was not seen is in a damaged block. */
+    series->first = fact->first == INT64_MAX ? expiry->before : fact->first;
+    *begun = fact->begun == 0 ? *begun : fact->begun;
+    keep(expiry, index, series->first);
+}
+
+/* 64 at a time. */
+static bool settle_all_series(struct agg_expiry *expiry) {
+    for (; expiry->at <= expiry->series_end / 64; expiry->at++) {
+        u64 bits = expiry->touched[expiry->at];
+        if (bits != 0 && !spend(expiry, (u32)__builtin_popcountll(bits))) {
+            return false;
+        }
+        for (; bits != 0; bits &= bits - 1) {
+            settle_series(expiry, expiry->at * 64 + (u32)__builtin_ctzll(bits));
         }
     }
+    return true;
 }
 
 static void settle_cell(struct agg *agg, u32 at, i64 first) {
@@ -402,25 +445,43 @@ static void settle_cell(struct agg *agg, u32 at, i64 first) {
     cell->newest.series = (u32)(first >> FIRST_SHIFT);
 }
 
-static void settle_cells(struct agg_expiry *expiry) {
-    for (u32 i = 0; i < expiry->cells.count; i++) {
-        settle_cell(expiry->agg, (u32)(expiry->cells.numbers[i] >> 8), expiry->cell_facts[i].first);
-        breathe(expiry, i);
+static bool settle_cells(struct agg_expiry *expiry) {
+    for (; expiry->at < expiry->cells.count && spend(expiry, 1); expiry->at++) {
+        settle_cell(expiry->agg, (u32)(expiry->cells.numbers[expiry->at] >> 8),
+                    expiry->cell_facts[expiry->at].first);
     }
-    for (u32 i = 0; i < expiry->agents.count; i++) {
-        const struct value *agent =
-            value_at(expiry->agg, STORE_DIMS, (u32)expiry->agents.numbers[i]);
-        settle_cell(expiry->agg, agent->entity, expiry->agent_first[i]);
-        breathe(expiry, i);
+    return expiry->at == expiry->cells.count;
+}
+
+static bool settle_agents(struct agg_expiry *expiry) {
+    for (; expiry->at < expiry->agents.count && spend(expiry, 1); expiry->at++) {
+        u32 agent = (u32)expiry->agents.numbers[expiry->at];
+        settle_cell(expiry->agg, value_at(expiry->agg, STORE_DIMS, agent)->entity,
+                    expiry->agent_first[expiry->at]);
     }
-    for (u32 i = 0; i < expiry->pairs.count; i++) {
-        if (!expiry->pair_stays[i]) {
-            u64 number = expiry->pairs.numbers[i];
+    return expiry->at == expiry->agents.count;
+}
+
+static bool settle_pairs(struct agg_expiry *expiry) {
+    for (; expiry->at < expiry->pairs.count && spend(expiry, 1); expiry->at++) {
+        if (!expiry->pair_stays[expiry->at]) {
+            u64 number = expiry->pairs.numbers[expiry->at];
             pairs_forget(expiry->agg, (enum pair_kind)(number >> PAIR_KIND_SHIFT),
                          number & (((u64)1 << PAIR_KIND_SHIFT) - 1));
         }
-        breathe(expiry, i);
     }
+    return expiry->at == expiry->pairs.count;
+}
+
+/* The first event of an entity's classes but for some. */
+static i64 first_of(const struct agg *agg, const struct entity *entity, u32 without) {
+    i64 first = INT64_MAX;
+    for (u32 class = 0; class < CLASSES; class ++) {
+        if (entity->cell[class] != 0 && (class & without) == 0) {
+            first = MIN(first, rest_at(agg, entity->cell[class])->first);
+        }
+    }
+    return first;
 }
 
 /* An entity is active in the months from its first event on in which it was. */
@@ -428,13 +489,8 @@ static void settle_months(struct agg *agg, u32 id, u32 kind) {
     const struct entity *entity = entity_at(agg, id);
     struct activity old = months_activity(agg, id);
     struct activity next = {0};
-    i64 first = INT64_MAX;
+    i64 first = first_of(agg, entity, CLASS_STRIPE);
     u32 lost = 0;
-    for (u32 class = 0; class < CLASSES; class ++) {
-        if (entity->cell[class] != 0 && (class & CLASS_STRIPE) == 0) {
-            first = MIN(first, rest_at(agg, entity->cell[class])->first);
-        }
-    }
     u32 first_month = first == INT64_MAX ? UINT32_MAX : months_of(first);
     for (u32 back = 0; back < MIN((u32)MONTH_BITS, old.newest + 1u); back++) {
         u32 month = old.newest - back;
@@ -449,79 +505,150 @@ static void settle_months(struct agg *agg, u32 id, u32 kind) {
     }
 }
 
-/* When the first event that stays was received. */
-static void settle_customer(struct agg *agg, u32 id) {
-    struct entity *entity = array_edit(&agg->entities, id);
-    const u32 key = entity->key[0];
-    i64 created = 0;
-    u32 at = key == DIM_NONE ? 0 : value_at(agg, DIM_CUSTOMER, key)->series_head;
-    for (; at != 0; at = link_at(agg, at - 1)->next[DIM_CUSTOMER]) {
-        i64 begun = *(const i64 *)array_at(&agg->begun, at - 1);
-        created = begun != 0 && (created == 0 || begun < created) ? begun : created;
+/* When the first event that stays was received: of all its series, which may be many. Events may
+ * come to those that were looked at already: where nothing was found they are looked at once more.
+ */
+static bool settle_customer(struct agg_expiry *expiry, u32 id) {
+    struct agg *agg = expiry->agg;
+    const u32 key = entity_at(agg, id)->key[0];
+    if (expiry->link == 0 && key != DIM_NONE) {
+        expiry->link = value_at(agg, DIM_CUSTOMER, key)->series_head;
     }
-    entity->created = created;
+    u32 at = expiry->link;
+    for (; at != 0 && spend(expiry, 1); at = link_at(agg, at - 1)->next[DIM_CUSTOMER]) {
+        i64 begun = *(const i64 *)array_at(&agg->begun, at - 1);
+        if (begun != 0 && (expiry->created == 0 || begun < expiry->created)) {
+            expiry->created = begun;
+        }
+    }
+    expiry->link = at;
+    bool missed = key != DIM_NONE && expiry->created == 0 && !expiry->once_more &&
+                  first_of(agg, entity_at(agg, id), 0) != INT64_MAX;
+    if (at != 0 || missed) {
+        expiry->once_more = expiry->once_more || at == 0;
+        return false;
+    }
+    struct entity *entity = array_edit(&agg->entities, id);
+    entity->created = expiry->created;
     account_at(agg, entity->account)->customers_reborn++;
+    expiry->created = 0;
+    expiry->once_more = false;
+    return true;
 }
 
-static void settle_entities(struct agg_expiry *expiry) {
+static bool settle_entities(struct agg_expiry *expiry) {
     struct agg *agg = expiry->agg;
-    for (u32 i = 0; i < expiry->cells.count; i++) {
-        u32 kind = expiry->cell_facts[i].kind;
+    while (expiry->at < expiry->cells.count && spend(expiry, 1)) {
+        u32 kind = expiry->cell_facts[expiry->at].kind;
         if (kind < MONTH_KINDS) { /* one with two cells comes twice, which changes nothing */
-            u32 id = agg_cell_entity(agg, (u32)(expiry->cells.numbers[i] >> 8), kind);
+            u32 id = agg_cell_entity(agg, (u32)(expiry->cells.numbers[expiry->at] >> 8), kind);
             settle_months(agg, id, kind);
-            if (kind == KIND_CUSTOMER) {
-                settle_customer(agg, id);
+            if (kind == KIND_CUSTOMER && !settle_customer(expiry, id)) {
+                continue;
             }
         }
-        breathe(expiry, i);
+        expiry->at++;
     }
+    return expiry->at == expiry->cells.count;
 }
 
-/* One bucket at a time: the rows of a day are many. */
-static void drop_rows(struct agg_expiry *expiry) {
-    struct agg *agg = expiry->agg;
-    for (u32 kind = 0; kind < WIDTHS; kind++) {
-        const struct width_rows *width = &agg->width[kind];
-        u32 end = (u32)(expiry->before / width->ms);
-        while (width->count > 0 && width->list[0]->bucket < end) {
-            width_drop_before(agg, (enum width)kind, width->list[0]->bucket + 1);
-            agg_change_end(agg);
-            agg_change_begin(agg);
+static bool settle_traces(struct agg_expiry *expiry) {
+    for (; expiry->at < expiry->traces.count && spend(expiry, 1); expiry->at++) {
+        u32 index = (u32)expiry->traces.numbers[expiry->at];
+        expiry->traces_gone +=
+            !agg_trace_settle(expiry->agg, index, &expiry->trace_facts[expiry->at]);
+    }
+    return expiry->at == expiry->traces.count;
+}
+
+static bool sweep_traces(struct agg_expiry *expiry) {
+    if (expiry->traces_gone == 0) {
+        return true;
+    }
+    while (expiry->sweep.account < expiry->agg->account_max && !expiry->short_of_memory &&
+           spend(expiry, 1)) {
+        expiry->short_of_memory = !agg_traces_sweep(expiry->agg, &expiry->sweep);
+    }
+    return expiry->sweep.account == expiry->agg->account_max;
+}
+
+/* Nobody lists them any more. */
+static bool give_traces(struct agg_expiry *expiry) {
+    for (; expiry->at < expiry->traces.count && spend(expiry, 1); expiry->at++) {
+        if (expiry->trace_facts[expiry->at].spans == 0) {
+            agg_trace_give(expiry->agg, (u32)expiry->traces.numbers[expiry->at]);
         }
     }
-    for (u32 tally = 1; tally < agg->tallies.tallies.count; tally++) {
-        tally_expire(agg, tally, expiry->before);
-        breathe(expiry, tally);
-    }
+    return expiry->at == expiry->traces.count;
 }
 
-static void settle_accounts(struct agg_expiry *expiry) {
+/* `at` is the width. */
+static bool drop_rows(struct agg_expiry *expiry) {
+    struct agg *agg = expiry->agg;
+    while (expiry->at < WIDTHS && spend(expiry, CHUNKS_A_STEP)) {
+        struct width_rows *width = &agg->width[expiry->at];
+        if (expiry->taken == NULL) {
+            expiry->taken = width_take_before(width, (u32)(expiry->before / width->ms));
+            expiry->at += expiry->taken == NULL;
+        } else if (partition_free_some(agg, (enum width)expiry->at, expiry->taken, CHUNKS_A_STEP)) {
+            expiry->taken = NULL;
+        }
+    }
+    return expiry->at == WIDTHS;
+}
+
+static bool drop_tallies(struct agg_expiry *expiry) {
+    u32 count = expiry->agg->tallies.tallies.count;
+    for (; expiry->at + 1 < count && spend(expiry, TALLY_STEPS); expiry->at++) {
+        tally_expire(expiry->agg, expiry->at + 1, expiry->before);
+    }
+    return expiry->at + 1 >= count;
+}
+
+static bool settle_accounts(struct agg_expiry *expiry) {
     struct agg *agg = expiry->agg;
     u32 month = months_of(expiry->before);
-    for (u32 id = 0; id < agg->account_max; id++) {
-        struct account *account = agg->accounts[id];
+    for (; expiry->at < agg->account_max && spend(expiry, 1); expiry->at++) {
+        struct account *account = agg->accounts[expiry->at];
         if (account != NULL) {
-            months_expire(agg, id, month);
+            months_expire(agg, expiry->at, month);
             account->changes++;
         }
     }
-    agg_change_tell(agg, NULL);
+    return expiry->at == agg->account_max;
 }
 
-void agg_expire_end(struct agg_expiry *expiry) {
+static void finish(struct agg_expiry *expiry) {
     struct agg *agg = expiry->agg;
-    agg_change_begin(agg);
-    settle_series(expiry);
-    settle_cells(expiry);
-    settle_entities(expiry);
-    agg_traces_replace(agg, &expiry->traces, expiry->trace_facts, expiry->trace_dead,
-                       expiry->trace_end);
-    drop_rows(expiry);
     agg->oldest = expiry->oldest;
     agg->newest = expiry->oldest == INT64_MAX ? INT64_MIN : agg->newest;
-    settle_accounts(expiry);
     agg->expiring = false;
-    agg_change_end(agg);
+    agg->followed = NULL;
+    agg_change_tell(agg, NULL);
     __atomic_add_fetch(&agg->version, 1, __ATOMIC_RELEASE);
+}
+
+enum err agg_expire_end(struct agg_expiry *expiry, u32 steps, bool *more) {
+    static bool (*const stages[])(struct agg_expiry * expiry) = {
+        settle_all_series, settle_cells,  settle_agents,   settle_pairs,
+        settle_entities,   settle_traces, sweep_traces,    give_traces,
+        drop_rows,         drop_tallies,  settle_accounts,
+    };
+    struct agg *agg = expiry->agg;
+    check(agg->followed == expiry);
+    if (!agg_reserve(agg, END_BYTES)) {
+        return ERR_NO_MEMORY;
+    }
+    expiry->steps = steps;
+    agg_change_begin(agg);
+    while (expiry->stage < ARRAY_COUNT(stages) && stages[expiry->stage](expiry)) {
+        expiry->stage++;
+        expiry->at = 0;
+    }
+    *more = expiry->stage < ARRAY_COUNT(stages);
+    if (!*more) {
+        finish(expiry);
+    }
+    agg_change_end(agg);
+    return expiry->short_of_memory ? ERR_NO_MEMORY : ERR_OK;
 }

@@ -1,8 +1,8 @@
 /*
  * expire.h: taking all events from before a midnight out of the figures, of all accounts, while new
- * ones come in: begin(), take() with each of the events, taken(), look() until it is done, read()
- * with each event that stays, end(). Sums are exact after taken(); first events, months, pairs,
- * traces and rows of time only after end().
+ * ones come in: begin(), take() with each of the events, note() and look() until they are done,
+ * read() with each event that stays, follow(), end() until it is done. Sums are exact after the
+ * last take(); first events, months, pairs, traces and rows of time only after the last end().
  *
  * What a series has lost is subtracted event by event from what it feeds. What sums do not tell
  * (when something was first seen, what a trace is made of) is made anew from the events that stay,
@@ -39,8 +39,14 @@ bool agg_expire_look(struct agg_expiry *expiry);
 /* An event that stays, in the order of ids, each once. `late`: it may have been applied since the
  * first note(); those that were must come with it. Any one thread. */
 void agg_expire_read(struct agg_expiry *expiry, const struct event_batch *batch, bool late);
-/* Writer; all events applied have been read. */
-void agg_expire_end(struct agg_expiry *expiry);
+/* All events that were applied have been read; those to come are when they are. Writer. */
+void agg_expire_follow(struct agg_expiry *expiry);
+/* What agg_apply() tells who follows it. */
+void agg_expire_applied(struct agg_expiry *expiry, const struct event_batch *batch, const u32 *rows,
+                        u32 count);
+/* Ends it by some steps of about a microsecond each; *more: not yet. Writer, who may apply events
+ * between two calls. ERR_NO_MEMORY. */
+enum err agg_expire_end(struct agg_expiry *expiry, u32 steps, bool *more);
 u64 agg_expire_removed(const struct agg_expiry *expiry);
 
 #endif

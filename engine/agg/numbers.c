@@ -5,54 +5,77 @@
 
 #include <stdlib.h>
 
-#define SLOTS_FIRST 1024
+#define NUMBERS_FIRST 256
+#define SLOTS_FIRST 8
 
-static u32 place_of(const struct number_set *set, u64 number) {
-    u32 place = (u32)hash_mix(number) & set->mask;
-    while (set->slots[place] != 0 && set->numbers[set->slots[place] - 1] != number) {
-        place = (place + 1) & set->mask;
+static u32 place_of(const struct number_set *set, const struct number_part *part, u64 number,
+                    u64 hash) {
+    u32 place = (u32)hash & part->mask;
+    while (part->slots[place] != 0 && set->numbers[part->slots[place] - 1] != number) {
+        place = (place + 1) & part->mask;
     }
     return place;
 }
 
-u32 number_set_find(const struct number_set *set, u64 number) {
-    return set->slots == NULL ? UINT32_MAX : set->slots[place_of(set, number)] - 1;
+static u32 part_of(u64 hash) {
+    return (u32)(hash >> 32) % NUMBER_PARTS;
 }
 
-static bool grow(struct number_set *set) {
-    u32 slots = set->slots == NULL ? SLOTS_FIRST : (set->mask + 1) * 2;
-    u64 *numbers = realloc(set->numbers, slots / 2 * sizeof *numbers);
-    if (numbers == NULL) {
+u32 number_set_find(const struct number_set *set, u64 number) {
+    u64 hash = hash_mix(number);
+    const struct number_part *part = &set->part[part_of(hash)];
+    return part->slots == NULL ? UINT32_MAX : part->slots[place_of(set, part, number, hash)] - 1;
+}
+
+static bool grow_numbers(struct number_set *set) {
+    u32 capacity = MAX(set->capacity * 2, (u32)NUMBERS_FIRST);
+    u64 *numbers = realloc(set->numbers, capacity * sizeof *numbers); /* large ones do not move */
+    if (numbers != NULL) {
+        set->numbers = numbers;
+        set->capacity = capacity;
+    }
+    return numbers != NULL;
+}
+
+static bool grow_part(const struct number_set *set, struct number_part *part) {
+    u32 places = part->slots == NULL ? 0 : part->mask + 1;
+    u32 larger = MAX(places * 2, (u32)SLOTS_FIRST);
+    const u32 *old = part->slots;
+    struct number_part next = {calloc(larger, sizeof *next.slots), larger - 1, part->count};
+    if (next.slots == NULL) {
         return false;
     }
-    set->numbers = numbers;
-    free(set->slots);
-    set->slots = calloc(slots, sizeof *set->slots);
-    if (set->slots == NULL) {
-        return false;
+    for (u32 i = 0; i < places; i++) {
+        if (old[i] != 0) {
+            u64 number = set->numbers[old[i] - 1];
+            next.slots[place_of(set, &next, number, hash_mix(number))] = old[i];
+        }
     }
-    set->mask = slots - 1;
-    set->capacity = slots / 2;
-    for (u32 i = 0; i < set->count; i++) {
-        set->slots[place_of(set, set->numbers[i])] = i + 1;
-    }
+    free(part->slots);
+    *part = next;
     return true;
 }
 
 u32 number_set_put(struct number_set *set, u64 number) {
-    if (set->count == set->capacity && !grow(set)) {
+    u64 hash = hash_mix(number);
+    struct number_part *part = &set->part[part_of(hash)];
+    bool full = part->slots == NULL || part->count * 2 > part->mask;
+    if ((set->count == set->capacity && !grow_numbers(set)) || (full && !grow_part(set, part))) {
         return UINT32_MAX;
     }
-    u32 place = place_of(set, number);
-    if (set->slots[place] == 0) {
+    u32 *slot = &part->slots[place_of(set, part, number, hash)];
+    if (*slot == 0) {
         set->numbers[set->count++] = number;
-        set->slots[place] = set->count;
+        *slot = set->count;
+        part->count++;
     }
-    return set->slots[place] - 1;
+    return *slot - 1;
 }
 
 void number_set_free(struct number_set *set) {
     free(set->numbers);
-    free(set->slots);
+    for (u32 i = 0; i < NUMBER_PARTS; i++) {
+        free(set->part[i].slots);
+    }
     *set = (struct number_set){0};
 }

@@ -4,13 +4,19 @@
 
 #include "base.h"
 
-/* Numbers of 64 bits, found by hash; index by order of entry. Zeroed it is empty. */
+/* Numbers of 64 bits, found by hash; index by order of entry. Zeroed it is empty. It is in parts
+ * that grow one by one, so that no growth takes long. */
+#define NUMBER_PARTS 256
+struct number_part {
+    u32 *slots; /* index + 1 */
+    u32 mask;
+    u32 count;
+};
 struct number_set {
     u64 *numbers;
     u32 count;
     u32 capacity;
-    u32 *slots; /* index + 1 */
-    u32 mask;
+    struct number_part part[NUMBER_PARTS];
 };
 
 /* The number's index; UINT32_MAX: it is not there. */

@@ -220,6 +220,30 @@ static void chunk_free(struct agg *agg, struct width_rows *width, u32 chunk) {
     check(list_push(&width->free_chunks, &agg->heap, chunk));
 }
 
+bool partition_free_some(struct agg *agg, enum width kind, struct partition *partition,
+                         u32 chunks) {
+    for (; chunks > 0 && partition->chunks.count > 0; chunks--) {
+        chunk_free(agg, &agg->width[kind], list_at(&partition->chunks, --partition->chunks.count));
+    }
+    if (partition->chunks.count > 0) {
+        return false;
+    }
+    list_free(&partition->chunks, &agg->heap);
+    slots_give(agg, partition->slots, partition->slot_mask);
+    if (partition->old_slots != NULL) {
+        slots_give(agg, partition->old_slots, partition->old_mask);
+    }
+    heap_give(&agg->heap, partition, sizeof *partition);
+    return true;
+}
+
+static void unlink_first(struct width_rows *width, u32 count) {
+    memmove(width->list, width->list + count, (width->count - count) * sizeof *width->list);
+    width->count -= count;
+    width->memo = 0;
+    width_measure(width);
+}
+
 void width_drop_before(struct agg *agg, enum width kind, u32 bucket) {
     struct width_rows *width = &agg->width[kind];
     u32 count = width_lower_bound(width, bucket);
@@ -227,21 +251,18 @@ void width_drop_before(struct agg *agg, enum width kind, u32 bucket) {
         return;
     }
     for (u32 i = 0; i < count; i++) {
-        struct partition *partition = width->list[i];
-        for (u32 chunk = 0; chunk < partition->chunks.count; chunk++) {
-            chunk_free(agg, width, list_at(&partition->chunks, chunk));
-        }
-        list_free(&partition->chunks, &agg->heap);
-        slots_give(agg, partition->slots, partition->slot_mask);
-        if (partition->old_slots != NULL) {
-            slots_give(agg, partition->old_slots, partition->old_mask);
-        }
-        heap_give(&agg->heap, partition, sizeof *partition);
+        partition_free_some(agg, kind, width->list[i], UINT32_MAX);
     }
-    memmove(width->list, width->list + count, (width->count - count) * sizeof *width->list);
-    width->count -= count;
-    width->memo = 0;
-    width_measure(width);
+    unlink_first(width, count);
+}
+
+struct partition *width_take_before(struct width_rows *width, u32 bucket) {
+    struct partition *first = width->count > 0 ? width->list[0] : NULL;
+    if (first == NULL || first->bucket >= bucket) {
+        return NULL;
+    }
+    unlink_first(width, 1);
+    return first;
 }
 
 bool width_restore(struct agg *agg, enum width kind, u32 bucket, u32 row_count, const u32 *chunks) {

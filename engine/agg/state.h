@@ -272,6 +272,7 @@ struct agg {
     u32 agent_max;
     struct agg_caps caps;
     struct promises promises;
+    struct agg_expiry *followed; /* is told of what is applied; NULL: none */
     bool expiring; /* hours do not move between bands: rows still have what bands have no more */
     struct list dead_traces; /* records to be used again. Rebuilt */
     pthread_rwlock_t lock;
@@ -483,6 +484,11 @@ static inline u32 partition_row_at(const struct partition *partition, u32 place)
            place % PARTITION_CHUNK;
 }
 void width_drop_before(struct agg *agg, enum width width, u32 bucket);
+/* The same in steps: takes the first bucket out, which nobody finds any more then, if it is before;
+ * or NULL. Frees some of its chunks; true: that was all. */
+struct partition *width_take_before(struct width_rows *width, u32 bucket);
+bool partition_free_some(struct agg *agg, enum width width, struct partition *partition,
+                         u32 chunks);
 /* Snapshot load: puts a partition with its chunks back; false: no memory. */
 bool width_restore(struct agg *agg, enum width width, u32 bucket, u32 row_count, const u32 *chunks);
 /* After loading: hashes and free chunks from the rows. False: no memory, or rows that cannot be. */
@@ -565,11 +571,19 @@ void agg_trace_take(const struct agg *agg, struct trace *trace, const struct eve
                     u32 index, i64 cost);
 /* A record without spans, for another trace. False: no memory to note it. */
 bool agg_trace_give(struct agg *agg, u32 index);
-/* Makes traces what `facts` says (by the numbers' order), but for their names; those without spans
- * go. `dead`: zeroed bits, for all of these traces. Writer, with the lock. */
-struct number_set;
-void agg_traces_replace(struct agg *agg, const struct number_set *indices,
-                        const struct trace *facts, u64 *dead, u32 bits);
+/* Makes the trace what `fact` says, but for its name. False: it has no spans, so that nobody finds
+ * it any more; it is still listed, and not to be given away before it was swept. Writer, with the
+ * lock, as the next. */
+bool agg_trace_settle(struct agg *agg, u32 index, const struct trace *fact);
+/* Takes the traces without spans out of all accounts' lists, some entries each call, until the
+ * account is account_max: beside the list another one is made, so that readers have a whole one at
+ * any time. Zeroed it begins. False: no memory. */
+struct trace_sweep {
+    u32 account;
+    u32 place;            /* in its list */
+    struct account swept; /* of this one, only the list */
+};
+bool agg_traces_sweep(struct agg *agg, struct trace_sweep *sweep);
 bool agg_trace_list(struct agg *agg, u32 trace); /* after loading: into its account's list */
 /* Another revenue of one of the trace's events. */
 void agg_trace_earn(struct agg *agg, u32 account, struct slice id, i128 more);

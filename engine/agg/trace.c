@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define COST_TYPES_MAX 5
+#define SWEPT_A_STEP 32
 
 /* --- agents ----------------------------------------------------------------------------------- */
 
@@ -89,15 +90,19 @@ static bool newest_reserve(struct agg *agg, struct account *account) {
 }
 
 /* The start of a trace only ever moves back, so the chunk's bound stays one. */
-bool agg_trace_list(struct agg *agg, u32 index) {
-    const struct trace *trace = array_at(&agg->traces, index);
-    struct account *account = account_at(agg, trace->account);
-    if (account == NULL || !newest_reserve(agg, account)) {
+static bool list_trace(struct agg *agg, struct account *account, i64 start, u32 index) {
+    if (!newest_reserve(agg, account)) {
         return false;
     }
     i64 *newest = &account->trace_newest[account->traces.count / TRACE_CHUNK];
-    *newest = account->traces.count % TRACE_CHUNK == 0 ? trace->start : MAX(*newest, trace->start);
+    *newest = account->traces.count % TRACE_CHUNK == 0 ? start : MAX(*newest, start);
     return list_push(&account->traces, &agg->heap, index);
+}
+
+bool agg_trace_list(struct agg *agg, u32 index) {
+    const struct trace *trace = array_at(&agg->traces, index);
+    struct account *account = account_at(agg, trace->account);
+    return account != NULL && list_trace(agg, account, trace->start, index);
 }
 
 struct hash128 agg_trace_hash(const struct agg *agg, u32 account, struct slice id) {
@@ -231,51 +236,56 @@ void agg_trace_take(const struct agg *agg, struct trace *trace, const struct eve
     cost_type_add(agg, trace, dims_of(agg, series)[DIM_COST_TYPE]);
 }
 
-/* Takes the dead out of the list, whose chunks' bounds stay bounds. */
-static void list_compact(struct agg *agg, struct account *account, const u64 *dead, u32 bits) {
-    struct list *list = &account->traces;
-    i64 *newest = account->trace_newest;
-    i64 bound = INT64_MIN;
-    u32 to = 0;
-    for (u32 from = 0; from < list->count; from++) {
-        u32 index = list_at(list, from);
-        bound = from % TRACE_CHUNK == 0 ? newest[from / TRACE_CHUNK] : bound;
-        if (index < bits && (dead[index / 64] >> (index % 64) & 1) != 0) {
-            agg_trace_give(agg, index);
-            continue;
-        }
-        newest[to / TRACE_CHUNK] =
-            to % TRACE_CHUNK == 0 ? bound : MAX(newest[to / TRACE_CHUNK], bound);
-        list->chunks[to >> LIST_SHIFT][to & (LIST_CHUNK - 1)] = index;
-        to++;
-    }
-    list->count = to;
-    account->trace_epoch++;
-}
-
-void agg_traces_replace(struct agg *agg, const struct number_set *indices,
-                        const struct trace *facts, u64 *dead, u32 bits) {
-    u32 gone = 0;
-    for (u32 i = 0; i < indices->count; i++) {
-        u32 index = (u32)indices->numbers[i];
-        struct trace *trace = array_edit(&agg->traces, index);
-        if (facts[i].spans > 0) {
-            struct trace next = facts[i];
-            next.hash = trace->hash;
-            next.account = trace->account;
-            next.text = trace->text;
-            next.text_bytes = trace->text_bytes;
-            *trace = next;
-            continue;
-        }
+bool agg_trace_settle(struct agg *agg, u32 index, const struct trace *fact) {
+    struct trace *trace = array_edit(&agg->traces, index);
+    if (fact->spans == 0) {
         table_remove(&agg->trace_table, trace->hash.low, index);
         trace->spans = 0;
-        dead[index / 64] |= (u64)1 << (index % 64);
-        gone++;
+        return false;
     }
-    for (u32 account = 0; account < agg->account_max && gone > 0; account++) {
-        if (agg->accounts[account] != NULL) {
-            list_compact(agg, agg->accounts[account], dead, bits);
+    struct trace next = *fact;
+    next.hash = trace->hash;
+    next.account = trace->account;
+    next.text = trace->text;
+    next.text_bytes = trace->text_bytes;
+    *trace = next;
+    return true;
+}
+
+static void newest_give(struct agg *agg, struct account *account) {
+    heap_give(&agg->heap, account->trace_newest,
+              account->trace_newest_capacity * sizeof *account->trace_newest);
+    account->trace_newest = NULL;
+    account->trace_newest_capacity = 0;
+}
+
+/* The list that was swept takes the other one's place. */
+static void sweep_swap(struct agg *agg, struct trace_sweep *sweep, struct account *account) {
+    list_free(&account->traces, &agg->heap);
+    newest_give(agg, account);
+    account->traces = sweep->swept.traces;
+    account->trace_newest = sweep->swept.trace_newest;
+    account->trace_newest_capacity = sweep->swept.trace_newest_capacity;
+    account->trace_epoch++;
+    sweep->swept = (struct account){0};
+    sweep->place = 0;
+}
+
+bool agg_traces_sweep(struct agg *agg, struct trace_sweep *sweep) {
+    struct account *account = account_at(agg, sweep->account);
+    if (account == NULL || sweep->place >= account->traces.count) {
+        if (account != NULL && account->traces.count > 0) {
+            sweep_swap(agg, sweep, account);
         }
+        sweep->account++;
+        return true;
     }
+    bool good = true;
+    u32 end = MIN(sweep->place + SWEPT_A_STEP, account->traces.count);
+    while (sweep->place < end && good) {
+        u32 index = list_at(&account->traces, sweep->place++);
+        const struct trace *trace = array_at(&agg->traces, index);
+        good = trace->spans == 0 || list_trace(agg, &sweep->swept, trace->start, index);
+    }
+    return good;
 }

@@ -439,11 +439,9 @@ void dedup_settle(struct dedup *dedup) {
 enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count) {
     check(dedup->undo_first == dedup->undo_end && !is_frozen(dedup));
     check(first <= batch->count && count <= batch->count - first);
-    while (dedup->delta_count > 0) { /* what is moved half is in both sets */
-        enum err err = merge(dedup);
-        if (err != ERR_OK) {
-            return err;
-        }
+    enum err err = merge(dedup); /* what is moved half is in both sets */
+    if (err != ERR_OK || dedup->delta_count > 0) {
+        return err == ERR_OK ? ERR_BUSY : err;
     }
     i64 gone = 0;
     for (u32 from = first; from < first + count; from += GROUP) {

@@ -63,7 +63,8 @@ void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 /* Takes out the keys of events first .. first + count, which are gone; those that are not known are
  * passed over. Those in runs stay known until a start makes the set anew (recover.c). The writer,
  * while the other thread (see runs) rests; nothing is unsettled and no snapshot is under way.
- * ERR_NO_MEMORY: some are still known. */
+ * ERR_NO_MEMORY: all are still known, as with ERR_BUSY, after which it is called again: see
+ * snapshot_begin(). */
 enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 count);
 
 u64 dedup_count(const struct dedup *dedup);

@@ -22,7 +22,8 @@
 #define DAY_MS ((i64)86400000)
 #define ROUND_NS 100000000              /* of work, then the thread's other duties */
 #define RETRY_NS ((u64)60 * 1000000000) /* after the disk or memory was full */
-#define LATE_EVENTS_MAX 65536           /* read by the commit thread at the end */
+#define LATE_EVENTS_MAX 8192            /* read by the commit thread, and what is under way then */
+#define END_STEPS 4096                  /* of the end, between two groups: some milliseconds */
 
 #define EXPIRE_COLUMNS                                                                             \
     (NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST) | NUM_BIT(NUM_REVENUE) | NUM_BIT(NUM_USAGE) |           \
@@ -35,7 +36,8 @@ enum phase {
     PHASE_NOTE, /* what they concerned is noted */
     PHASE_LOOK, /* series that stay are looked at */
     PHASE_READ, /* events that stay are read */
-    PHASE_LATE  /* and those that came since PHASE_NOTE began */
+    PHASE_LATE, /* and those that came since PHASE_NOTE began */
+    PHASE_END   /* what they say replaces what is known, a little at a time */
 };
 
 struct expire {
@@ -47,6 +49,7 @@ struct expire {
     i64 before_ms;
     u64 look_id; /* events from here on are late */
     u64 read_id; /* late ones before are read */
+    bool more;   /* the same is to be made again */
     u64 begin_ns;
     u64 after_ns; /* after a failure: not before this */
 };
@@ -193,10 +196,12 @@ static enum err make_take(struct pipeline *pipeline, struct amend_work *work) {
     u32 epoch = store_key_epoch(pipeline->options.store, batch->account);
     dedup_hash_keys(batch, 0, batch->count, dedup_epoch_seed(pipeline->options.dedup_seed, epoch));
     enum err err = dedup_forget(pipeline->dedup, batch, 0, batch->count);
-    if (err == ERR_OK) {
-        err = agg_expire_take(expire->expiry, batch);
-        fault_point("expire.taken");
+    expire->more = err == ERR_BUSY;
+    if (err != ERR_OK) {
+        return err == ERR_BUSY ? ERR_OK : err;
     }
+    err = agg_expire_take(expire->expiry, batch);
+    fault_point("expire.taken");
     count_add(&pipeline->counters.expired, batch->count);
     atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
     return err;
@@ -225,17 +230,21 @@ static enum err read_late(struct pipeline *pipeline, struct expire *expire, u64 
     return err;
 }
 
+static enum err make_follow(struct pipeline *pipeline, struct amend_work *work) {
+    struct expire *expire = (struct expire *)work;
+    enum err err = read_late(pipeline, expire, store_next_id(pipeline->options.store));
+    agg_expire_follow(expire->expiry);
+    return err;
+}
+
 static enum err make_end(struct pipeline *pipeline, struct amend_work *work) {
     struct expire *expire = (struct expire *)work;
-    u64 end_id = store_next_id(pipeline->options.store);
-    enum err err = read_late(pipeline, expire, end_id);
-    if (err == ERR_OK) {
-        agg_expire_end(expire->expiry);
+    enum err err = agg_expire_end(expire->expiry, END_STEPS, &expire->more);
+    fault_point("expire.settled");
+    atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
+    if (err == ERR_OK && !expire->more) {
         fault_point("expire.ended");
-        atomic_fetch_add_explicit(&pipeline->counters.commits, 1, memory_order_release);
-        pthread_mutex_lock(&pipeline->lock);
-        pipeline->expiring = false;
-        pthread_mutex_unlock(&pipeline->lock);
+        set_expiring(pipeline, false);
     }
     return err;
 }
@@ -270,7 +279,10 @@ static void begin(struct pipeline *pipeline, struct expire *expire) {
 static enum err take_some(struct pipeline *pipeline, struct expire *expire) {
     enum err err = next_batch(expire);
     if (err == ERR_OK && expire->batch->count > 0) {
-        return hand_over(pipeline, expire, make_take);
+        do {
+            err = hand_over(pipeline, expire, make_take);
+        } while (err == ERR_OK && expire->more);
+        return err;
     }
     close_scan(expire);
     if (err == ERR_OK) {
@@ -306,13 +318,18 @@ static enum err read_some(struct expire *expire) {
     return err;
 }
 
-static enum err end_soon(struct pipeline *pipeline, struct expire *expire) {
+static enum err late_some(struct pipeline *pipeline, struct expire *expire) {
     u64 next_id = store_next_id(pipeline->options.store);
     if (next_id - expire->read_id > LATE_EVENTS_MAX) {
         return read_late(pipeline, expire, next_id);
     }
+    expire->phase = PHASE_END;
+    return hand_over(pipeline, expire, make_follow);
+}
+
+static enum err end_some(struct pipeline *pipeline, struct expire *expire) {
     enum err err = hand_over(pipeline, expire, make_end);
-    if (err == ERR_OK) {
+    if (err == ERR_OK && !expire->more) {
         log_info("expired", "before_ms=%lld events=%llu took_ms=%llu", (long long)expire->before_ms,
                  (unsigned long long)agg_expire_removed(expire->expiry),
                  (unsigned long long)((clock_monotonic_ns() - expire->begin_ns) / 1000000));
@@ -334,7 +351,9 @@ static enum err go_on(struct pipeline *pipeline, struct expire *expire) {
     case PHASE_READ:
         return read_some(expire);
     case PHASE_LATE:
-        return end_soon(pipeline, expire);
+        return late_some(pipeline, expire);
+    case PHASE_END:
+        return end_some(pipeline, expire);
     default:
         return ERR_OK;
     }

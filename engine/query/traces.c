@@ -99,7 +99,7 @@ static u32 search_chunk(struct finder *finder, const struct account *account, u3
     for (u32 i = first; i < end; i++) {
         u32 index = list_at(&account->traces, i);
         const struct trace *trace = array_at(&finder->agg->traces, index);
-        if (trace->start >= finder->from && trace->start < finder->to) {
+        if (trace->spans > 0 && trace->start >= finder->from && trace->start < finder->to) {
             inside++;
             offer(finder, index, trace->start);
         }

@@ -448,7 +448,13 @@ static void expire_events(void) {
         i += read_facts(facts + i, fact_count - i);
         agg_expire_read(expiry, scan_batch, true);
     }
-    agg_expire_end(expiry);
+    agg_expire_follow(expiry);
+    u32 small = fact_below(60); /* steps, at first */
+    for (bool more = true; more; small -= small > 0) {
+        u32 steps = 1 + fact_below(small > 0 ? 100 : 6000);
+        require(agg_expire_end(expiry, steps, &more) == ERR_OK);
+        meanwhile();
+    }
     agg_expire_free(expiry);
     free(gone);
     i64 oldest = INT64_MAX;
