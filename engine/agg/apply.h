@@ -17,18 +17,49 @@ apply_slice_fn apply_slice_avx512;
 /* The fastest that the processor has. */
 apply_slice_fn *apply_best(void);
 
-/* --- what few events need --------------------------------------------------------------------- */
-
-/* An event that may be its cell's first. */
-void apply_first(struct agg *agg, u32 index, struct cell *cell, i64 time);
-/* A series' first event, received then: its customer and what it is paired with appear. */
-void apply_begin(struct agg *agg, u32 index, const struct series *series, i64 created);
-/* An event in a band that is not the newest. */
-void apply_older(struct agg *agg, struct row *newest, u32 *older, u32 band, i64 time,
-                 const struct delta *delta);
-/* An event whose minute may be folded already, or is no longer kept, goes to the wider buckets,
- * too. Returns the row of the hour it was added to; 0: none. */
+/* Adds an event whose minute may be folded already, or is no longer kept, to its series' rows of
+ * all widths that do not follow by themselves. Returns the row of the hour it was added to; 0:
+ * none. */
 u32 apply_late(struct agg *agg, u32 index, struct series *series, i64 time,
                const struct delta *delta);
+
+/* --- for kernels ------------------------------------------------------------------------------ */
+
+/* Adds event i, whatever it is like. */
+void apply_event(struct agg *agg, const struct event_batch *batch, u32 i);
+/* Adds an event to its agent and to its trace. */
+void apply_texts(struct agg *agg, const struct event_batch *batch, u32 i);
+
+/* How far ahead of the event that is added those are whose memory is fetched: their series, and
+ * what the series points to. */
+#define HAND_ROWS 12
+#define HAND_SERIES 26
+#define KINDS_COLD 2 /* customers and features; models and cost types are few and warm */
+
+/* Inlined by force, both: gcc takes a function that only prefetches for one without effect, and
+ * drops the call. */
+static inline __attribute__((always_inline)) void
+hand_series(const struct agg *agg, const struct event_batch *batch, u32 i) {
+    const struct series *series = series_at(agg, batch->series[i]);
+    __builtin_prefetch(series);
+    __builtin_prefetch(&series->newest, 1);
+}
+
+static inline __attribute__((always_inline)) void
+hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
+    const struct series *series = series_at(agg, batch->series[i]);
+    __builtin_prefetch(row_at(&agg->width[WIDTH_MINUTE].rows, series->row[WIDTH_MINUTE]), 1);
+    for (u32 kind = 0; kind < KINDS_COLD; kind++) {
+        __builtin_prefetch(cell_at(agg, series->cell[kind]), 1);
+    }
+}
+
+/* Whether no event of the cell was earlier, where it is only some seconds old: its rest, which
+ * knows, is not looked at for events that come in order. */
+static inline bool is_first(const struct agg *agg, u32 index, i64 time) {
+    const struct cell *cell = cell_at(agg, index);
+    return (cell->newest.series == UINT32_MAX || time < row_seen(&cell->newest)) &&
+           time < rest_at(agg, index)->first;
+}
 
 #endif

@@ -153,7 +153,7 @@ static bool ranking_reserve(struct ranking *ranking, u32 count) {
 }
 
 /* Asks for what looking at a customer needs, some customers before. Inlined by force: see
- * apply_slice.h. */
+ * apply.h. */
 static inline __attribute__((always_inline)) void fetch_ahead(const struct agg *agg,
                                                               const struct ranking *ranking,
                                                               const struct list *list, u32 place) {

@@ -500,6 +500,13 @@ static inline bool cursor_fits(const struct width_rows *width, u32 row, u32 seri
     return known->series == series && known->stamp == (u16)bucket &&
            bucket - width->low < width->told;
 }
+/* The same of a series' tally and the row of its open hour. */
+static inline bool tally_cursor_fits(const struct agg *agg, const struct series *series, u32 part,
+                                     u32 hour) {
+    const struct row *known = row_at(&agg->tallies.rows, series->tally_row);
+    return series->tally_part == part && known->series == series->tally &&
+           known->stamp == tally_stamp(hour);
+}
 
 /* --- fold.c ----------------------------------------------------------------------------------- */
 
@@ -545,11 +552,11 @@ void rankings_free(struct agg *agg);
 
 /* Notes what an event added, if any ranking will ask. Writer, with the lock. */
 static inline void changes_note(struct agg *agg, const u32 *cell, u32 band,
-                                const struct delta *delta) {
+                                const struct row *added) {
     if (agg->changed_count < agg->changed_until) {
         agg->changed[agg->changed_count % CHANGED_RING] =
             (struct change){cell[KIND_CUSTOMER], cell[KIND_FEATURE], band,
-                            delta->row.cost,     delta->row.revenue, delta->row.usage};
+                            added->cost,         added->revenue,     added->usage};
     }
     agg->changed_count++;
 }

@@ -219,7 +219,7 @@ static const struct list *customers_of(const struct plan *plan) {
 }
 
 /* Asks for what looking at the customers behind this one needs: entities, cells, bands, and the
- * newest series of those who are new. Inlined by force: see apply_slice.h. */
+ * newest series of those who are new. Inlined by force: see apply.h. */
 static inline __attribute__((always_inline)) void
 fetch_entities(const struct parts *parts, const struct plan *plan, const struct list *list) {
     const struct agg *agg = plan->agg;

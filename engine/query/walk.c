@@ -99,7 +99,7 @@ static enum err add_entity(struct walk *walk, u32 index) {
     return err;
 }
 
-/* Asks for what looking at the entities behind this one needs. Inlined by force, see apply_slice.h.
+/* Asks for what looking at the entities behind this one needs. Inlined by force, see apply.h.
  */
 static inline __attribute__((always_inline)) void fetch_ahead(const struct walk *walk,
                                                               const struct list *list, u32 at) {
