@@ -370,8 +370,9 @@ static void begin_stop(struct edge *edge) {
     }
 }
 
-/* One turn: what completed, what other threads want, what waited for the loop, then one look at
- * the whole by the owner, and at last everything that has changed goes out with the next wait. */
+/* One turn: what completed, what other threads want, what waited for the loop; what came of that
+ * goes out before large bodies are looked at. Then one look at the whole by the owner, and at last
+ * everything that has changed goes out with the next wait. */
 static void turn(struct edge *edge, u64 timeout_ns) {
     int runs = LOOP_RUNS;
     if (edge->list[LIST_BACK].first != NULL || edge->list[LIST_SHAKING].first != NULL ||
@@ -395,6 +396,8 @@ static void turn(struct edge *edge, u64 timeout_ns) {
     shake_hands(edge);
     call_back(edge);
     run_timers(edge);
+    settle_all(edge);
+    edge->ring->ops->take_large(edge->ring, on_event, edge);
     if (edge->did_something && edge->options.on_turn != NULL) {
         edge->options.on_turn(edge->options.context);
     }

@@ -15,8 +15,9 @@
 #include "base.h"
 
 /* What completes a large receive may keep the handler busy for as long as a thousand small requests
- * take. So in a turn all else comes first, and large receives only until so much time has passed
- * (one in any case): a question never waits for more than one of them. */
+ * take. So in a turn all else comes first, what that sends included, and large receives only until
+ * so much time has passed (one in any case): a question never waits for more than one of them, and
+ * its answer for none. */
 #define RING_LARGE_NS ((u64)100000)
 
 enum ring_op { RING_ACCEPT, RING_RECEIVE, RING_SEND, RING_WAKE };
@@ -51,8 +52,12 @@ struct ring_ops {
     /* No request of this slot is left; its descriptor is about to be closed. */
     void (*forget)(struct ring *ring, int fd, u32 slot);
     /* Submits what is queued, waits for a completion or for `timeout_ns` (UINT64_MAX: no limit),
-     * and hands every completion to the handler, which may queue more. */
+     * and hands every completion to the handler, which may queue more; all but those of
+     * receive_into() that got something. */
     void (*turn)(struct ring *ring, u64 timeout_ns, ring_handler handler, void *context);
+    /* Hands over some of these, after each turn; if there are any, what is queued goes out first.
+     */
+    void (*take_large)(struct ring *ring, ring_handler handler, void *context);
 };
 
 struct ring {

@@ -45,6 +45,8 @@ struct epoll {
     int listener[LISTENERS_MAX];
     struct ring_event *done; /* completions for the next turn: at most two of each slot */
     u32 done_count;
+    struct epoll_event large[EVENTS_A_TURN]; /* of this turn */
+    int large_count;
     char scratch[SCRATCH_BYTES];
 };
 
@@ -289,7 +291,7 @@ static void epoll_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
     }
     epoll->done_count -= done_count;
     memmove(epoll->done, epoll->done + done_count, epoll->done_count * sizeof *epoll->done);
-    int large_count = 0;
+    epoll->large_count = 0;
     for (int at = 0; at < count; at++) {
         u32 op = (u32)(ready[at].data.u64 >> 60);
         if (op == RING_ACCEPT) {
@@ -300,14 +302,18 @@ static void epoll_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
             (void)ignored;
             handler(context, &(struct ring_event){.op = RING_WAKE, .more = true});
         } else if (is_large(epoll, &ready[at])) {
-            ready[large_count++] = ready[at];
+            epoll->large[epoll->large_count++] = ready[at];
         } else {
             slot_ready(epoll, &ready[at], handler, context);
         }
     }
-    u64 end_ns = large_count > 0 ? clock_monotonic_ns() + RING_LARGE_NS : 0;
-    for (int at = 0; at < large_count && (at == 0 || clock_monotonic_ns() < end_ns); at++) {
-        slot_ready(epoll, &ready[at], handler, context); /* the others are ready in the next turn */
+}
+
+static void epoll_take_large(struct ring *ring, ring_handler handler, void *context) {
+    struct epoll *epoll = (struct epoll *)ring;
+    u64 end_ns = epoll->large_count > 0 ? clock_monotonic_ns() + RING_LARGE_NS : 0;
+    for (int at = 0; at < epoll->large_count && (at == 0 || clock_monotonic_ns() < end_ns); at++) {
+        slot_ready(epoll, &epoll->large[at], handler, context); /* the others: next turn */
     }
 }
 
@@ -320,4 +326,5 @@ static const struct ring_ops epoll_ops = {
     .send = epoll_send,
     .forget = epoll_forget,
     .turn = epoll_turn,
+    .take_large = epoll_take_large,
 };

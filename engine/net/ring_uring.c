@@ -398,7 +398,11 @@ static void receive_large(struct uring *uring, u32 slot, ring_handler handler, v
     handler(context, &event);
 }
 
-static void take_large(struct uring *uring, ring_handler handler, void *context) {
+static void uring_take_large(struct ring *ring, ring_handler handler, void *context) {
+    struct uring *uring = (struct uring *)ring;
+    if (uring->ready_count > 0 && io_uring_sq_ready(&uring->io) > 0) {
+        io_uring_submit(&uring->io);
+    }
     u64 end_ns = uring->ready_count > 0 ? clock_monotonic_ns() + RING_LARGE_NS : 0;
     for (bool more = true; uring->ready_count > 0 && more; more = clock_monotonic_ns() < end_ns) {
         u32 slot = uring->ready[uring->ready_first];
@@ -425,7 +429,6 @@ static void uring_turn(struct ring *ring, u64 timeout_ns, ring_handler handler, 
         io_uring_submit_and_wait_timeout(&uring->io, &first, 1, &timeout, NULL);
     }
     take_completions(uring, handler, context);
-    take_large(uring, handler, context);
     show_buffers(uring);
 }
 
@@ -438,4 +441,5 @@ static const struct ring_ops uring_ops = {
     .send = uring_send,
     .forget = uring_forget,
     .turn = uring_turn,
+    .take_large = uring_take_large,
 };
