@@ -9,7 +9,7 @@ SAN    ?=
 
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
 # include each other. tools/tidy reads these lines.
-LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net,process config guard reload main
+LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net,process config guard reload watch main
 LAYERS_STORAGE := include,base column,pages text block file db seal amend,index,run,snapshot,table log order scan merge,verify,copy backup,store
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
@@ -242,7 +242,7 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 test-programs: $(BUILD)/unit $(BUILD)/sim $(BUILD)/margind-faults $(BUILD)/failing.so $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
     $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))) $(BUILD)/bench/decode.o
 
-system: deps-test all  ## tests that start the real server
+system: deps-test all $(BUILD)/margind-faults  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)
 
 crash: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## kill the server under load and at every step, fail its calls, check every acknowledged event

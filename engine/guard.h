@@ -3,7 +3,7 @@
  * anything it cannot gain rights any more and becomes the user of its files; once the ports are
  * bound it is that user for good; and once every front thread has its ring and all files that
  * come first are open, before a single byte of a stranger is looked at, the sandbox is closed.
- * Main thread only, but for guard_pass().
+ * Main thread only, but for guard_pass() and what tells that we live.
  */
 #ifndef MARGIN_GUARD_H
 #define MARGIN_GUARD_H
@@ -34,7 +34,7 @@ void guard_tell_stopping(void);
 void guard_look(void);
 /* System calls refused since start. Any thread. */
 u64 guard_refused(void);
-/* Whether the supervisor wants to hear now that we live. */
+/* Whether the supervisor wants to hear now that we live, and tells it; one thread. */
 bool guard_must_tell_alive(u64 now_ns);
 void guard_tell_alive(void);
 /* A closed terminal is none to a service: SIGHUP then never stops it. */

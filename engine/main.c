@@ -26,6 +26,7 @@
 #include "query/keeper.h"
 #include "recover.h"
 #include "reload.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +46,7 @@
 #define HANDSHAKE_NS 10000000000u /* TLS must be established within this */
 #define BODY_NS 30000000000u      /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
-#define FRONT_STUCK_NS 10000000000u /* a front thread that does not answer is stuck after this */
-#define KEYS_SHARE 4                /* of the memory, a part in so many is for keys */
+#define KEYS_SHARE 4 /* of the memory, a part in so many is for keys */
 #define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
@@ -65,7 +65,7 @@ struct front_thread {
     struct wire_server wire;
     pthread_t thread;
     bool running;
-    _Atomic u64 awake_ns; /* when it was last woken */
+    struct pulse pulse; /* beats when it is woken */
 };
 
 struct server {
@@ -90,6 +90,8 @@ struct server {
     _Atomic(struct agg *) agg;
     _Atomic bool ready;
     bool uploads_finished; /* what a crash had cut off */
+    struct pulse pulse;    /* of the main thread */
+    struct watch watch;
     u32 front_count;
     struct front_thread front[FRONT_THREADS_MAX];
     char why[WHY_BYTES];
@@ -217,23 +219,6 @@ static bool has_failed(const struct server *server) {
     return atomic_load(&write_failed) || control_failed(server->control);
 }
 
-/* A front thread that does not turn any more serves nobody: then the supervisor hears nothing. */
-static void tell_alive(struct server *server) {
-    u64 now_ns = clock_monotonic_ns();
-    bool alive = true;
-    if (!guard_must_tell_alive(now_ns)) {
-        return;
-    }
-    for (u32 i = 0; i < server->front_count; i++) {
-        u64 awake_ns = atomic_load(&server->front[i].awake_ns);
-        alive = alive && (awake_ns == 0 || now_ns - MIN(awake_ns, now_ns) < FRONT_STUCK_NS);
-        edge_wake(server->front[i].edge);
-    }
-    if (alive) {
-        guard_tell_alive();
-    }
-}
-
 static void wait_for_signal(struct server *server) {
     sigset_t open;
     sigemptyset(&open);
@@ -245,8 +230,8 @@ static void wait_for_signal(struct server *server) {
         /* A failed write raises no signal, so look once a second. */
         struct timespec second = {.tv_sec = 1};
         ppoll(NULL, 0, &second, &open);
+        pulse_work(&server->pulse);
         guard_look();
-        tell_alive(server);
         if (++seconds % LAST_USE_SECONDS == 0) {
             write_last_uses(server);
             server->uploads_finished =
@@ -356,7 +341,7 @@ static enum err open_storage(struct server *server) {
 
 static void on_wake(void *context) {
     struct front_thread *front = context;
-    atomic_store_explicit(&front->awake_ns, clock_monotonic_ns(), memory_order_relaxed);
+    pulse_work(&front->pulse);
     front_on_wake(front->context.front);
 }
 
@@ -474,6 +459,8 @@ static void edge_metrics(void *wiring, struct buf *out) {
     }
     metrics_put(out, METRICS_COUNTER, "margind_sandbox_refused_total",
                 "System calls that the sandbox refused since start.", guard_refused());
+    metrics_put(out, METRICS_GAUGE, "margind_threads_hung",
+                "Threads that do not get on with what they do.", watch_hung(&server->watch));
 }
 
 /* What stands before the handlers: documentation, rate limits, other origins. */
@@ -604,6 +591,15 @@ static void start_fronts(struct server *server) {
     }
 }
 
+static void start_watch(struct server *server) {
+    watch_add(&server->watch, WATCH_MAIN, 0, &server->pulse);
+    watch_add_pipeline(&server->watch, pipeline_pulses(server->pipeline));
+    for (u32 i = 0; i < server->front_count; i++) {
+        watch_add(&server->watch, WATCH_FRONT, i, &server->front[i].pulse);
+    }
+    watch_start(&server->watch, wake_front, server);
+}
+
 static void stop_fronts(struct server *server) {
     for (u32 i = 0; i < server->front_count; i++) {
         if (server->front[i].running) {
@@ -701,7 +697,9 @@ static enum err serve(struct server *server) {
         atomic_store(&server->ready, true);
         log_ready(server);
         guard_tell_ready();
+        start_watch(server);
         wait_for_signal(server);
+        watch_stop();
         guard_tell_stopping();
         log_info("stopping", "%s", "");
     }

@@ -73,7 +73,9 @@ enum err pipeline_start(struct pipeline *pipeline, struct agg *agg, struct dedup
     failed = pthread_create(&pipeline->background_thread, NULL, background_run, pipeline);
     check(failed == 0);
     for (u32 i = 0; i < READER_THREADS; i++) {
-        failed = pthread_create(&pipeline->reader_thread[i], NULL, reader_run, pipeline);
+        pipeline->reader[i].pipeline = pipeline;
+        failed =
+            pthread_create(&pipeline->reader[i].thread, NULL, reader_run, &pipeline->reader[i]);
         check(failed == 0);
     }
     return ERR_OK;
@@ -93,7 +95,7 @@ void pipeline_stop(struct pipeline *pipeline) {
     pthread_cond_broadcast(&pipeline->job_work);
     pthread_mutex_unlock(&pipeline->job_lock);
     for (u32 i = 0; i < READER_THREADS; i++) {
-        pthread_join(pipeline->reader_thread[i], NULL);
+        pthread_join(pipeline->reader[i].thread, NULL);
     }
 
     pthread_mutex_lock(&pipeline->lock);
@@ -159,6 +161,10 @@ static u64 value_of(const _Atomic u64 *counter) {
 
 u64 pipeline_commit_count(const struct pipeline *pipeline) {
     return atomic_load_explicit(&pipeline->counters.commits, memory_order_acquire);
+}
+
+const struct pipeline_pulses *pipeline_pulses(const struct pipeline *pipeline) {
+    return &pipeline->pulses;
 }
 
 void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out) {

@@ -11,9 +11,11 @@
 #include "agg/agg.h"
 #include "agg/clear.h"
 #include "base/pool.h"
+#include "base/pulse.h"
 #include "dedup/dedup.h"
 #include "event/decode.h"
 #include "event/dicts.h"
+#include "limits.h"
 #include "price/prices.h"
 #include "store.h"
 
@@ -227,6 +229,14 @@ struct pipeline_stats { /* since start, or as of now */
  * read from the figures after one value is what everybody was told until the value changes. Any
  * thread. */
 u64 pipeline_commit_count(const struct pipeline *pipeline);
+/* Whether its threads go on. */
+struct pipeline_pulses {
+    struct pulse commit;
+    struct pulse disk;
+    struct pulse background;
+    struct pulse reader[READER_THREADS];
+};
+const struct pipeline_pulses *pipeline_pulses(const struct pipeline *pipeline);
 void pipeline_get_stats(struct pipeline *pipeline, struct pipeline_stats *out);
 
 #endif

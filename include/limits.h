@@ -91,6 +91,8 @@
 #define COMMIT_GROUP_EVENTS_MAX 65536     /* events in one commit, so in one block */
 #define COMMIT_GROUP_BYTES_MAX (64 * MIB) /* text of one commit, if it has more than one batch */
 #define FRONT_THREADS_MAX 64
+#define READER_THREADS 2
+#define WATCHED_MAX (FRONT_THREADS_MAX + READER_THREADS + 4) /* threads that are looked after */
 #define FRONT_BATCHES 256           /* event batches a front thread may have under way */
 #define JOBS_MAX 1024               /* slow reads waiting for the reader thread */
 #define HEAVY_JOBS_MAX 16           /* of them, such that need much processor time */

@@ -17,10 +17,14 @@ extern struct fault_place *const __stop_fault_places[];
 
 static struct fault_place *wanted;
 static u32 wanted_at;
+static bool hangs;
 
 void fault_reach(struct fault_place *place) {
     u32 times = atomic_fetch_add(&place->reached, 1) + 1;
     if (place == wanted && times == wanted_at) {
+        while (hangs) {
+            sleep(1000);
+        }
         kill(getpid(), SIGKILL);
     }
 }
@@ -31,8 +35,11 @@ static void list_places(void) {
     }
 }
 
-/* NAME:N, or NAME for the first time. */
+/* NAME:N, or NAME for the first time; behind "hang:". */
 static bool choose(const char *text) {
+    static const char hang[] = "hang:";
+    hangs = strstr(text, hang) == text;
+    text += hangs ? sizeof hang - 1 : 0;
     usize bytes = strcspn(text, ":");
     wanted_at = text[bytes] == ':' ? (u32)strtoul(text + bytes + 1, NULL, 10) : 1;
     for (struct fault_place *const *at = __start_fault_places; at < __stop_fault_places; at++) {

@@ -7,7 +7,8 @@
  *
  * Where FAULTS is defined (make build/margind-faults) the server takes `--fault NAME:N`, dies when
  * threads have reached that place N times, and lists all places by `--fault list`. A place is in
- * the list because it is in the code; tests/crash/points.py walks the list.
+ * the list because it is in the code; tests/crash/points.py walks the list. With `--fault
+ * hang:NAME:N` the thread that comes there stands still instead, with whatever it holds.
  */
 #ifndef MARGIN_BASE_FAULT_H
 #define MARGIN_BASE_FAULT_H
@@ -15,6 +16,9 @@
 #include "base.h"
 
 #ifdef FAULTS
+
+#define FAULT_HASTE                                                                                \
+    10 /* times as often as the product something is looked at that tests wait for */
 
 struct fault_place {
     const char *name;
@@ -39,6 +43,7 @@ bool fault_take_argument(int *argc, char **argv, int *code);
 
 #else
 
+#define FAULT_HASTE 1
 #define fault_point_if(condition, text) ((void)(condition))
 
 static inline bool fault_take_argument(const int *argc, char **argv, const int *code) {

@@ -252,12 +252,17 @@ void *background_run(void *context) {
     /* Under full load merging falls behind rather than slow ingest down, and catches up later. No
      * lower than this: it holds locks that queries and the commit thread wait for. */
     setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
+    struct pulse *pulse = &pipeline->pulses.background;
     /* After a failed write the log is left as it is. */
     while (pause_a_while(pipeline) && !atomic_load(&pipeline->failed)) {
+        pulse_work(pulse);
         expire_work(pipeline); /* before blocks that are too old are merged with others */
+        pulse_work(pulse);
         rewrite_some(pipeline, store_merge);
         if (!expire_is_under_way(pipeline)) {
+            pulse_work(pulse);
             rewrite_some(pipeline, store_drop);
+            pulse_work(pulse);
             snapshot_if_due(pipeline);
         }
         dedup_tend(pipeline->dedup);
@@ -265,6 +270,7 @@ void *background_run(void *context) {
         if (pipeline->links != NULL) {
             links_work(pipeline->links, pipeline->agg);
         }
+        pulse_rest(pulse);
     }
     return NULL;
 }

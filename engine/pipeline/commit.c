@@ -441,6 +441,7 @@ void *commit_run(void *context) {
     pthread_setname_np(pthread_self(), "commit");
     enum turn turn;
     while ((turn = wait_for_turn(&commit)) != TURN_END) {
+        pulse_work(&pipeline->pulses.commit);
         if (turn == TURN_DECIDE) {
             decide_one(&commit);
         } else if (turn == TURN_IDLE) {
@@ -456,7 +457,9 @@ void *commit_run(void *context) {
         } else if (!write_next(&commit)) {
             break;
         }
+        pulse_rest(&pipeline->pulses.commit);
     }
+    pulse_rest(&pipeline->pulses.commit);
     amend_close(pipeline);
     free(commit.group[0].defs);
     free(commit.group[1].defs);

@@ -23,9 +23,11 @@ enum err disk_amend(struct pipeline *pipeline, const struct store_amendment *ame
     pipeline->disk_group = group;
     pipeline->disk_amendment = amendment;
     pthread_cond_signal(&pipeline->disk_work);
+    pulse_rest(&pipeline->pulses.commit); /* the commit thread's, which is the caller */
     while (pipeline->disk == DISK_BUSY) {
         pthread_cond_wait(&pipeline->work, &pipeline->lock);
     }
+    pulse_work(&pipeline->pulses.commit);
     pipeline->disk_amendment = NULL;
     enum err err = pipeline->disk_err;
     pthread_mutex_unlock(&pipeline->lock);
@@ -55,10 +57,12 @@ void *disk_run(void *context) {
         const struct store_amendment *amendment = pipeline->disk_amendment;
         struct store *store = pipeline->options.store;
         pthread_mutex_unlock(&pipeline->lock);
+        pulse_work(&pipeline->pulses.disk);
         fault_point("disk.taken");
         enum err err =
             amendment != NULL ? store_amend(store, amendment, group) : store_append(store, group);
         fault_point("disk.done");
+        pulse_rest(&pipeline->pulses.disk);
         pthread_mutex_lock(&pipeline->lock);
         pipeline->disk_err = err;
         pipeline->disk = DISK_IDLE;

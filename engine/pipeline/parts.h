@@ -128,8 +128,6 @@ enum disk_state { DISK_IDLE, DISK_BUSY, DISK_STOP };
 
 enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_WANTED, SNAPSHOT_FIXED };
 
-#define READER_THREADS 2
-
 struct pipeline {
     struct pipeline_options options;
     struct agg *agg;
@@ -192,7 +190,11 @@ struct pipeline {
     pthread_t commit_thread;
     pthread_t disk_thread;
     pthread_t background_thread;
-    pthread_t reader_thread[READER_THREADS];
+    struct reader {
+        struct pipeline *pipeline;
+        pthread_t thread;
+    } reader[READER_THREADS];
+    struct pipeline_pulses pulses;
     bool started;
 };
 

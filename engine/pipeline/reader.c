@@ -68,10 +68,13 @@ static void end_heavy(struct pipeline *pipeline) {
 }
 
 void *reader_run(void *context) {
-    struct pipeline *pipeline = context;
+    const struct reader *reader = context;
+    struct pipeline *pipeline = reader->pipeline;
+    struct pulse *pulse = &pipeline->pulses.reader[reader - pipeline->reader];
     struct job *job;
     pthread_setname_np(pthread_self(), "reader");
     while ((job = take_job(pipeline)) != NULL) {
+        pulse_work(pulse);
         if (!job->dropped) {
             job->run(job);
         }
@@ -79,6 +82,7 @@ void *reader_run(void *context) {
             end_heavy(pipeline);
         }
         front_return_job(job);
+        pulse_rest(pulse);
     }
     return NULL;
 }

@@ -1,9 +1,11 @@
 """What the process may do: users, sandbox, core dumps, and what it tells systemd."""
 
+import json
 import os
 import pwd
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -227,6 +229,10 @@ class Supervisor:
     def hear(self):
         return self.socket.recv(4096).decode().split("\n")
 
+    def waits(self):
+        """Whether there is something to hear."""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
 
 def test_told_to_systemd(context):
     with tempfile.TemporaryDirectory(prefix="margin-system.") as place:
@@ -239,6 +245,54 @@ def test_told_to_systemd(context):
         finally:
             del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
         with_server(server, supervisor)
+
+
+@once
+def test_hung_thread(context):
+    """A front thread that stands still is named, and systemd hears no more; a disk that takes its
+    time is no reason. The build for faults looks ten times a second."""
+    for place, thread in (("front.decoded", "front-0"), ("disk.taken", None)):
+        with tempfile.TemporaryDirectory(prefix="margin-system.") as folder:
+            supervisor = Supervisor(folder)
+            os.environ["NOTIFY_SOCKET"] = supervisor.path
+            os.environ["WATCHDOG_USEC"] = "400000"
+            try:
+                server = context.server(arguments=["--front-threads", "1", "--fault",
+                                                   "hang:" + place])
+                server.binary = os.path.join(context.build, "margind-faults")
+                server.start()
+            finally:
+                del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+            try:
+                ensure("READY=1" in supervisor.hear(), "ready")
+                equal(supervisor.hear(), ["WATCHDOG=1"], "alive")
+                body = json.dumps({"events": [GOOD]}).encode()
+                connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+                connection.sendall(b"POST /api/events/ingest HTTP/1.1\r\nHost: x\r\n"
+                                   b"Observe-Key: %s\r\nContent-Length: %d\r\n\r\n%s"
+                                   % (server.key.encode(), len(body), body))
+                if thread is None:
+                    time.sleep(1.5)
+                    while supervisor.waits():
+                        supervisor.hear()
+                    equal(supervisor.hear(), ["WATCHDOG=1"], "alive with a slow disk")
+                    equal(server.client().get("/readyz").status, 200, "and serves")
+                    ensure(b"\nmargind_threads_hung 0\n" in server.client().get("/metrics").body,
+                           "nobody hangs")
+                else:
+                    deadline = time.monotonic() + 20
+                    while not any("event=thread_hangs" in line for line in server.log):
+                        ensure(time.monotonic() < deadline, "no line")
+                        time.sleep(0.05)
+                    line = next(line for line in server.log if "event=thread_hangs" in line)
+                    ensure("thread=%s " % thread in line and "supervisor" in line, line)
+                    while supervisor.waits():
+                        supervisor.hear()
+                    time.sleep(0.5)
+                    ensure(not supervisor.waits(), "the supervisor was told that it lives")
+                connection.close()
+            finally:
+                server.cleanup()
 
 
 def with_server(server, supervisor):
