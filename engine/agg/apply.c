@@ -24,16 +24,8 @@ apply_slice_fn *apply_best(void) {
 u32 agg_cell_make(struct agg *agg) {
     u32 index = array_add(&agg->cells);
     check(array_add(&agg->rests) == index);
-    ((struct cell *)array_at(&agg->cells, index))->newest.series = UINT32_MAX;
     ((struct cell_rest *)array_at(&agg->rests, index))->first = INT64_MAX;
     return index;
-}
-
-/* An event that is its cell's first. */
-static void add_first(struct agg *agg, u32 index, struct cell *cell, i64 time) {
-    struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
-    rest->first = time;
-    cell->newest.series = (u32)(time >> FIRST_SHIFT);
 }
 
 /* An event in a band that is not the newest. */
@@ -43,12 +35,17 @@ static void add_older(struct agg *agg, struct row *newest, u32 *older, u32 band,
     row_see(newest, time);
 }
 
+/* An event that may be the cell's first. */
+static void add_first(struct agg *agg, u32 index, i64 time) {
+    if (time < rest_at(agg, index)->first) {
+        struct cell_rest *rest = record_edit(&agg->rests, index, SHIFT_CELLS, sizeof *rest);
+        rest->first = time;
+    }
+}
+
 static inline void add_cell(struct agg *agg, u32 index, u32 band, i64 time,
                             const struct delta *delta) {
     struct cell *cell = record_edit(&agg->cells, index, SHIFT_CELLS, sizeof *cell);
-    if (unlikely((u64)time >> FIRST_SHIFT <= cell->newest.series) && is_first(agg, index, time)) {
-        add_first(agg, index, cell, time);
-    }
     if (likely(band == 0)) {
         row_add(&cell->newest, delta, &agg->wides, TIME_SEEN, time);
     } else {
@@ -58,6 +55,7 @@ static inline void add_cell(struct agg *agg, u32 index, u32 band, i64 time,
 }
 
 void agg_cell_add(struct agg *agg, u32 index, u32 band, i64 time, const struct delta *delta) {
+    add_first(agg, index, time);
     add_cell(agg, index, band, time, delta);
 }
 
@@ -175,6 +173,9 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
             begin_series(agg, index, series, batch->created[i]);
         }
         series->first = time;
+        for (u32 kind = 0; kind < KINDS; kind++) {
+            add_first(agg, series->cell[kind], time);
+        }
     }
     if (likely(band == 0)) {
         row_add(&series->newest, &delta, &agg->wides, TIME_SEEN, time);

@@ -54,12 +54,4 @@ hand_rows(const struct agg *agg, const struct event_batch *batch, u32 i) {
     }
 }
 
-/* Whether no event of the cell was earlier, where it is only some seconds old: its rest, which
- * knows, is not looked at for events that come in order. */
-static inline bool is_first(const struct agg *agg, u32 index, i64 time) {
-    const struct cell *cell = cell_at(agg, index);
-    return (cell->newest.series == UINT32_MAX || time < row_seen(&cell->newest)) &&
-           time < rest_at(agg, index)->first;
-}
-
 #endif

@@ -256,7 +256,6 @@ static inline __attribute__((always_inline)) bool add_known(struct agg *agg,
     i64 time = batch->number[NUM_TIME][i];
     u32 minute = (u32)((u64)time / MINUTE_MS);
     u32 hour = (u32)((u64)time / HOUR_MS);
-    u32 first = (u32)((u64)time >> FIRST_SHIFT);
     struct series *series = array_fast(&agg->series, index, SHIFT_SERIES, sizeof *series);
     const struct width_rows *minutes = &agg->width[WIDTH_MINUTE];
     i64 seen = row_seen(&series->newest);
@@ -267,17 +266,10 @@ static inline __attribute__((always_inline)) bool add_known(struct agg *agg,
     }
     struct row *rows[TARGETS] = {row_at(&minutes->rows, series->row[WIDTH_MINUTE]),
                                  row_at(&agg->tallies.rows, series->tally_row), &series->newest};
-    bool young = false;
 #pragma GCC unroll 16
     for (u32 kind = 0; kind < KINDS; kind++) {
         struct cell *cell = array_fast(&agg->cells, series->cell[kind], SHIFT_CELLS, sizeof *cell);
         rows[TARGET_CELLS + kind] = &cell->newest;
-        young |= first <= cell->newest.series;
-    }
-    for (u32 kind = 0; kind < KINDS && unlikely(young); kind++) {
-        if (is_first(agg, series->cell[kind], time)) {
-            return false;
-        }
     }
     if (unlikely(!add_rows(agg, rows, &block->row[k], time, bounds, index))) {
         return false;
@@ -286,8 +278,8 @@ static inline __attribute__((always_inline)) bool add_known(struct agg *agg,
     if (unlikely((block->texts >> k & 1) != 0)) {
         apply_texts(agg, batch, i);
     }
-    agg->oldest = MIN(agg->oldest, time);
-    agg->newest = MAX(agg->newest, time);
+    agg->newest =
+        MAX(agg->newest, time); /* its series has an earlier one, so it is not the oldest */
     return true;
 }
 

@@ -91,7 +91,6 @@ void agg_cell_empty(struct agg *agg, u32 at) {
     struct cell *cell = record_edit(&agg->cells, at, SHIFT_CELLS, sizeof *cell);
     struct cell_rest *rest = record_edit(&agg->rests, at, SHIFT_CELLS, sizeof *rest);
     agg_bands_empty(agg, &cell->newest, rest->band);
-    cell->newest.series = UINT32_MAX;
     rest->first = INT64_MAX;
 }
 
@@ -119,7 +118,6 @@ static void settle_cells(struct clearing *clearing) {
             struct cell_rest *rest =
                 record_edit(&agg->rests, touched->cell, SHIFT_CELLS, sizeof *rest);
             rest->first = touched->first;
-            cell->newest.series = (u32)(touched->first >> FIRST_SHIFT);
             cell->newest.stamp = 0;
             cell->newest.last = 0;
             row_see(&cell->newest, touched->last);

@@ -439,10 +439,8 @@ static void settle_cell(struct agg *agg, u32 at, i64 first) {
         agg_cell_empty(agg, at);
         return;
     }
-    struct cell *cell = record_edit(&agg->cells, at, SHIFT_CELLS, sizeof *cell);
     struct cell_rest *rest = record_edit(&agg->rests, at, SHIFT_CELLS, sizeof *rest);
     rest->first = first;
-    cell->newest.series = (u32)(first >> FIRST_SHIFT);
 }
 
 static bool settle_cells(struct agg_expiry *expiry) {

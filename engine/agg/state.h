@@ -61,12 +61,11 @@ _Static_assert(sizeof(struct series) == 128, "two cache lines");
 
 /* What each event changes is one cache line; the rest of a cell is a record of its own. */
 struct cell {
-    struct row newest; /* the newest band, and the last event's time; `series` is the first event's
-                          in units of 2^FIRST_SHIFT ms, UINT32_MAX without events */
+    struct row newest; /* the newest band, and the last event's time */
 };
-#define FIRST_SHIFT 14
 struct cell_rest {
-    i64 first; /* INT64_MAX without events */
+    i64 first; /* INT64_MAX without events. No series that feeds the cell has an earlier one, so it
+                  need not be looked at for an event that is not its series' first */
     u32 band[BANDS - 1];
 };
 _Static_assert(sizeof(struct cell_rest) == 24, "no padding");
