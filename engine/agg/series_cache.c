@@ -1,7 +1,8 @@
 /*
- * series_cache.c: a table of buckets of four 128-bit hashes and their series; a full bucket gives
- * up one of its entries in turn, so the memory is bounded and a hit is one cache miss. The 128-bit
- * hash stands for the texts: its seed is secret and the commit thread relies on the same.
+ * series_cache.c: a table of buckets of four hashes and their series, a cache line each; a full
+ * bucket gives up one of its entries, so the memory is bounded and a hit is one cache miss. The
+ * 128-bit hash stands for the texts: its seed is secret and the commit thread relies on the same.
+ * Of it 18 bits choose the bucket and 96 are compared.
  *
  * The hash is the sum of a hash of each text, so that a native batch hashes each entry of its
  * dictionaries once. Each half of a text's hash folds its words, masked with secret words of their
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define BUCKETS ((u32)1 << 18) /* about one million entries, 24 MiB once all are used */
+#define BUCKETS ((u32)1 << 18) /* about one million entries, 16 MiB once all are used */
 #define BUCKET_ENTRIES 4
 #define HASHES_AHEAD 16
 #define BATCHES (2 * FRONT_BATCHES)
@@ -31,11 +32,13 @@ struct text_key {
 };
 
 struct bucket {
-    struct hash128 hash[BUCKET_ENTRIES];
+    u64 high[BUCKET_ENTRIES];
+    u32 low[BUCKET_ENTRIES];    /* the half of it that does not choose the bucket */
     u32 series[BUCKET_ENTRIES]; /* series + 1; 0: empty */
-    u32 turn;
-    u32 pad[11];
 } __attribute__((aligned(64)));
+
+_Static_assert(SERIES_UNRESOLVED == (u32)0 - 1, "what bucket_find() makes of nothing");
+_Static_assert(sizeof(struct bucket) == 64, "one cache line");
 
 /* Which events of a batch are not known yet, from resolve() until learn(). */
 struct misses {
@@ -196,14 +199,14 @@ static struct bucket *bucket_of(const struct series_cache *cache, struct hash128
     return &cache->buckets[hash.low & (BUCKETS - 1)];
 }
 
+/* Which entry it is, nobody can guess, so all of them are compared. */
 static u32 bucket_find(const struct bucket *bucket, struct hash128 hash) {
+    u32 found = 0;
     for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
-        if (bucket->hash[i].low == hash.low && bucket->hash[i].high == hash.high &&
-            bucket->series[i] != 0) {
-            return bucket->series[i] - 1;
-        }
+        bool same = (bucket->high[i] == hash.high) & (bucket->low[i] == (u32)(hash.low >> 32));
+        found |= same ? bucket->series[i] : 0;
     }
-    return SERIES_UNRESOLVED;
+    return found - 1; /* SERIES_UNRESOLVED if there is none */
 }
 
 static struct misses *misses_of(struct series_cache *cache, const struct event_batch *batch) {
@@ -230,7 +233,6 @@ static void misses_drop(struct series_cache *cache, struct misses *misses) {
 
 static void prefetch_bucket(const struct series_cache *cache, struct hash128 hash) {
     __builtin_prefetch(bucket_of(cache, hash));
-    __builtin_prefetch(&bucket_of(cache, hash)->series);
 }
 
 /* Looks up a few events whose buckets are on their way. */
@@ -313,8 +315,12 @@ static void learn_event(struct series_cache *cache, const struct event_batch *ba
     if (bucket_find(bucket, hash) != SERIES_UNRESOLVED) {
         return;
     }
-    u32 place = bucket->turn++ % BUCKET_ENTRIES;
-    bucket->hash[place] = hash;
+    u32 place = (u32)(hash.low >> 30) % BUCKET_ENTRIES; /* whose, is left to chance */
+    for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+        place = bucket->series[i] == 0 ? i : place;
+    }
+    bucket->high[place] = hash.high;
+    bucket->low[place] = (u32)(hash.low >> 32);
     bucket->series[place] = series + 1;
 }
 
