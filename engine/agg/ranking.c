@@ -6,12 +6,16 @@
  */
 #include "agg/ranking.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define RANKINGS_MAX 12
 #define BUILD_SLICE 2048     /* customers looked at while the writer waits */
 #define CATCH_UP_SLICE 16384 /* changes added while the writer waits */
+#define KEEP_SLICE 2048      /* and while whoever asks waits for the keeper */
+#define READY_WAIT_NS 300000 /* whoever asks waits so long for it: a few of its slices */
 #define CHANGES_A_CUSTOMER 8 /* as many cost about as much as looking at a customer once */
 #define STARTS_MAX 4
 #define HAND_OWNERS 24 /* how far ahead of the addition what it needs is fetched */
@@ -25,6 +29,7 @@ struct rankings {
     struct ranking slot[RANKINGS_MAX];
     u32 count;
     u64 uses;
+    _Atomic u32 waiting; /* the keeper lets them in */
 };
 
 bool rankings_init(struct agg *agg) {
@@ -247,8 +252,8 @@ static void add_change(const struct agg *agg, struct ranking *ranking, const str
 
 /* Takes in the next changes, some of them. */
 static void ranking_catch_up(const struct agg *agg, struct ranking *ranking,
-                             const struct list *list) {
-    u64 until = MIN(agg->changed_count, ranking->changed_seen + CATCH_UP_SLICE);
+                             const struct list *list, u32 most) {
+    u64 until = MIN(agg->changed_count, ranking->changed_seen + most);
     for (u64 at = ranking->changed_seen; at < until; at++) {
         if (at + HAND_OWNERS < until) {
             __builtin_prefetch(owner_at(agg, change_at(agg, at + HAND_OWNERS)->cell));
@@ -297,7 +302,7 @@ static enum err ranking_refresh(struct agg *agg, struct ranking *ranking) {
             ranking->changed_seen = agg->changed_count;
             ranking->layout = agg->layout;
         }
-        ranking_catch_up(agg, ranking, list);
+        ranking_catch_up(agg, ranking, list, CATCH_UP_SLICE);
         bool caught_up = ranking->changed_seen == agg->changed_count;
         if (caught_up && !ranking_extend(agg, ranking, list)) {
             return ERR_NO_MEMORY;
@@ -399,38 +404,70 @@ enum err ranking_columns(struct agg *agg, const struct ranking_key *keys, u32 co
     return err;
 }
 
-static void ranking_keep(struct agg *agg, struct ranking *ranking) {
+/* Some of what is to be done; true: there is more, by a slice at least. */
+static bool ranking_keep(struct agg *agg, struct ranking *ranking) {
     agg_read_lock(agg);
     enum err err = ERR_OK;
+    u64 behind = agg->changed_count - ranking->changed_seen;
     /* While events expire, each step of that makes it all of no use again. */
-    if (agg->changed_count - ranking->changed_seen >= KEPT_BEHIND && !agg->expiring) {
-        err = ranking_refresh(agg, ranking);
+    if (behind >= KEEP_SLICE && !agg->expiring) {
+        const struct list *list = customers_of(agg, ranking);
+        if (list != NULL && ranking->count == list->count && ranking_can_catch_up(agg, ranking)) {
+            changes_want(agg);
+            ranking_catch_up(agg, ranking, list, KEEP_SLICE);
+        } else {
+            err = ranking_refresh(agg, ranking);
+        }
     }
+    bool more =
+        err == ERR_OK && !agg->expiring && agg->changed_count - ranking->changed_seen >= KEEP_SLICE;
     agg_read_unlock(agg);
     if (err != ERR_OK) {
         ranking_clear(ranking);
     }
+    return more;
 }
 
+/* In slices: whoever asks meanwhile does not wait for all of it, and finds less to do. */
 bool rankings_keep(struct agg *agg, u32 ms) {
     struct rankings *rankings = agg->rankings;
     bool any = false;
     for (u32 i = 0; i < RANKINGS_MAX; i++) {
         struct ranking *ranking = &rankings->slot[i];
-        pthread_mutex_lock(&rankings->mutex);
-        ranking->kept_ms -= MIN(ranking->kept_ms, ms);
-        if (ranking->kept_ms > 0) {
-            any = true;
-            ranking_keep(agg, ranking);
+        u32 passed_ms = ms;
+        bool more = true;
+        while (more) {
+            pthread_mutex_lock(&rankings->mutex);
+            ranking->kept_ms -= MIN(ranking->kept_ms, passed_ms);
+            more = ranking->kept_ms > 0 && ranking_keep(agg, ranking);
+            any = any || ranking->kept_ms > 0;
+            pthread_mutex_unlock(&rankings->mutex);
+            more = more && atomic_load(&rankings->waiting) == 0;
+            passed_ms = 0;
         }
-        pthread_mutex_unlock(&rankings->mutex);
     }
     return any;
 }
 
+/* For one who cannot wait long. */
+static bool lock_soon(struct rankings *rankings) {
+    if (pthread_mutex_trylock(&rankings->mutex) == 0) {
+        return true;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += READY_WAIT_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    atomic_fetch_add(&rankings->waiting, 1);
+    bool locked = pthread_mutex_timedlock(&rankings->mutex, &until) == 0;
+    atomic_fetch_sub(&rankings->waiting, 1);
+    return locked;
+}
+
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key) {
     struct rankings *rankings = agg->rankings;
-    if (pthread_mutex_trylock(&rankings->mutex) != 0) {
+    if (!lock_soon(rankings)) {
         return false;
     }
     bool ready = false;
