@@ -262,8 +262,8 @@ enum err store_verify(struct store *store,
                       void (*report)(void *context, const struct store_damage *),
                       void (*progress)(void *context, u64 done, u64 total), void *context);
 
-/* Re-reads what lies beside the log, the control tables and the snapshots: calls `report` with a
- * line for each that does not hold. */
+/* Re-reads what lies beside the log, the control tables, snapshots and runs of keys: calls `report`
+ * with a line for each that does not hold. */
 void store_verify_beside(const char *dir, void (*report)(void *context, const char *what),
                          void *context);
 
@@ -347,10 +347,15 @@ enum err run_read_extra(struct run *run, void *out); /* verified; likewise */
 /* Reads pages, verifies them and puts their records together in `out`, which has room for as many
  * whole pages. All pages but the last have RUN_PAGE_RECORDS. ERR_CORRUPT, ERR_IO. */
 enum err run_read_pages(struct run *run, u64 first, u32 count, void *out, u32 *records);
+/* Reads all of it. Errors as run_open(). */
+enum err run_check(const char *dir, u64 id, u64 *records, u64 *bytes);
 void run_want_page(struct run *run, u64 page);              /* it will be read soon */
 void run_drop_pages(struct run *run, u64 first, u32 count); /* they will not */
 /* Ids of the files there are, at most `most`; how many there are in all. */
 u32 run_list(const char *dir, u64 *ids, u32 most);
+/* Reports those that are damaged, while a server runs, too. */
+void run_files_verify(const char *dir, void (*report)(void *context, const char *what),
+                      void *context);
 /* Removes the file; it can still be read where it is open. */
 void run_remove(const char *dir, u64 id);
 /* Removes the files of all runs but these; with `unfinished`, what crashes left, too. */
@@ -459,7 +464,8 @@ enum err control_each_from(struct control *control, const struct control_object 
 struct control_txn {
     struct control *control;
     void *handle;
-    enum err err; /* the first one */
+    u64 used_bytes; /* when it began */
+    enum err err;   /* the first one */
 };
 enum err control_begin(struct control *control, struct control_txn *txn);
 enum err control_commit(struct control_txn *txn);

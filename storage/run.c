@@ -412,3 +412,44 @@ void run_keep_only(const char *dir, const u64 *ids, u32 count, bool unfinished) 
         closedir(stream);
     }
 }
+
+/* --- checking --------------------------------------------------------------------------------- */
+
+enum err run_check(const char *dir, u64 id, u64 *records, u64 *bytes) {
+    u8 page[RUN_PAGE_BYTES];
+    struct run *run;
+    *records = *bytes = 0;
+    enum err err = run_open(dir, id, &run);
+    if (err != ERR_OK) {
+        return err;
+    }
+    *records = run_records(run);
+    *bytes = run_file_bytes(run);
+    u8 *extra = malloc(run_extra_bytes(run) + 1);
+    err = extra != NULL ? run_read_extra(run, extra) : ERR_NO_MEMORY;
+    for (u64 i = 0; err == ERR_OK && i < pages_of(*records); i++) {
+        u32 count;
+        err = run_read_pages(run, i, 1, page, &count);
+    }
+    free(extra);
+    run_close(run);
+    return err;
+}
+
+void run_files_verify(const char *dir, void (*report)(void *context, const char *what),
+                      void *context) {
+    u64 ids[4 * RUNS_MAX]; /* more are what a server that runs is about to remove */
+    u64 records;
+    u64 bytes;
+    char line[160];
+    u32 count = run_list(dir, ids, ARRAY_COUNT(ids));
+    for (u32 i = 0; i < MIN(count, (u32)ARRAY_COUNT(ids)); i++) {
+        enum err err = run_check(dir, ids[i], &records, &bytes);
+        if (err != ERR_OK && err != ERR_NOT_FOUND) { /* merged meanwhile */
+            snprintf(line, sizeof line,
+                     "keys %0*" PRIu64 SUFFIX ": %s; its keys are made again from the log",
+                     NAME_DIGITS, ids[i], err_text(err));
+            report(context, line);
+        }
+    }
+}

@@ -176,4 +176,5 @@ void verify_beside(const char *dir, void (*report)(void *context, const char *wh
         report(context, why);
     }
     snapshot_files_verify(dir, report, context);
+    run_files_verify(dir, report, context);
 }

@@ -180,27 +180,6 @@ static int print_block(struct log *log, u64 id) {
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-/* Reads all of a run. */
-static enum err check_run(const char *dir, u64 id, u64 *keys, u64 *bytes) {
-    static u8 page[RUN_PAGE_BYTES];
-    struct run *run;
-    enum err err = run_open(dir, id, &run);
-    if (err != ERR_OK) {
-        return err;
-    }
-    *keys = run_records(run);
-    *bytes = run_file_bytes(run);
-    u8 *extra = malloc(run_extra_bytes(run) + 1);
-    err = extra != NULL ? run_read_extra(run, extra) : ERR_NO_MEMORY;
-    for (u64 i = 0; err == ERR_OK && i * RUN_PAGE_RECORDS < *keys; i++) {
-        u32 records;
-        err = run_read_pages(run, i, 1, page, &records);
-    }
-    free(extra);
-    run_close(run);
-    return err;
-}
-
 /* More files than these are what a server that runs is about to remove. */
 static int print_keys(const char *dir) {
     static u64 ids[4 * RUNS_MAX];
@@ -209,7 +188,7 @@ static int print_keys(const char *dir) {
     for (u32 i = 0; i < MIN(count, (u32)ARRAY_COUNT(ids)); i++) {
         u64 keys = 0;
         u64 bytes = 0;
-        enum err err = check_run(dir, ids[i], &keys, &bytes);
+        enum err err = run_check(dir, ids[i], &keys, &bytes);
         if (err == ERR_NOT_FOUND) { /* merged meanwhile */
             continue;
         }
@@ -241,7 +220,7 @@ static int verify(struct log *log, const char *dir) {
         return failed("verify", err);
     }
     printf("events %" PRIu64 ": %" PRIu64 " damages\n", log_next_id(log) - 1, damages);
-    return print_keys(dir) != 0 || damages > 0 ? 1 : 0;
+    return damages > 0 ? 1 : 0;
 }
 
 /* --- amendments ------------------------------------------------------------------------------- */

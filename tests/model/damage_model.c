@@ -1,13 +1,15 @@
 /*
  * damage_model.c: what becomes of a data directory whose disk has forgotten something. A small one,
- * with merged and single blocks, indexes, amendments, definitions, control rows, snapshots and a
- * tail behind them, is changed in its files: bits, bytes, sectors of zeros, of noise or from
- * elsewhere, an end that is missing. Then a start must either refuse, and say why, or have exactly
- * the events and figures that were there, but for those that it reports as damaged; and whoever
- * verifies the directory must find what was done, unless it is in nothing that anybody reads.
+ * with merged and single blocks, indexes, amendments, definitions, control rows, snapshots, runs of
+ * keys and a tail behind them, is changed in its files: bits, bytes, sectors of zeros, of noise or
+ * from elsewhere, an end that is missing. Then a start must either refuse, and say why, or have
+ * exactly the events and figures that were there, but for those that it reports as damaged; and
+ * whoever verifies the directory must find what was done, unless it is in nothing that anybody
+ * reads.
  *
  * Each case is a process of its own: one that ends by a signal or does not end has failed.
  */
+#include "tests/support/damage.h"
 #include "tests/support/engine.h"
 #include "tests/support/require.h"
 
@@ -31,16 +33,13 @@
 #define CASES 300
 #endif
 #define CASE_SECONDS 60
-#define LIFE_GOES_ON 24 /* one in so many cases takes further events and merges them */
+#define LIFE_GOES_ON 16 /* one in so many cases takes further events and merges them */
 #define ACCOUNTS 3
 #define CUSTOMERS 12
 #define EVENTS_MAX 8192
 #define GROUP_EVENTS 30
-#define FILES_MAX 32
-#define LIVE_MAX 4096
 #define RANGES_MAX 256
-#define PAGE_BYTES 4096
-#define SECTOR_BYTES 512
+#define KEY_MEMORY (16 * KIB) /* 256 keys, then they leave it */
 
 /* As recovery reads them: damage elsewhere does not touch the figures. */
 #define REPLAYED                                                                                   \
@@ -49,19 +48,6 @@
      NUM_BIT(NUM_DURATION) | TEXT_BIT(TEXT_KEY) | TEXT_BIT(TEXT_AGENT) | TEXT_BIT(TEXT_TRACE))
 
 enum outcome { EXACT = 0, FAILED = 1, REFUSED = 40, HOLES, UNSEEN, OUTCOMES };
-
-struct file {
-    char name[300];
-    u8 *data;
-    usize bytes;
-};
-
-struct live { /* bytes of a database that are a key or a value */
-    usize at;
-    usize bytes;
-    u32 table;
-    bool key;
-};
 
 struct fact { /* an event, by its id */
     u64 hash;
@@ -81,6 +67,7 @@ struct content {
     struct fact fact[EVENTS_MAX];
     struct range range[RANGES_MAX]; /* reported as damaged */
     u32 range_count;
+    bool keys_good;
 };
 
 struct opened {
@@ -91,19 +78,10 @@ struct opened {
 };
 
 static struct engine engine;
-static struct file files[FILES_MAX];
-static u32 file_count;
 static struct content reference;
-static struct live live[2][LIVE_MAX]; /* of the log, of the control tables */
-static u32 live_count[2];
+static u32 reference_end; /* the first id that it has not */
 static u64 reference_control;
 static u64 reference_log;
-static u64 state; /* of chance */
-
-static u64 chance(u64 below) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (state >> 33) % below;
-}
 
 /* --- a directory ------------------------------------------------------------------------------ */
 
@@ -125,8 +103,9 @@ static void ingest(u32 account, u32 first, u32 count) {
             "\"model\":\"gpt-4o-mini\",\"inputTokens\":%u,\"outputTokens\":3,\"traceId\":\"t%u\","
             "\"agentId\":\"a%u\",\"idempotencyKey\":\"key %u\",\"costAmount\":%u.%06u,"
             "\"revenueAmount\":%u,\"properties\":{\"n\":\"%llx\"}}",
-            i > first ? "," : "", (u32)chance(CUSTOMERS), i % 7, i, i / 4, i % 5, i, i % 13,
-            (u32)chance(1000000), (u32)chance(90), (unsigned long long)chance(1u << 30));
+            i > first ? "," : "", (u32)damage_chance(CUSTOMERS), i % 7, i, i / 4, i % 5, i, i % 13,
+            (u32)damage_chance(1000000), (u32)damage_chance(90),
+            (unsigned long long)damage_chance(1u << 30));
     }
     snprintf(body + used, sizeof body - used, "]}");
     require(engine_ingest(&engine, account, body, &result, &error) == ERR_OK);
@@ -136,7 +115,7 @@ static void ingest(u32 account, u32 first, u32 count) {
 
 static void ingest_groups(u32 *next, u32 groups) {
     for (u32 i = 0; i < groups; i++) {
-        u32 count = GROUP_EVENTS - (u32)chance(GROUP_EVENTS / 2);
+        u32 count = GROUP_EVENTS - (u32)damage_chance(GROUP_EVENTS / 2);
         ingest(1 + (i & 1), *next, count);
         *next += count;
     }
@@ -210,6 +189,7 @@ static void make_control(void) {
 static void make_directory(void) {
     u32 next = 0;
     engine.snapshot_events = 500;
+    engine.key_memory = KEY_MEMORY;
     engine_start(&engine);
     ingest_groups(&next, 40);
     wait_for_segments(1);
@@ -220,133 +200,13 @@ static void make_directory(void) {
     ingest_groups(&next, 40);
     wait_for_segments(2);
     engine_stop(&engine);
-    run("rm -rf kept && cp -r snapshots kept");
+    run("rm -rf kept && mkdir kept && cp -r snapshots keys kept");
     engine_start(&engine);
     ingest_groups(&next, 4);
     engine_stop(&engine);
-    run("rm -rf snapshots && mv kept snapshots");
+    run("rm -rf snapshots keys && mv kept/* . && rmdir kept");
     make_control();
     require(next < EVENTS_MAX);
-}
-
-/* --- its files, in memory --------------------------------------------------------------------- */
-
-static void take_file(const char *name) {
-    char path[512];
-    struct file *file = &files[file_count++];
-    require(file_count < FILES_MAX);
-    snprintf(path, sizeof path, "%s/%s", engine.dir, name);
-    snprintf(file->name, sizeof file->name, "%s", name);
-    FILE *stream = fopen(path, "rb");
-    require(stream != NULL && fseek(stream, 0, SEEK_END) == 0);
-    file->bytes = (usize)ftell(stream);
-    file->data = malloc(file->bytes + 1);
-    rewind(stream);
-    require(file->data != NULL && fread(file->data, 1, file->bytes, stream) == file->bytes);
-    fclose(stream);
-}
-
-static void take_files(void) {
-    char path[512];
-    const struct dirent *entry;
-    take_file("FORMAT");
-    take_file("log/data.mdb");
-    take_file("control/data.mdb");
-    snprintf(path, sizeof path, "%s/snapshots", engine.dir);
-    DIR *stream = opendir(path);
-    require(stream != NULL);
-    while ((entry = readdir(stream)) != NULL) {
-        if (strstr(entry->d_name, ".snap") != NULL) {
-            snprintf(path, sizeof path, "snapshots/%s", entry->d_name);
-            take_file(path);
-        }
-    }
-    closedir(stream);
-    require(file_count == 3 + SNAPSHOTS_KEPT);
-}
-
-/* The whole directory anew, from memory. */
-static void put_files(const char *dir) {
-    char path[512];
-    run("rm -rf log control snapshots lock keys FORMAT");
-    run("mkdir log control snapshots");
-    for (u32 i = 0; i < file_count; i++) {
-        snprintf(path, sizeof path, "%s/%.299s", dir, files[i].name);
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        require(fd >= 0 && write(fd, files[i].data, files[i].bytes) == (ssize_t)files[i].bytes);
-        close(fd);
-    }
-}
-
-/* --- damage ----------------------------------------------------------------------------------- */
-
-static bool is_database(const struct file *file) {
-    return strstr(file->name, "data.mdb") != NULL;
-}
-
-/* Most of those in databases go to what is alive, some to the pages that lead there. */
-static usize choose_place(const struct file *file) {
-    u64 way = is_database(file) ? chance(10) : 9;
-    if (way < 6) {
-        u32 which = file == &files[1] ? 0 : 1;
-        const struct live *one = &live[which][chance(live_count[which])];
-        return MIN(one->at + chance(one->bytes), file->bytes - 1);
-    }
-    for (u32 tries = 0; tries < 1000 && way < 9; tries++) {
-        usize page = chance(file->bytes / PAGE_BYTES) * PAGE_BYTES;
-        u8 flags = file->data[page + 10];
-        if (flags == 1 || flags == 2 || flags == 8) {
-            return page + chance(flags == 8 || chance(2) == 0 ? 160 : PAGE_BYTES);
-        }
-    }
-    return chance(file->bytes);
-}
-
-static void damage_sector(struct file *file, usize at, u64 way) {
-    at = at / SECTOR_BYTES * SECTOR_BYTES;
-    usize bytes = MIN(file->bytes - at, (usize)SECTOR_BYTES);
-    usize from = chance(file->bytes / SECTOR_BYTES + 1) * SECTOR_BYTES;
-    for (usize i = 0; i < bytes; i++) {
-        u8 other = from + i < file->bytes ? file->data[from + i] : 0;
-        file->data[at + i] = way == 0 ? 0 : way == 1 ? (u8)chance(256) : other;
-    }
-}
-
-/* Changes one file in one way, and says what it did; "nothing" if it is as before. */
-static bool damage(char *did, usize did_bytes) {
-    static const u8 weight[] = {0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4};
-    struct file *file = &files[weight[chance(ARRAY_COUNT(weight))]];
-    u64 way = chance(16);
-    usize at = choose_place(file);
-    usize bytes = file->bytes;
-    u64 before = hash64(file->data, file->bytes, 0);
-    if (way < 9) {
-        file->data[at] ^= (u8)(1u << chance(8));
-    } else if (way < 11) {
-        for (u64 bits = 2 + chance(7); bits > 0; bits--) {
-            usize near = at + chance(64);
-            file->data[MIN(near, file->bytes - 1)] ^= (u8)(1u << chance(8));
-        }
-    } else if (way < 15) {
-        damage_sector(file, at, way - 11);
-    } else {
-        file->bytes = chance(file->bytes);
-    }
-    int used = snprintf(did, did_bytes, "%s way %llu at %zu of %zu", file->name,
-                        (unsigned long long)way, at, file->bytes);
-    u32 which = file == &files[1] ? 0 : 1;
-    for (u32 i = 0; i < live_count[which] && is_database(file); i++) {
-        const struct live *one = &live[which][i];
-        if (at >= one->at && at - one->at < one->bytes) {
-            snprintf(did + used, did_bytes - (usize)used, ", byte %zu of %zu of a %s in table %u",
-                     at - one->at, one->bytes, one->key ? "key" : "value", one->table);
-        }
-    }
-    bool changed = file->bytes != bytes || hash64(file->data, file->bytes, 0) != before;
-    if (!changed) {
-        snprintf(did, did_bytes, "nothing");
-    }
-    return changed;
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -372,6 +232,7 @@ static enum err open_directory(const char *dir, struct opened *out, char *why, u
         return err;
     }
     const struct recover_options options = {.store = out->store,
+                                            .keys = {dir, KEY_MEMORY},
                                             .series_seed = 2,
                                             .dedup_seed = 1,
                                             .now_ms = clock_wall_ms(),
@@ -428,16 +289,21 @@ static struct fact fact_of(const struct opened *opened, const struct event_batch
                          .customer = (u8)strtoul(text + 1, NULL, 10)};
 }
 
-/* Each key is known: none of these events could come a second time. */
-static void check_keys(struct opened *opened, struct event_batch *batch) {
+/* Each key is known: none of these events could come a second time. False: a run is damaged where
+ * only a look at a key finds it. */
+static bool check_keys(struct opened *opened, struct event_batch *batch) {
     u8 verdict[EVENT_BATCH_MAX];
     for (u32 i = 0; i < batch->count; i++) {
         batch->account = agg_series_dims(opened->recovered.agg, batch->series[i])[DIM_ACCOUNT];
         u32 epoch = store_key_epoch(opened->store, batch->account);
         dedup_hash_keys(batch, i, 1, dedup_epoch_seed(1, epoch));
-        require(dedup_claim(opened->recovered.dedup, batch, i, 1, verdict) == ERR_OK);
-        require(verdict[0] == DEDUP_DUPLICATE);
+        enum err err = dedup_claim(opened->recovered.dedup, batch, i, 1, verdict);
+        if (err == ERR_CORRUPT) {
+            return false;
+        }
+        require(err == ERR_OK && verdict[0] == DEDUP_DUPLICATE);
     }
+    return true;
 }
 
 static void read_content(struct opened *opened, u32 columns, bool keys, struct content *out) {
@@ -446,6 +312,7 @@ static void read_content(struct opened *opened, u32 columns, bool keys, struct c
     const struct event_batch *batch = NULL;
     struct store_damage found;
     memset(out, 0, sizeof *out);
+    out->keys_good = true;
     require(store_scan_open(opened->store, &options, &scan) == ERR_OK);
     for (;;) {
         enum err err = store_scan_next(scan, &batch, NULL, NULL, &found);
@@ -463,7 +330,7 @@ static void read_content(struct opened *opened, u32 columns, bool keys, struct c
             out->fact[batch->id[i]] = fact_of(opened, batch, i);
         }
         if (keys) {
-            check_keys(opened, (struct event_batch *)batch);
+            out->keys_good = out->keys_good && check_keys(opened, (struct event_batch *)batch);
         }
     }
     store_scan_close(scan);
@@ -478,9 +345,9 @@ static bool is_damaged(const struct content *content, u64 id) {
     return false;
 }
 
-/* Every event is what it was, or reported. */
-static void compare_events(const struct content *content) {
-    for (u32 id = 1; id < EVENTS_MAX; id++) {
+/* Every event before `end` is what it was, or reported. */
+static void compare_events(const struct content *content, u32 end) {
+    for (u32 id = 1; id < end; id++) {
         const struct fact *was = &reference.fact[id];
         const struct fact *is = &content->fact[id];
         if (was->account == 0) {
@@ -582,20 +449,12 @@ struct hashing {
     u32 table;
 };
 
-static void note_live(const struct hashing *hashing, struct slice slice, bool key) {
-    u32 *count = &live_count[hashing->which];
-    if (slice.bytes > 0 && *count < LIVE_MAX) {
-        live[hashing->which][(*count)++] =
-            (struct live){(usize)(slice.data - hashing->map), slice.bytes, hashing->table, key};
-    }
-}
-
 static bool hash_pair(void *context, struct slice key, struct slice value) {
     struct hashing *hashing = context;
     hashing->hash = hash64(value.data, value.bytes, hash64(key.data, key.bytes, hashing->hash));
     if (hashing->map != NULL) {
-        note_live(hashing, key, true);
-        note_live(hashing, value, false);
+        damage_note_live(hashing->which, hashing->table, hashing->map, key, true);
+        damage_note_live(hashing->which, hashing->table, hashing->map, value, false);
     }
     return true;
 }
@@ -673,7 +532,7 @@ static enum outcome run_case(const char *did, bool goes_on) {
     static struct content content;
     static struct opened opened;
     char why[512] = "";
-    put_files(engine.dir);
+    damage_put(engine.dir);
     bool changed = is_changed(engine.dir, did);
     u32 found = verify(engine.dir);
     bool format = strncmp(did, "FORMAT", 6) == 0;
@@ -686,11 +545,22 @@ static enum outcome run_case(const char *did, bool goes_on) {
     read_content(&opened, REPLAYED, false, &content);
     compare_figures(&opened, &content);
     read_content(&opened, UINT32_MAX, true, &content);
-    compare_events(&content);
+    compare_events(&content, EVENTS_MAX);
     bool holes = content.range_count > 0;
     close_directory(&opened);
-    if (goes_on) {
+    if (!content.keys_good) { /* the server stops, and its next start makes the set anew */
+        require(found > 0 && open_directory(engine.dir, &opened, why, sizeof why) == ERR_OK);
+        read_content(&opened, UINT32_MAX, true, &content);
+        require(content.keys_good);
+        close_directory(&opened);
+    }
+    if (goes_on) { /* what was merged meanwhile is what it was, too */
         go_on();
+        require(open_directory(engine.dir, &opened, why, sizeof why) == ERR_OK);
+        read_content(&opened, UINT32_MAX, false, &content);
+        compare_events(&content, reference_end);
+        require(!holes || content.range_count > 0);
+        close_directory(&opened);
     }
     return holes ? HOLES : changed ? EXACT : UNSEEN;
 }
@@ -725,28 +595,20 @@ static void make_reference(void) {
     }
     int status;
     require(waitpid(child, &status, 0) == child && status == 0);
-    take_files();
-    put_files(engine.dir);
+    damage_take(engine.dir);
+    damage_put(engine.dir);
     require(verify(engine.dir) == 0);
     require(open_directory(engine.dir, &opened, why, sizeof why) == ERR_OK);
     require(opened.recovered.snapshot_id > 1 && opened.recovered.events > 0);
+    require(!opened.recovered.keys_lost);
+    reference_end = (u32)store_next_id(opened.store);
     read_content(&opened, UINT32_MAX, true, &reference);
+    require(reference.keys_good);
     compare_figures(&opened, &reference);
     close_directory(&opened);
     reference_log = hash_database(engine.dir, 0, true);
     reference_control = hash_database(engine.dir, 1, true);
     require(reference_log != 0 && reference_control != 0 && reference.range_count == 0);
-}
-
-/* The files as they were, to be damaged. */
-static void renew_files(const struct file *sound) {
-    for (u32 i = 0; i < file_count; i++) {
-        free(files[i].data != sound[i].data ? files[i].data : NULL);
-        files[i].data = malloc(sound[i].bytes + 1);
-        files[i].bytes = sound[i].bytes;
-        require(files[i].data != NULL);
-        memcpy(files[i].data, sound[i].data, sound[i].bytes);
-    }
 }
 
 /* Hundreds of syncs that nobody needs. */
@@ -759,7 +621,6 @@ static void use_memory(void) {
 }
 
 int main(int argc, char **argv) {
-    static struct file sound[FILES_MAX];
     u32 count[OUTCOMES] = {0};
     u32 cases = argc > 2 ? (u32)strtoul(argv[2], NULL, 10) : CASES;
     u32 first = argc > 3 ? (u32)strtoul(argv[3], NULL, 10) : 0;
@@ -767,15 +628,13 @@ int main(int argc, char **argv) {
     log_set_level(LOG_ERROR);
     engine_init(&engine);
     use_memory();
-    state = seed_used;
+    damage_seed(seed_used);
     make_reference();
-    memcpy(sound, files, sizeof files);
     for (u32 i = first; i < cases; i++) {
         char did[160];
-        state = seed_used * 1000003 + i;
-        chance(2);
-        renew_files(sound);
-        bool goes_on = damage(did, sizeof did) && chance(LIFE_GOES_ON) == 0;
+        damage_seed(seed_used * 1000003 + i);
+        bool changed = damage_make(did, sizeof did);
+        bool goes_on = changed && damage_chance(LIFE_GOES_ON) == 0;
         enum outcome outcome = run_apart(did, goes_on);
         count[outcome]++;
         if (outcome == FAILED) {
@@ -788,7 +647,7 @@ int main(int argc, char **argv) {
         rmdir(engine.dir);
     } else {
         printf("%s is as the last case found it\n", engine.dir);
-        put_files(engine.dir);
+        damage_put(engine.dir);
     }
     printf("damage_model: %u cases: %u refused, %u with holes that are named, %u exact, %u in what "
            "nobody reads, %u failed (seed %llu)\n",

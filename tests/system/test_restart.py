@@ -140,8 +140,9 @@ def test_keys_past_memory(context):
             with open(os.path.join(place, name), "r+b") as file:
                 file.seek(4096 + 77)
                 file.write(b"damage")
-        for command in ("keys", "verify"):
-            found = context.tool("inspect", server.dir, command)
+        for tool in (("inspect", server.dir, "keys"), ("inspect", server.dir, "verify"),
+                     ("marginctl", "verify", "--data-dir", server.dir)):
+            found = context.tool(*tool)
             equal(found.returncode, 1, "damaged files of keys")
-            ensure("keys, " in found.stdout and ", corrupt" in found.stdout, found.stdout)
+            ensure("keys " in found.stdout and "corrupt" in found.stdout, found.stdout)
         server.start()
