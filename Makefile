@@ -242,7 +242,7 @@ fuzz-run: $(addprefix $(BUILD)/,$(FUZZERS))
 test-programs: $(BUILD)/unit $(BUILD)/sim $(BUILD)/margind-faults $(BUILD)/failing.so $(addprefix $(BUILD)/,$(MODELS) $(RACES)) $(addprefix $(BUILD)/replay-,$(FUZZERS)) \
     $(addprefix $(BUILD)/bench-,$(filter-out decode,$(BENCHES))) $(BUILD)/bench/decode.o
 
-system: deps-test all $(BUILD)/margind-faults  ## tests that start the real server
+system: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)
 
 crash: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## kill the server under load and at every step, fail its calls, check every acknowledged event

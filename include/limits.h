@@ -133,7 +133,8 @@
 #define LOG_MAP_BYTES_DEFAULT ((usize)1 << 40) /* address space, not memory */
 #define DB_READERS_MAX 1024                    /* read transactions at a time, over all processes */
 #define CONTROL_MAP_BYTES (1 * GIB)
-#define CONTROL_NAME_MAX 400 /* name of an object in the control tables, bytes */
+#define CONTROL_SPARE_PARTS 16 /* one of so many parts of the map is left to what makes room */
+#define CONTROL_NAME_MAX 400   /* name of an object in the control tables, bytes */
 #define CONTROL_VALUE_MAX (64 * KIB)
 #define SNAPSHOTS_KEPT 2
 #define RUNS_MAX 64                 /* files of keys that are in memory no more */

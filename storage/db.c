@@ -137,6 +137,7 @@ static enum err explain(char *why, usize why_bytes, enum err err, const char *wh
 
 static int env_try(const struct db_options *options, struct db *db, usize map_bytes) {
     MDB_env *env;
+    MDB_envinfo info;
     int code = mdb_env_create(&env);
     if (code != 0) {
         return code;
@@ -149,12 +150,13 @@ static int env_try(const struct db_options *options, struct db *db, usize map_by
     code = code != 0 ? code : mdb_env_set_maxreaders(env, DB_READERS_MAX);
     code = code != 0 ? code : mdb_env_set_maxdbs(env, DB_TABLES_MAX);
     code = code != 0 ? code : mdb_env_open(env, db->path, flags, 0600);
+    code = code != 0 ? code : mdb_env_info(env, &info);
     if (code != 0) {
         mdb_env_close(env);
         return code;
     }
     db->env = env;
-    db->map_bytes = map_bytes;
+    db->map_bytes = info.me_mapsize;
     return 0;
 }
 

@@ -343,7 +343,16 @@ enum err control_begin(struct control *control, struct control_txn *txn) {
     *txn = (struct control_txn){.control = control};
     txn->err = begin(control, true, &begun);
     txn->handle = txn->err == ERR_OK ? begun.handle : NULL;
+    txn->used_bytes = txn->err == ERR_OK ? db_used_bytes(&begun) : 0;
     return txn->err;
+}
+
+/* Whoever removes something needs pages, too: LMDB writes all it changes anew. So what makes the
+ * tables larger may not have the last ones, or a full map would stay full. */
+static bool takes_last_room(const struct control_txn *txn, struct db_txn *begun) {
+    u64 map_bytes = db_map_bytes(txn->control->db);
+    u64 used_bytes = db_used_bytes(begun);
+    return used_bytes > txn->used_bytes && used_bytes > map_bytes - map_bytes / CONTROL_SPARE_PARTS;
 }
 
 void control_abort(struct control_txn *txn) {
@@ -360,6 +369,10 @@ enum err control_commit(struct control_txn *txn) {
         return txn->err;
     }
     struct db_txn begun = db_txn_of(txn);
+    if (takes_last_room(txn, &begun)) {
+        control_abort(txn);
+        return txn->err = ERR_NO_SPACE;
+    }
     txn->handle = NULL;
     fault_point("control.put");
     txn->err = note(txn->control, db_commit(&begun));

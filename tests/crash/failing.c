@@ -5,6 +5,7 @@
  *
  *     FAIL_DIR=/data  FAIL_CALL=pwrite  FAIL_FILE=log/data.mdb  FAIL_AT=3  FAIL_WITH=EIO
  *     FAIL_TIMES=1 (0: from then on for ever)  FAIL_LIST=file (a line for each call there was)
+ *     FAIL_MAP=1073741824  FAIL_MAP_BYTES=262144 (an LMDB map of the one size gets the other)
  *
  * LMDB calls the C library through the same table as the server does, so its calls are seen, too.
  */
@@ -208,4 +209,11 @@ int open(const char *path, int flags, ...) {
     }
     enum way way = (flags & (O_CREAT | O_WRONLY | O_RDWR)) != 0 ? choose("open", path) : WAY_NONE;
     return way == WAY_ERROR ? -1 : (int)end(way, NEXT(open)(path, flags, mode));
+}
+
+int mdb_env_set_mapsize(void *env, size_t bytes);
+int mdb_env_set_mapsize(void *env, size_t bytes) {
+    bool small = strtoul(setting("FAIL_MAP"), NULL, 10) == bytes;
+    size_t instead = small ? strtoul(setting("FAIL_MAP_BYTES"), NULL, 10) : bytes;
+    return NEXT(mdb_env_set_mapsize)(env, instead);
 }

@@ -74,6 +74,105 @@ def test_full_log(context):
         equal(page["total"], BATCH, "events of the refused batch")
 
 
+CONTROL_MAP = 1 << 30  # of the control tables, in the product and in the test
+SMALL_CONTROL_MAP = 1 << 20
+
+
+def start_with_control_map(context, server, small):
+    """What is preloaded gives the control tables a map that is soon full."""
+    preload = {"LD_PRELOAD": os.path.abspath(os.path.join(context.build, "failing.so")),
+               "FAIL_MAP": str(CONTROL_MAP), "FAIL_MAP_BYTES": str(SMALL_CONTROL_MAP)}
+    os.environ.update(preload if small else {})
+    try:
+        server.start()
+    finally:
+        for name in preload:
+            os.environ.pop(name, None)
+
+
+def define(client, number):
+    return client.send("POST", "/api/feature-definitions",
+                       {"feature_key": "f-%d" % number, "name": "n", "description": "d" * 3000})
+
+
+def defined(client):
+    return {row["feature_key"]: row["id"]
+            for row in client.good("/api/feature-definitions")["definitions"]
+            if row["feature_key"].startswith("f-")}
+
+
+def refused_for_room(reply, what):
+    equal((reply.status, reply.json["code"]), (503, "overloaded"), what)
+    ensure(int(reply.headers["Retry-After"]) >= 1, what + ": Retry-After")
+
+
+def fill_control(client, first):
+    """Definitions until there is no room; how many there are then."""
+    for number in range(first, first + 400):
+        reply = define(client, number)
+        if reply.status != 201:
+            refused_for_room(reply, "a definition")
+            return number
+    raise AssertionError("the control tables never filled")
+
+
+def check_full_control(client, kept):
+    """Nothing is half done, reads and ingest go on."""
+    price = {"input_cost_per_million": 1, "output_cost_per_million": 2}
+    sales = {"plans": [{"plan_id": "p%d" % n, "name": "n" * 100, "price_amount": 5}
+                       for n in range(200)],
+             "customers": [{"customer_id": "s%d" % n, "name": "n" * 100} for n in range(900)],
+             "subscriptions": [{"customer_id": "s%d" % n, "plan_id": "p1"} for n in range(900)]}
+    refused_for_room(client.send("POST", "/api/data/upload/revenue", sales), "an upload")
+    for number in range(3):  # small ones may find a place
+        reply = client.send("PUT", "/api/pricing/models/m-%d-%d" % (len(kept), number), price)
+        ensure(reply.status == 200 or reply.status == 503, "a price: %d" % reply.status)
+    equal(client.good("/api/plans"), [], "plans of a refused upload")
+    events = batch(len(kept))
+    for event in events[:5]:
+        event["meta"] = {"stripe_customer_id": "cus_%d" % len(kept)}  # a link is noted
+    equal(client.ingest(events)["accepted"], BATCH, "ingest goes on")
+    kept.append(events)
+    check(client, kept)
+
+
+@once
+def test_full_control_tables(context):
+    """No room for definitions, prices and uploads is said; what takes none goes on, and room is
+    made by deleting."""
+    # What is preloaded asks for what the sandbox forbids.
+    with context.server(arguments=["--sandbox", "off"]) as server:
+        server.stop()
+        start_with_control_map(context, server, True)
+        client = server.client()
+        kept = [batch(0)]
+        client.ingest(kept[0])
+        count = fill_control(client, 0)
+        ensure(count >= 10, "full after %d definitions" % count)
+        for hard in (True, False):
+            check_full_control(client, kept)
+            refused_for_room(define(client, count), "again")
+            equal(len(defined(client)), count, "definitions")
+            (server.kill if hard else server.stop)()
+            start_with_control_map(context, server, True)
+            client = server.client()
+            check(client, kept)
+            equal(len(defined(client)), count, "definitions after a start")
+        ids = defined(client)
+        for number in range(8):
+            equal(client.send("DELETE", "/api/feature-definitions/%s" % ids["f-%d" % number])
+                  .status, 200, "deleting makes room")
+        equal(define(client, count).status, 201, "there is room again")
+        equal(len(defined(client)), count - 7, "definitions")
+        (server.stop)()
+        start_with_control_map(context, server, False)
+        client = server.client()
+        equal(define(client, count + 1).status, 201, "in a larger map")
+        equal(len(defined(client)), count - 6, "definitions")
+        check(client, kept)
+        server.verify()
+
+
 DISK_BYTES = 24 << 20
 
 
