@@ -71,6 +71,7 @@ struct load {
     u32 wrong_count;
     bool is_lost; /* the last pair has neither a key nor a header that says whose events it has: */
     u64 lost_place;
+    u64 unsure_id; /* the last block's, if all that says how many events it has is its key; or 0 */
 };
 
 static bool load_entry(struct load *load, struct log_entry entry) {
@@ -125,6 +126,16 @@ static bool pass_over(struct load *load, u64 first_id, u32 count) {
     return true;
 }
 
+/* A header whose checksum is wrong, and which still says the same as the key. */
+static bool header_agrees(struct slice value, u64 first_id, u32 count) {
+    struct block_header header;
+    if (value.bytes < sizeof header) {
+        return false;
+    }
+    memcpy(&header, value.data, sizeof header);
+    return header.first_id == first_id && header.count == count;
+}
+
 /* Of a key and a sound header that contradict each other, the one that goes on where the block
  * before it ends is right, else the header, which has a checksum. */
 static bool load_block(void *context, struct slice key, struct slice value) {
@@ -141,6 +152,7 @@ static bool load_block(void *context, struct slice key, struct slice value) {
     }
     bool sound = err == ERR_OK;
     bool good = sound && header.first_id == first_id && header.count == count;
+    load->unsure_id = 0;
     if (sound) {
         take_back(load, header.first_id);
     }
@@ -155,6 +167,7 @@ static bool load_block(void *context, struct slice key, struct slice value) {
         load->lost_place = place;
         return pass_over(load, first_id, count);
     }
+    load->unsure_id = sound || header_agrees(value, first_id, count) ? 0 : first_id;
     return load_gap(load, first_id) &&
            load_entry(load, good ? log_entry_of(&header) : entry_damaged(first_id, count, value));
 }
@@ -225,7 +238,7 @@ static enum err directory_read(struct log *log, struct load *load) {
     }
     err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
     db_abort(&txn);
-    log->lost_end = load->is_lost;
+    log->lost_from = load->is_lost ? load->next_id : load->unsure_id;
     atomic_store_explicit(&log->next_id, load->next_id, memory_order_release);
     return err != ERR_OK ? err : load->err;
 }
@@ -306,12 +319,13 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
                      hint);
         }
     }
-    if (err == ERR_OK && log->lost_end && !options->read_only) {
+    if (err == ERR_OK && log->lost_from > 0 && !options->read_only) {
         err = ERR_CORRUPT;
-        snprintf(why, why_bytes,
-                 "the log in %s: its last block, behind event %llu, has lost its key and its "
-                 "header: how many events it has is not known; restore a backup",
-                 options->dir, (unsigned long long)log_next_id(log) - 1);
+        snprintf(
+            why, why_bytes,
+            "the log in %s: its last block, behind event %llu, has lost its header, and its key "
+            "does not say the same: how many events it has is not known; restore a backup",
+            options->dir, (unsigned long long)log->lost_from - 1);
     }
     if (err == ERR_OK) {
         err = amendments_open(log, options, why, why_bytes);
@@ -348,8 +362,8 @@ u32 log_series_end(const struct log *log) {
     return end > 0 ? end : SERIES_MAX;
 }
 
-bool log_lost_end(const struct log *log) {
-    return log->lost_end;
+u64 log_lost_from(const struct log *log) {
+    return log->lost_from;
 }
 
 u64 log_chain(struct log *log) {

@@ -46,9 +46,9 @@ struct log_entry {
 
 u64 log_next_id(const struct log *log);
 u64 log_chain(struct log *log);
-/* Read-only logs: the last block does not say which events it has, so there are more than
- * log_next_id() says. A log to write to is not opened then. */
-bool log_lost_end(const struct log *log);
+/* Read-only logs: the last block, whose events begin here, does not say how many it has, so there
+ * may be more than log_next_id() says; or 0. A log to write to is not opened then. */
+u64 log_lost_from(const struct log *log);
 /* Rows' series are below it. SERIES_MAX where the definitions' end is not known. */
 u32 log_series_end(const struct log *log);
 /* The entry that covers `id`; false from log_next_id() on. */

@@ -35,7 +35,7 @@ struct log {
     usize capacity;
     usize small_from; /* entries before it are segments */
     u64 damaged;
-    bool lost_end;   /* the last block does not say which events it has */
+    u64 lost_from;   /* the last block, from here on, does not say how many events it has; or 0 */
     bool disordered; /* some key is not where it should be */
     u64 version;     /* of the environment when the directory was read */
     u64 append_count;

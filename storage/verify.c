@@ -153,9 +153,11 @@ enum err verify_log(struct log *log, void (*report)(void *, const struct store_d
     if (err == ERR_OK) {
         err = verify_all(&verify, progress);
     }
-    if (err == ERR_OK && log_lost_end(log)) {
-        plain_damage(&verify, log_next_id(log), log_next_id(log) + 1,
-                     "the last block has lost its key and its header");
+    u64 lost_from = log_lost_from(log);
+    if (err == ERR_OK && lost_from > 0) {
+        plain_damage(&verify, lost_from, MAX(log_next_id(log), lost_from + 1),
+                     "the last block has lost its header, and its key does not say the same: there "
+                     "may be more");
     }
     if (err == ERR_OK) {
         err = log_verify_indexes(log, plain_damage, &verify);

@@ -297,7 +297,6 @@ static void flip_key(u64 first_id, u32 count, u32 at, u8 bit) {
 /* Three groups of 2000, the key of one flipped; with its header, too, nothing can be put right. */
 static void check_key(u64 first_id, u32 at, u8 bit, bool header) {
     struct store *store;
-    usize offset = 20;
     u64 lost = header ? 2000 : 0;
     make_dir();
     cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
@@ -306,22 +305,25 @@ static void check_key(u64 first_id, u32 at, u8 bit, bool header) {
     }
     store_close(store);
     if (header) {
-        change_block(first_id, flip_bit, &offset);
+        change_block(first_id, flip_bit, &(usize){20});
     }
     flip_key(first_id, 2000, at, bit);
     cr_assert_eq(open_store(&store, true), ERR_OK, "%s", why);
     cr_assert(read_all(store, false).damages > 0);
     store_close(store);
-    cr_assert_eq(open_store(&store, false), ERR_OK, "%s", why);
-    cr_assert_eq(store_next_id(store), 6001u);
-    cr_assert_eq(append(store, 100), ERR_OK);
-    struct seen seen = read_all(store, false);
-    cr_assert_eq(seen.events, 6100 - lost, "%llu", (unsigned long long)seen.events);
-    cr_assert_eq(seen.damages > 0, header);
-    u64 reports = 0;
-    cr_assert_eq(store_verify(store, count_damage, NULL, &reports), ERR_OK);
-    cr_assert_eq(reports > 0, header);
-    store_close(store);
+    bool last = header && first_id == 4001; /* nothing behind it says how many events it had */
+    cr_assert_eq(open_store(&store, false), last ? ERR_CORRUPT : ERR_OK, "%s", why);
+    if (!last) {
+        cr_assert_eq(store_next_id(store), 6001u);
+        cr_assert_eq(append(store, 100), ERR_OK);
+        struct seen seen = read_all(store, false);
+        cr_assert_eq(seen.events, 6100 - lost, "%llu", (unsigned long long)seen.events);
+        cr_assert_eq(seen.damages > 0, header);
+        u64 reports = 0;
+        cr_assert_eq(store_verify(store, count_damage, NULL, &reports), ERR_OK);
+        cr_assert_eq(reports > 0, header);
+        store_close(store);
+    }
     drop_dir();
 }
 
@@ -331,6 +333,7 @@ Test(store, puts_wrong_keys_right) {
     check_key(2001, 10, 64, false); /* reaches over the next */
     check_key(4001, 0, 64, false);  /* the last one: new blocks would not follow it */
     check_key(2001, 7, 1, true);
+    check_key(4001, 11, 16, true);
 }
 
 struct taken {
