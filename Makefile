@@ -7,14 +7,20 @@ CC := gcc
 endif
 SAN    ?=
 
+# As many jobs at a time as there are processors, unless -j says how many.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 # Layers, left to right: nothing includes to its right; names joined by a comma are siblings that do not
 # include each other. tools/tidy reads these lines.
 LAYERS         := include,base http,json,wire,csv event dedup,price,agg,account customer upload query pipeline recover api net,process config guard reload watch main
 LAYERS_STORAGE := include,base column,pages text block file db seal amend,index,run,snapshot,table log order scan merge,verify,copy backup,store
 
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
-CFLAGS  := -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \
-           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(CFLAGS_EXTRA)
+CFLAGS  := -std=gnu17 $(if $(SAN),-O1 -g1,-O2 -g) $(WARN) -D_GNU_SOURCE -I. -Iinclude -Iengine -I$(BUILD)/gen -MMD -MP -pthread \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+           $(if $(findstring address,$(SAN)),-D__SANITIZE_ADDRESS__=1) $(CFLAGS_EXTRA)
 LDFLAGS := -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS_EXTRA)
 LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lssl -lcrypto -linih -lseccomp
 
@@ -177,55 +183,60 @@ deps-test: deps
 # --- testing: `make test` is the whole truth, the others are its parts ----------------------------------
 
 test: deps-test tidy  ## build and run every test
-	$(MAKE) all
-	$(MAKE) test-unit test-model test-fuzz-replay test-sim
-	$(MAKE) clang
+	$(MAKE) all test-unit test-model test-fuzz-replay test-sim
 	$(MAKE) asan
 	$(MAKE) race
 	$(MAKE) system
 	$(MAKE) crash
 	@echo "all tests passed"
 
-test-unit: deps-test $(BUILD)/unit  ## unit tests
+# Programs run side by side, each by a target of its own.
+RUN_ONE := tests/support/run-one.sh
+.PHONY: sim-seeds sim-twice sim-few race-run \
+    $(addprefix run-,$(MODELS) $(RACES)) $(addprefix replay-,$(FUZZERS)) $(addprefix run-bug-,$(SIM_BUGS))
+
+test-unit: $(BUILD)/unit | deps-test  ## unit tests
 	tests/support/run-unit.sh $(BUILD)/unit
 
-test-model: deps-test $(addprefix $(BUILD)/,$(MODELS))  ## random operations against naive oracles
-	@set -e; for t in $(MODELS); do echo "model $$t"; timeout 600 $(BUILD)/$$t $(SEED); done
+test-model: $(addprefix run-,$(MODELS))  ## random operations against naive oracles
+$(addprefix run-,$(MODELS)): run-%: $(BUILD)/% | deps-test
+	@$(RUN_ONE) $< $(SEED)
 
-test-fuzz-replay: deps-test $(addprefix $(BUILD)/replay-,$(FUZZERS))  ## every input the fuzzers ever kept
-	@set -e; for t in $(FUZZERS); do timeout 600 $(BUILD)/replay-$$t tests/fuzz/corpus/$$t; done
+test-fuzz-replay: $(addprefix replay-,$(FUZZERS))  ## every input the fuzzers ever kept
+$(addprefix replay-,$(FUZZERS)): replay-%: $(BUILD)/replay-% | deps-test
+	@$(RUN_ONE) $< tests/fuzz/corpus/$*
 
 SIM_SEEDS ?= 300
 SIM_JOBS  ?= $(shell nproc)
-sim: deps-test $(BUILD)/sim  ## one run of the simulation, told at length: make sim SEED=7
+sim: $(BUILD)/sim | deps-test  ## one run of the simulation, told at length: make sim SEED=7
 	$(BUILD)/sim --seed $(or $(SEED),1) --verbose
 
-test-sim: deps-test $(BUILD)/sim  ## the whole server on a simulated machine that fails, SIM_SEEDS times
-	$(BUILD)/sim --seeds $(SIM_SEEDS) --jobs $(SIM_JOBS)
-	$(BUILD)/sim --seeds 5 --twice
-	@$(MAKE) --no-print-directory test-sim-bugs
+test-sim: sim-seeds sim-twice test-sim-bugs  ## the whole server on a simulated machine that fails, SIM_SEEDS times
+sim-seeds: $(BUILD)/sim | deps-test
+	@$(RUN_ONE) $< --seeds $(SIM_SEEDS) --jobs $(SIM_JOBS)
+sim-twice: $(BUILD)/sim | deps-test
+	@$(RUN_ONE) $< --seeds 5 --twice
+sim-few: $(BUILD)/sim | deps-test
+	@$(RUN_ONE) $< --first 5000 --seeds 20 --jobs $(SIM_JOBS)
 
-test-sim-bugs: $(addprefix $(BUILD)/sim-bug-,$(SIM_BUGS))  ## bugs on purpose: the simulation must find each
-	@set -e; for bug in $(SIM_BUGS); do echo "bug $$bug"; $(BUILD)/sim-bug-$$bug --seeds 100 --expect-failure; done
+test-sim-bugs: $(addprefix run-bug-,$(SIM_BUGS))  ## bugs on purpose: the simulation must find each
+$(addprefix run-bug-,$(SIM_BUGS)): run-bug-%: $(BUILD)/sim-bug-% | deps-test
+	@$(RUN_ONE) $< --seeds 100 --expect-failure
 
-sim-few: deps-test $(BUILD)/sim
-	$(BUILD)/sim --first 5000 --seeds 20 --jobs $(SIM_JOBS)
-.PHONY: sim-few
-
-sim-long: deps-test $(BUILD)/sim  ## as many seeds as fit in ten minutes, from FIRST on
+sim-long: $(BUILD)/sim | deps-test  ## as many seeds as fit in ten minutes, from FIRST on
 	$(BUILD)/sim --first $(or $(FIRST),100000) --seconds 600 --jobs $(SIM_JOBS)
 
 clang: deps-test  ## build everything with the other compiler: its warnings are errors, too
 	$(MAKE) CC=clang BUILD=$(BUILD)/clang all test-programs
 
-asan:  ## unit tests, models and corpora under AddressSanitizer and UBSan
-	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined test-unit test-model test-fuzz-replay sim-few
+asan: deps-test  ## the other compiler's build of everything: unit tests, models and corpora under ASan and UBSan
+	$(MAKE) CC=clang BUILD=$(BUILD)/asan SAN=address,undefined all test-programs test-unit test-model test-fuzz-replay sim-few
 
 race: deps-test  ## threaded tests under ThreadSanitizer
 	$(MAKE) BUILD=$(BUILD)/race SAN=thread race-run
-.PHONY: race-run
-race-run: $(addprefix $(BUILD)/,$(RACES))
-	@set -e; for t in $(RACES); do echo "race $$t"; TSAN_OPTIONS=halt_on_error=1 timeout 600 $(BUILD)/$$t; done
+race-run: $(addprefix run-,$(RACES))
+$(addprefix run-,$(RACES)): run-%: $(BUILD)/%
+	@TSAN_OPTIONS=halt_on_error=1 $(RUN_ONE) $<
 
 FUZZ_SECONDS ?= 60
 fuzz: deps-test  ## coverage-guided fuzzing, FUZZ_SECONDS each (clang)

@@ -5,8 +5,8 @@ set -eu
 
 build="gcc make libc6-dev liburing-dev liblmdb-dev libxxhash-dev libroaring-dev libzstd-dev
     zlib1g-dev libssl-dev libinih-dev libseccomp-dev"
-test="libcriterion-dev libjansson-dev zstd python3 patch clang libclang-rt-14-dev clang-format curl
-    openssl"
+test="libcriterion-dev libjansson-dev zstd python3 patch clang libclang-rt-14-dev llvm clang-format
+    curl openssl"
 bench="g++ libsimdjson-dev nginx-light python3"
 # Other stores, to race against. Redis' server is in redis-tools under another name.
 race="postgresql-15 libpq-dev redis-tools libhiredis-dev clickhouse-server libsqlite3-dev

@@ -127,8 +127,11 @@ void bodies_settle(struct event_batch *batch, const struct body_note *note) {
  */
 
 void bodies_split(struct slice text, struct slice *request, struct slice *response) {
-    struct json_cursor cursor = json_cursor(text.data, text.bytes, scan_best());
     *request = *response = (struct slice){NULL, 0};
+    if (text.bytes == 0) {
+        return;
+    }
+    struct json_cursor cursor = json_cursor(text.data, text.bytes, scan_best());
     if (!json_take(&cursor, '{')) {
         return;
     }

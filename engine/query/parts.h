@@ -30,9 +30,9 @@ struct part_customer {
 };
 _Static_assert(sizeof(struct part_customer) == 64, "a cache line");
 
-/* The places of a customer's features. */
+/* The places of a customer's features; NULL before it has any. */
 static inline u32 *part_places(const struct part_customer *customer) {
-    return (u32 *)(void *)(customer->sums + customer->capacity);
+    return customer->sums == NULL ? NULL : (u32 *)(void *)(customer->sums + customer->capacity);
 }
 
 struct parts {        /* zero at first; belongs to who holds the owner's mutex */

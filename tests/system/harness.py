@@ -51,6 +51,12 @@ def once(function):
     return function
 
 
+def alone(function):
+    """Marks a test that measures: nothing else runs beside it."""
+    function.alone = True
+    return function
+
+
 class Reply:
     def __init__(self, status, headers, body, value=None):
         self.status = status

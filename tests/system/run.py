@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Runs the system tests: every test_*.py beside this file, on both network edges.
+"""Runs the system tests: every test_*.py beside this file, on both network edges, several at a
+time, each in a process of its own; then those that measure, one after the other.
 
-usage: run.py --build DIR [--net uring|epoll] [name...]
+usage: run.py --build DIR [--net uring|epoll] [--jobs N] [name...]
 
 A name selects tests whose "file.function" contains it.
 """
 
 import argparse
+import contextlib
 import importlib
+import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -45,28 +49,57 @@ def edge_missing(build, net):
     return None
 
 
-def run_one(label, function, context):
+def jobs_of(build, nets, tests):
+    """Long ones first, so that none is left over at the end."""
+    jobs = []
+    for context in (harness.Context(build, net) for net in nets):
+        for label, function in tests:
+            once = getattr(function, "once", False)
+            edges = nets[:1] if once else getattr(function, "nets", nets)
+            if context.net in edges:
+                jobs.append((not once, "%s %s" % (context.net, label), function, context))
+    jobs.sort(key=lambda job: job[0])
+    return [job[1:] for job in jobs]
+
+
+def run_one(job):
+    """Whether it is good, its name, and what is to be said of it."""
+    label, function, context = job
     begin = time.monotonic()
-    try:
-        function(context)
-    except harness.Failure as failure:
-        print("FAIL %s: %s" % (label, failure))
-        frame = traceback.extract_tb(sys.exc_info()[2])
-        places = ["%s:%d" % (os.path.basename(f.filename), f.lineno) for f in frame]
-        print("     at " + " <- ".join(reversed(places)))
-        return False
-    except Exception:  # a test that breaks is a test that fails
-        print("FAIL %s" % label)
-        traceback.print_exc(file=sys.stdout)
-        return False
-    print("ok   %s (%.1f s)" % (label, time.monotonic() - begin), flush=True)
-    return True
+    good = False
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        try:
+            function(context)
+            good = True
+            print("ok   %s (%.1f s)" % (label, time.monotonic() - begin))
+        except harness.Failure as failure:
+            print("FAIL %s: %s" % (label, failure))
+            frame = traceback.extract_tb(sys.exc_info()[2])
+            places = ["%s:%d" % (os.path.basename(f.filename), f.lineno) for f in frame]
+            print("     at " + " <- ".join(reversed(places)))
+        except Exception:  # a test that breaks is a test that fails
+            print("FAIL %s" % label)
+            traceback.print_exc(file=sys.stdout)
+    return good, label, output.getvalue()
+
+
+def run_all(jobs, at_a_time):
+    """How many passed, and the names of those that failed."""
+    passed, failed = 0, []
+    if jobs:
+        with multiprocessing.Pool(at_a_time, maxtasksperchild=1) as pool:
+            for good, label, said in pool.imap_unordered(run_one, jobs):
+                print(said, end="", flush=True)
+                passed += good
+                failed += [] if good else [label]
+    return passed, failed
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
     parser.add_argument("--net", action="append", choices=("uring", "epoll"))
+    parser.add_argument("--jobs", type=int, default=2 * os.cpu_count())
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # servers inherit it, also under nohup(1)
@@ -74,22 +107,21 @@ def main():
     if not tests:
         print("no test has that name")
         return 2
-    passed = failed = 0
-    done = set()
+    nets = []
     for net in options.net or ("uring", "epoll"):
         why = edge_missing(options.build, net)
-        if why is not None:
+        if why is None:
+            nets.append(net)
+        else:
             print("skip %s: %s" % (net, why))
-            continue
-        context = harness.Context(options.build, net)
-        for label, function in tests:
-            if getattr(function, "once", False) and label in done:
-                continue
-            done.add(label)
-            if net in getattr(function, "nets", (net,)):
-                good = run_one("%s %s" % (net, label), function, context)
-                passed, failed = passed + good, failed + (not good)
-    print("%d passed, %d failed" % (passed, failed))
+    jobs = jobs_of(options.build, nets, tests)
+    passed, failed = 0, []
+    for alone in (False, True):
+        lane = [job for job in jobs if getattr(job[1], "alone", False) == alone]
+        counts = run_all(lane, 1 if alone else options.jobs)
+        passed, failed = passed + counts[0], failed + counts[1]
+    print("%d passed, %d failed%s" % (passed, len(failed),
+                                      "".join("\nFAIL " + label for label in failed)))
     return 1 if failed or not passed else 0
 
 

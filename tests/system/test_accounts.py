@@ -7,7 +7,7 @@ import re
 import threading
 import time
 
-from harness import ensure, equal
+from harness import alone, ensure, equal
 
 GOOD = {"eventName": "chat", "customerReferenceId": "acme", "featureKey": "search"}
 OPEN = ("--limit-auth", "0", "--limit-signup", "0", "--limit-expensive", "0", "--limit-failed",
@@ -699,6 +699,7 @@ def test_secrets_stay_secret(context):
         server.start()
 
 
+@alone
 def test_logins_are_bounded(context):
     """Many at once: each is answered, right or with a 503, and reading goes on beside them."""
     with context.server(arguments=OPEN + ("--limit-management", "0")) as server:

@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 
-from harness import Failure, ensure, equal, once
+from harness import Failure, alone, ensure, equal, once
 
 MIB = 1 << 20
 INGEST = "/api/events/ingest"
@@ -156,6 +156,7 @@ def seconds_for(server, count):
     return time.monotonic() - begin
 
 
+@alone
 @once
 def test_slow_connections(context):
     """1000 connections give a byte now and then, in heads and in bodies. Who behaves is served

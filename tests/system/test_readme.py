@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import ensure, equal, nets
+from harness import alone, ensure, equal, nets
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -44,6 +44,7 @@ def test_samples(context):
         equal(str(row["total_cost"]), "0.000141", "cost of the two events")
 
 
+@alone
 @nets("epoll")
 def test_tls_sample(context):
     """The one sample that starts a server of its own, with a certificate it makes."""

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import ensure, equal, nets
+from harness import alone, ensure, equal, nets
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LAST_LINE = "Log lines follow."
@@ -46,6 +46,7 @@ def interrupt(process):
     equal(process.wait(30), 0, "exit code after Ctrl-C")
 
 
+@alone
 @nets("epoll")
 def test_sample(context):
     with tempfile.TemporaryDirectory() as work:

@@ -18,7 +18,7 @@ import threading
 import time
 from decimal import Decimal
 
-from harness import Certificate, Client, Failure, ensure, equal, nets, once, raw
+from harness import Certificate, Client, Failure, alone, ensure, equal, nets, once, raw
 from test_hostile import more_files, private
 
 
@@ -400,6 +400,7 @@ def take_until(connection, incoming, outgoing, step):
             incoming.write(part) if part else incoming.write_eof()
 
 
+@alone
 def test_slow_handshakes(context):
     """Two hundred that never finish their handshake, some byte by byte, and one that works."""
     with Place() as place:
@@ -451,6 +452,7 @@ def hello_of(certificate):
     return hello.read()
 
 
+@alone
 @once
 def test_half_open(context):
     """Three thousand that send a hello and nothing more, and a thousand that send half of one, take

@@ -55,9 +55,12 @@ static void receive(void *memory, const char *data, usize bytes) {
 
 static bool direct(void *memory, char **into, usize *bytes) {
     struct session *session = memory;
+    if (!session->large || session->left == 0) {
+        return false;
+    }
     *into = session->into + LARGE_BYTES - session->left;
     *bytes = session->left;
-    return session->large && session->left > 0;
+    return true;
 }
 
 static void received(void *memory, usize bytes) {
