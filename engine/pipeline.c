@@ -121,6 +121,8 @@ void pipeline_stop(struct pipeline *pipeline) {
     }
     expire_free(pipeline->expire);
     pipeline->expire = NULL;
+    store_scan_close(pipeline->sift_scan);
+    pipeline->sift_scan = NULL;
     pipeline->started = false;
 }
 

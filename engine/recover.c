@@ -87,18 +87,14 @@ static enum err load_sections(struct recovered *out, struct snapshot_reader *rea
     return agg_snapshot_loaded(out->agg);
 }
 
-/* Keys in files outlive their events (dedup_forget()), and each costs memory: once most of them
- * have, reading those of the events that are left is little work. */
-static bool keys_are_stale(const struct recover_options *options, const struct recovered *out) {
+/* Keys in files outlive their events (dedup_forget()). Of a snapshot that does not say how many do,
+ * as many as there are too many. */
+static void note_gone(const struct recover_options *options, const struct recovered *out) {
     struct store_stats stats;
     store_get_stats(options->store, &stats);
     u64 keys = dedup_count(out->dedup);
-    bool stale = keys / 2 > stats.events - stats.dropped;
-    if (stale) {
-        log_info("keys_stale", "keys=%llu events=%llu action=\"reading the keys from the log\"",
-                 (unsigned long long)keys, (unsigned long long)(stats.events - stats.dropped));
-    }
-    return stale;
+    u64 events = stats.events - stats.dropped;
+    dedup_note_gone(out->dedup, keys - MIN(keys, events));
 }
 
 /* Tries snapshots from the newest on. Whatever is wrong with one (damage, a foreign owner, more
@@ -122,7 +118,7 @@ static enum err load_newest(const struct recover_options *options, struct recove
         snapshot_close(reader);
         if (err == ERR_OK) {
             out->snapshot_id = next_id;
-            out->keys_lost = out->keys_lost || keys_are_stale(options, out);
+            note_gone(options, out);
             return ERR_OK;
         }
         log_warn("snapshot_unusable", "newest=%u reason=%s action=\"trying the one before\"", skip,

@@ -43,6 +43,7 @@ static void list_free(struct cold *cold, struct cold_list *list, const struct co
 
 void cold_free(struct cold *cold) {
     merge_give_up(cold);
+    cold_sift_end(cold);
     list_free(cold, cold->retired, cold->latest);
     if (cold->current != cold->latest) {
         list_free(cold, cold->current, cold->latest);
@@ -244,7 +245,7 @@ struct cold_list *cold_list_with(const struct cold_list *list, u32 first, u32 co
         if (i < first || i >= first + count) {
             with->run[with->count++] = list->run[i];
         }
-        if (i + 1 == first + count && count > 0) {
+        if (i + 1 == first + count && count > 0 && run != NULL) {
             with->run[with->count++] = run;
         }
     }
@@ -295,13 +296,14 @@ enum err cold_spill(struct cold *cold, const struct set *set) {
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-const struct cold_names *cold_name_runs(struct cold *cold) {
+const struct cold_names *cold_name_runs(struct cold *cold, u64 gone) {
     const struct cold_list *list = cold->latest;
     cold->naming.count = 0;
     for (u32 i = 0; list != NULL && i < list->count; i++) {
         cold->naming.name[cold->naming.count++] =
             (struct cold_name){list->run[i]->id, list->run[i]->filter.count};
     }
+    cold->naming.name[cold->naming.count] = (struct cold_name){0, gone};
     return &cold->naming;
 }
 
@@ -364,7 +366,10 @@ static enum err open_run(struct cold *cold, const struct cold_name *name, struct
     return ERR_OK;
 }
 
-enum err cold_restore(struct cold *cold, const struct cold_name *name, usize count) {
+enum err cold_restore(struct cold *cold, const struct cold_name *name, usize count, u64 *gone) {
+    if (count > 0 && name[count - 1].id == 0) { /* older snapshots do not say */
+        *gone = name[--count].keys;
+    }
     if (cold->dir == NULL || cold->latest != NULL || count > RUNS_MAX) {
         return ERR_CORRUPT;
     }

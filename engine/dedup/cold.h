@@ -12,12 +12,16 @@
  * ones together, they become one, in one pass. So there are as many as the times the set has
  * doubled since its first run, and a key is written again about half as often. Runs of RUN_KEYS_MAX
  * keys stay what they are, for a merge has the filters of both sides in memory.
+ *
+ * Runs outlive events: keys whose events are gone stay in them until they are sifted (sift.h): one
+ * after the other is written again with such keys as the log still has.
  */
 #ifndef MARGIN_DEDUP_COLD_H
 #define MARGIN_DEDUP_COLD_H
 
 #include "dedup/filter.h"
 #include "dedup/set.h"
+#include "dedup/sift.h"
 #include "event.h"
 #include "limits.h"
 #include "store.h"
@@ -43,7 +47,8 @@ struct cold_build {
     struct filter filter;
 };
 
-/* How a snapshot names a run. */
+/* How a snapshot names a run. The name behind the last one has no id; its keys are those in all of
+ * the runs whose events are gone, as far as that is known. */
 struct cold_name {
     u64 id;
     u64 keys;
@@ -51,7 +56,15 @@ struct cold_name {
 
 struct cold_names {
     u32 count;
-    struct cold_name name[RUNS_MAX];
+    struct cold_name name[RUNS_MAX + 1];
+};
+
+/* Keys without events are taken out of the runs that there were when it began. */
+struct cold_sift {
+    struct sift stays;
+    bool reading; /* keys that stay are being noted */
+    u32 at;       /* the run that is next */
+    u32 runs;     /* from there on; 0: nothing is sifted */
 };
 
 struct cold_hit { /* a filter says that the run may have the key */
@@ -84,6 +97,8 @@ struct cold {
     struct cold_list *retired;  /* the writer let it go */
     struct cold_merge *merge;   /* the tender's; NULL: none is under way */
     bool merge_failed;          /* said; not tried again before there is another run */
+    struct cold_sift sift;      /* the tender's */
+    _Atomic u64 dropped;        /* keys that the list in use has and the one that is offered not */
     struct cold_names named[2]; /* by the last snapshots that are kept, newest first */
     struct cold_names naming;   /* by the one that is being written */
     struct cold_counters counters;
@@ -119,13 +134,22 @@ void cold_drop_retired(struct cold *cold);
  * offered. */
 enum err cold_merge(struct cold *cold, bool may_end, bool *ready);
 
-/* Names of the runs there are; for a snapshot. */
-const struct cold_names *cold_name_runs(struct cold *cold);
+/* Sifts all runs there are, while none is merged: begin, note the keys of all events that the log
+ * has, at most so many; after read() cold_merge() does the rest. end() also ends an unfinished one.
+ * ERR_NO_MEMORY. */
+enum err cold_sift_begin(struct cold *cold, u64 keys);
+void cold_sift_note(struct cold *cold, const struct event_batch *batch);
+void cold_sift_read(struct cold *cold);
+void cold_sift_end(struct cold *cold);
+
+/* Names of the runs there are, of whose keys so many are known to be without events; for a
+ * snapshot. */
+const struct cold_names *cold_name_runs(struct cold *cold, u64 gone);
 /* The snapshot that has these names is durable: removes files that nobody needs. */
 void cold_named(struct cold *cold);
 /* At start, when there are no runs: opens these. ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO, ERR_NO_MEMORY:
  * there are still none. */
-enum err cold_restore(struct cold *cold, const struct cold_name *name, usize count);
+enum err cold_restore(struct cold *cold, const struct cold_name *name, usize count, u64 *gone);
 /* At start, after the last of that: removes all other files. */
 void cold_clean(struct cold *cold);
 

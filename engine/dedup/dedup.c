@@ -59,6 +59,8 @@ struct dedup {
     _Atomic u64 count; /* for other threads, as of the last claim or settle */
     _Atomic u64 bytes;
     _Atomic u64 retired_bytes; /* of a set that is in a run and not emptied yet */
+    _Atomic u64 gone;          /* keys in runs whose events are gone, since these were sifted */
+    u64 gone_before;           /* the same when the sift began that is under way */
 
     struct cold cold;
 };
@@ -140,6 +142,8 @@ static void publish_bytes(struct dedup *dedup) {
 /* Takes the list of runs that is offered, and delta for main if main's keys are in it. */
 static __attribute__((noinline)) void adopt(struct dedup *dedup) {
     cold_adopt(&dedup->cold);
+    publish(dedup, -(i64)atomic_load(&dedup->cold.dropped));
+    atomic_store(&dedup->cold.dropped, 0); /* not before: they would count as in memory */
     if (dedup->spilled) {
         struct set main = dedup->main;
         dedup->main = dedup->delta;
@@ -444,6 +448,7 @@ enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 
         return err == ERR_OK ? ERR_BUSY : err;
     }
     i64 gone = 0;
+    u64 cold = 0;
     for (u32 from = first; from < first + count; from += GROUP) {
         u32 to = MIN(first + count, from + GROUP);
         for (u32 i = from; i < to; i++) {
@@ -451,11 +456,17 @@ enum err dedup_forget(struct dedup *dedup, const struct event_batch *batch, u32 
         }
         for (u32 i = from; i < to; i++) {
             struct set_key claim = set_key_of(batch->key_hash[i]);
-            gone += event_has_text(batch, i, TEXT_KEY) &&
-                    set_remove(&dedup->main, claim.high, claim.low);
+            if (event_has_text(batch, i, TEXT_KEY)) {
+                bool hot = set_remove(&dedup->main, claim.high, claim.low);
+                gone += hot;
+                cold += !hot;
+            }
         }
     }
     publish(dedup, -gone);
+    if (dedup->cold.current != NULL) {
+        atomic_fetch_add(&dedup->gone, cold);
+    }
     return ERR_OK;
 }
 
@@ -595,6 +606,7 @@ enum err dedup_restore(struct dedup *dedup, const void *entries, usize bytes) {
 static u64 hot_keys(const struct dedup *dedup) {
     u64 cold = atomic_load_explicit(&dedup->cold.counters.keys, memory_order_relaxed);
     u64 count = dedup_count(dedup);
+    cold += atomic_load(&dedup->cold.dropped);
     return count - MIN(count, cold);
 }
 
@@ -622,8 +634,9 @@ enum err dedup_snapshot_spill(struct dedup *dedup) {
 }
 
 struct slice dedup_snapshot_runs(struct dedup *dedup) {
-    const struct cold_names *names = cold_name_runs(&dedup->cold);
-    return (struct slice){(const char *)names->name, names->count * sizeof names->name[0]};
+    const struct cold_names *names = cold_name_runs(&dedup->cold, atomic_load(&dedup->gone));
+    usize count = names->count > 0 ? names->count + (usize)1 : 0;
+    return (struct slice){(const char *)names->name, count * sizeof names->name[0]};
 }
 
 void dedup_snapshot_named(struct dedup *dedup) {
@@ -636,7 +649,9 @@ enum err dedup_restore_runs(struct dedup *dedup, const void *names, usize bytes)
     if (bytes % sizeof(struct cold_name) != 0) {
         return ERR_CORRUPT;
     }
-    enum err err = cold_restore(&dedup->cold, names, bytes / sizeof(struct cold_name));
+    u64 gone = 0;
+    enum err err = cold_restore(&dedup->cold, names, bytes / sizeof(struct cold_name), &gone);
+    atomic_store(&dedup->gone, gone);
     publish_restored(dedup);
     return err;
 }
@@ -658,10 +673,46 @@ bool dedup_has_unnamed(const struct dedup *dedup) {
     return dedup->unnamed;
 }
 
+void dedup_note_gone(struct dedup *dedup, u64 keys) {
+    if (keys > atomic_load(&dedup->gone)) {
+        atomic_store(&dedup->gone, keys);
+    }
+}
+
+bool dedup_wants_sift(const struct dedup *dedup) {
+    const struct cold *cold = &dedup->cold;
+    return phase_of(dedup) == PHASE_OPEN && cold->latest != NULL && cold->merge == NULL &&
+           cold->sift.runs == 0 && !cold->merge_failed &&
+           atomic_load(&dedup->gone) >= MAX(cold->latest->keys / 2, (u64)1);
+}
+
+enum err dedup_sift_begin(struct dedup *dedup, u64 events) {
+    enum err err = cold_sift_begin(&dedup->cold, events);
+    if (err == ERR_OK) {
+        dedup->gone_before = atomic_exchange(&dedup->gone, 0);
+    }
+    return err;
+}
+
+void dedup_sift_note(struct dedup *dedup, const struct event_batch *batch) {
+    cold_sift_note(&dedup->cold, batch);
+}
+
+void dedup_sift_end(struct dedup *dedup, bool all) {
+    if (all) {
+        cold_sift_read(&dedup->cold);
+    } else {
+        cold_sift_end(&dedup->cold);
+        atomic_fetch_add(&dedup->gone, dedup->gone_before);
+    }
+}
+
 bool dedup_tend(struct dedup *dedup) {
     bool ready;
+    bool sifts = dedup->cold.sift.runs > 0;
     release_retired(dedup);
     bool more = cold_merge(&dedup->cold, phase_of(dedup) == PHASE_OPEN, &ready) == ERR_OK;
+    dedup->unnamed = dedup->unnamed || (sifts && dedup->cold.sift.runs == 0);
     if (ready) {
         set_phase(dedup, PHASE_OFFERED);
     }

@@ -61,7 +61,7 @@ void dedup_settle(struct dedup *dedup); /* all */
 void dedup_undo(struct dedup *dedup);   /* all that are not settled */
 
 /* Takes out the keys of events first .. first + count, which are gone; those that are not known are
- * passed over. Those in runs stay known until a start makes the set anew (recover.c). The writer,
+ * passed over. Those in runs stay known until these are sifted. The writer,
  * while the other thread (see runs) rests; nothing is unsettled and no snapshot is under way.
  * ERR_NO_MEMORY: all are still known, as with ERR_BUSY, after which it is called again: see
  * snapshot_begin(). */
@@ -121,8 +121,20 @@ void dedup_restored(struct dedup *dedup);
 enum err dedup_spill(struct dedup *dedup);
 /* There are runs that no snapshot names: the next start would make them again. */
 bool dedup_has_unnamed(const struct dedup *dedup);
-/* Frees what is not needed any more and merges runs for a tenth of a second at most. True: there is
- * more to do. */
+/* Frees what is not needed any more and merges or sifts runs for a tenth of a second at most. True:
+ * there is more to do. */
 bool dedup_tend(struct dedup *dedup);
+
+/* Keys in runs whose events are gone (dedup_forget()) cost disk and memory, and are free again only
+ * when the runs are sifted: worth it as soon as that is half of them. begin(), with the number of
+ * events that the log has; note() for all of them that were final by then, hashed, in any order;
+ * end(): all of them were noted, and tend() does the rest, or not, and all stays as it was.
+ * ERR_NO_MEMORY. */
+bool dedup_wants_sift(const struct dedup *dedup);
+enum err dedup_sift_begin(struct dedup *dedup, u64 events);
+void dedup_sift_note(struct dedup *dedup, const struct event_batch *batch);
+void dedup_sift_end(struct dedup *dedup, bool all);
+/* At start: at least so many are known to be. */
+void dedup_note_gone(struct dedup *dedup, u64 keys);
 
 #endif

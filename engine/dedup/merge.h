@@ -4,7 +4,8 @@
 
 #include "dedup/cold.h"
 
-/* A list with `run` in the place of some others, or as the last one (count 0). NULL: no memory. */
+/* A list with `run` in the place of some others (NULL: with nothing there), or as the last one
+ * (count 0). NULL: no memory. */
 struct cold_list *cold_list_with(const struct cold_list *list, u32 first, u32 count,
                                  struct cold_run *run);
 /* Says to others what there is. */

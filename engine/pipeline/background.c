@@ -265,6 +265,7 @@ void *background_run(void *context) {
             pulse_work(pulse);
             snapshot_if_due(pipeline);
         }
+        sift_work(pipeline);
         dedup_tend(pipeline->dedup);
         memory_trim(pipeline);
         if (pipeline->links != NULL) {

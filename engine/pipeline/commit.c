@@ -445,6 +445,7 @@ void *commit_run(void *context) {
         if (turn == TURN_DECIDE) {
             decide_one(&commit);
         } else if (turn == TURN_IDLE) {
+            dedup_settle(pipeline->dedup); /* takes up what the background thread has made */
             agg_advance(pipeline->agg, clock_wall_ms());
             memory_watch(pipeline);
         } else if (turn == TURN_AMEND) {

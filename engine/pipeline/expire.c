@@ -7,9 +7,9 @@
  * The background thread reads the log and hands the commit thread a batch at a time, which makes it
  * when nothing else is under way; in between, groups are committed as ever. Between the amendment
  * and the end figures still count a part of what is too old; no window within the days that are
- * kept sees anything of it. There are no other amendments and no snapshots meanwhile. If the
- * process ends before it is done, the next start makes the figures from the log, without what is
- * gone.
+ * kept sees anything of it. There are no other amendments and no snapshots meanwhile, and keys that
+ * have to leave memory do so without one. If the process ends before it is done, the next start
+ * makes the figures from the log, without what is gone.
  */
 #include "agg/expire.h"
 #include "base/clock.h"
@@ -359,6 +359,19 @@ static enum err go_on(struct pipeline *pipeline, struct expire *expire) {
     }
 }
 
+static enum err make_fixed(struct pipeline *pipeline, struct amend_work *work) {
+    (void)work;
+    return dedup_snapshot_begin(pipeline->dedup);
+}
+
+/* There are no snapshots meanwhile, with which keys past the bound on memory leave it else. */
+static void spill_keys(struct pipeline *pipeline, struct expire *expire) {
+    if (dedup_is_full(pipeline->dedup) && hand_over(pipeline, expire, make_fixed) == ERR_OK) {
+        dedup_snapshot_spill(pipeline->dedup);
+        dedup_snapshot_end(pipeline->dedup);
+    }
+}
+
 void expire_work(struct pipeline *pipeline) {
     expire_look_at_clock(pipeline);
     if (pipeline_oldest_ms(pipeline) == INT64_MIN) {
@@ -370,6 +383,9 @@ void expire_work(struct pipeline *pipeline) {
     struct expire *expire = pipeline->expire;
     if (expire != NULL && expire->phase == PHASE_IDLE) {
         begin(pipeline, expire);
+    }
+    if (expire_is_under_way(pipeline)) {
+        spill_keys(pipeline, expire);
     }
     u64 until_ns = clock_monotonic_ns() + ROUND_NS;
     enum err err = ERR_OK;

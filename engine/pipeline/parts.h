@@ -177,8 +177,10 @@ struct pipeline {
     pthread_mutex_t pause_lock; /* the background thread's sleep */
     pthread_cond_t pause;
     bool background_stopping;
-    struct expire *expire; /* background thread only; NULL: none was ever needed */
-    u64 snapshot_last_id;  /* this and the next seven: background thread only */
+    struct expire *expire;        /* background thread only; NULL: none was ever needed */
+    struct store_scan *sift_scan; /* of the keys that stay; NULL: none are looked for */
+    u64 sift_after_ns;
+    u64 snapshot_last_id; /* this and the next seven: background thread only */
     u64 snapshot_last_amendments;
     i64 start_ms; /* what the clocks said at the start; 0: not yet */
     u64 start_ns;
@@ -256,6 +258,9 @@ void expire_look_at_clock(struct pipeline *pipeline);
 /* False: none is under way, so that snapshots may be taken and blocks dropped. */
 bool expire_is_under_way(const struct pipeline *pipeline);
 void expire_free(struct expire *expire);
+
+/* sift.c: for the background thread. Reads some of the keys that stay, if others are to go. */
+void sift_work(struct pipeline *pipeline);
 
 /* background.c */
 void *background_run(void *pipeline);

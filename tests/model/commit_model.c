@@ -164,6 +164,11 @@ enum err store_drop(struct store *store, bool *did) {
     return ERR_OK;
 }
 
+void store_get_stats(struct store *store, struct store_stats *out) {
+    (void)store;
+    *out = (struct store_stats){0};
+}
+
 i64 store_expired(struct store *store) {
     (void)store;
     return 0;

@@ -3,7 +3,9 @@
  * against a plain array that says which keys are known: claims, settling and taking back up to
  * random marks, snapshots with and without a spill that are kept, fail or are given up, restarts
  * from the newest snapshot with the tail replayed, and damage to any file: the set then says so, or
- * answers as if nothing had happened. Half of all hashes crowd where a filter has no room for them.
+ * answers as if nothing had happened. Events expire: their keys are new again, at once or once the
+ * runs are sifted, and no other ever is. Half of all hashes crowd where a filter has no room for
+ * them.
  */
 #include "base/hash.h"
 #include "base/log.h"
@@ -22,7 +24,12 @@
 #define PIECE_BYTES 4096
 #define PATH_BYTES 512
 
-enum state { UNKNOWN, UNSETTLED, KNOWN };
+enum state {
+    UNKNOWN,
+    UNSETTLED,
+    KNOWN,
+    GONE /* its event has expired: in a run it may be known for a while, with either verdict */
+};
 
 struct saved { /* a snapshot */
     bool there;
@@ -46,7 +53,13 @@ struct model {
     u32 log_count;
     u32 kept_since; /* snapshots since a start */
     bool hurt; /* a file was damaged: a claim may be refused, and is answered right or not at all */
-    bool runs_gone;       /* it has removed runs of the older snapshot */
+    bool runs_gone; /* it has removed runs of the older snapshot */
+    bool was_gone[UNIVERSE];
+    bool sifting;
+    u32 sift_log[UNIVERSE]; /* the log when that began */
+    u32 sift_count;
+    u32 sift_at; /* how far it was read */
+    u64 sifts;
     bool snapshot;        /* one is under way, `next` */
     struct saved next;    /* what it has so far */
     struct saved kept[2]; /* newest first */
@@ -98,6 +111,7 @@ static void open_set(struct model *model) {
     const struct dedup_options options = {.dir = model->dir, .memory_bytes = MEMORY_KEYS * 64};
     check(dedup_open(&options, &model->dedup) == ERR_OK);
     model->settled = 0;
+    model->sifting = false;
 }
 
 static void close_set(struct model *model) {
@@ -137,7 +151,12 @@ static int claim(struct model *model) {
     for (u32 i = 0; i < count; i++) {
         u32 key = keys[i];
         u8 expected = DEDUP_NEW;
-        if (key < UNIVERSE && model->state[key] != UNKNOWN) {
+        if (key < UNIVERSE && model->state[key] == GONE && verdict[i] != DEDUP_NEW) {
+            expected = verdict[i];
+        } else if (key < UNIVERSE && model->was_gone[key] && model->state[key] == KNOWN) {
+            /* It may be the one before that is known, in a run that came back with a snapshot. */
+            expected = verdict[i] == DEDUP_NEW ? DEDUP_DUPLICATE : verdict[i];
+        } else if (key < UNIVERSE && model->state[key] != UNKNOWN && model->state[key] != GONE) {
             expected = model->digest[key] == batch->digest[i] ? DEDUP_DUPLICATE : DEDUP_CONFLICT;
         } else if (key < UNIVERSE) {
             model->state[key] = UNSETTLED;
@@ -149,6 +168,10 @@ static int claim(struct model *model) {
         }
     }
     return 0;
+}
+
+static void unclaim(struct model *model, u32 key) {
+    model->state[key] = model->was_gone[key] ? GONE : UNKNOWN;
 }
 
 /* Settles the first claims, or takes back the last ones; often all. */
@@ -169,7 +192,7 @@ static void end_claims(struct model *model, bool keep) {
     }
     dedup_undo_to(model->dedup, model->settled + count - place);
     for (u32 i = count - place; i < count; i++) {
-        model->state[model->unsettled[i]] = UNKNOWN;
+        unclaim(model, model->unsettled[i]);
     }
     model->unsettled_count = count - place;
 }
@@ -243,7 +266,7 @@ static int replay(struct model *model, u32 first) {
             return -1;
         }
         for (u32 i = 0; i < count; i++) {
-            if (verdict[i] != DEDUP_NEW) {
+            if (verdict[i] != DEDUP_NEW && !model->was_gone[model->log[at + i]]) {
                 return fail("replay knows key", model->log[at + i]);
             }
         }
@@ -285,7 +308,7 @@ static int remake(struct model *model) {
 static int restart(struct model *model) {
     close_set(model);
     for (u32 i = 0; i < model->unsettled_count; i++) {
-        model->state[model->unsettled[i]] = UNKNOWN;
+        unclaim(model, model->unsettled[i]);
     }
     model->unsettled_count = 0;
     open_set(model);
@@ -357,12 +380,21 @@ static int damage(struct model *model) {
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
+/* All keys that have events, and some in runs that have none: hardly more than half of those. */
 static int check_count(const struct model *model) {
     u64 expected = 0;
+    u64 gone = 0;
+    struct dedup_stats stats;
+    dedup_get_stats(model->dedup, &stats);
     for (u32 key = 0; key < UNIVERSE; key++) {
-        expected += model->state[key] != UNKNOWN;
+        expected += model->state[key] == UNSETTLED || model->state[key] == KNOWN;
+        gone += model->state[key] == GONE;
     }
-    return dedup_count(model->dedup) == expected ? 0 : fail("the set counts", expected);
+    bool soon = model->sifting || dedup_wants_sift(model->dedup) || model->sifts > 0;
+    u64 most = soon ? gone : MIN(gone, stats.cold_keys * 2 / 3);
+    return stats.keys >= expected && stats.keys <= expected + most
+               ? 0
+               : fail("the set counts", stats.keys);
 }
 
 /* A file in use or named by a kept snapshot is there; all others go in time. */
@@ -382,7 +414,76 @@ static int check_files(struct model *model) {
     return files <= 3 * RUNS_MAX && stats.runs <= 12 ? 0 : fail("too many files", files);
 }
 
+/* --- events expire ---------------------------------------------------------------------------- */
+
+static int forget(struct model *model, const u32 *keys, u32 count) {
+    enum err err;
+    model->batch->count = count;
+    for (u32 i = 0; i < count; i++) {
+        set_event(model->batch, i, keys[i], 0);
+        model->state[keys[i]] = GONE;
+        model->was_gone[keys[i]] = true;
+    }
+    do {
+        err = dedup_forget(model->dedup, model->batch, 0, count);
+    } while (err == ERR_BUSY);
+    return err == ERR_OK ? 0 : fail("keys are not forgotten", (u64)err);
+}
+
+/* Of the oldest events most go. Snapshots from before are of no use. */
+static int expire(struct model *model) {
+    u32 end = (u32)random_below(model, model->log_count + 1);
+    u32 keys[1000];
+    u32 count = 0;
+    u32 left = 0;
+    int result = 0;
+    for (u32 i = 0; i < model->log_count && result == 0; i++) {
+        if (i >= end || one_in(model, 9)) {
+            model->log[left++] = model->log[i];
+            continue;
+        }
+        keys[count++] = model->log[i];
+        if (count == ARRAY_COUNT(keys)) {
+            result = forget(model, keys, count);
+            count = 0;
+        }
+    }
+    model->log_count = left;
+    drop(&model->kept[0]);
+    drop(&model->kept[1]);
+    return result == 0 ? forget(model, keys, count) : result;
+}
+
+/* Reads some of the log, so that the runs can be sifted. */
+static int sift(struct model *model) {
+    if (!model->sifting) {
+        if (!dedup_wants_sift(model->dedup)) {
+            return 0;
+        }
+        memcpy(model->sift_log, model->log, model->log_count * sizeof *model->log);
+        model->sift_count = model->log_count;
+        model->sift_at = 0;
+        model->sifting = true;
+        enum err err = dedup_sift_begin(model->dedup, model->log_count);
+        return err == ERR_OK ? 0 : fail("no sift", (u64)err);
+    }
+    u32 count = MIN(EVENT_BATCH_MAX, model->sift_count - model->sift_at);
+    model->batch->count = count;
+    for (u32 i = 0; i < count; i++) {
+        set_event(model->batch, i, model->sift_log[model->sift_at++], 0);
+    }
+    dedup_sift_note(model->dedup, model->batch);
+    bool give_up = one_in(model, 30);
+    if (count == 0 || give_up) {
+        dedup_sift_end(model->dedup, !give_up);
+        model->sifting = false;
+        model->sifts = give_up ? 0 : 200; /* steps that it may take */
+    }
+    return 0;
+}
+
 static int step(struct model *model) {
+    model->sifts -= model->sifts > 0;
     u64 choice = random_below(model, 1000);
     if (choice < 520) {
         return model->unsettled_count + EVENT_BATCH_MAX <= UNIVERSE ? claim(model) : 0;
@@ -402,6 +503,12 @@ static int step(struct model *model) {
     }
     if (choice < 803) {
         return damage(model);
+    }
+    if (choice < 805) {
+        return model->snapshot || model->unsettled_count > 0 ? 0 : expire(model);
+    }
+    if (choice < 860) {
+        return sift(model);
     }
     if (model->snapshot) {
         copy_some(model);
