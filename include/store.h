@@ -88,9 +88,9 @@ enum err store_append(struct store *store, const struct store_group *group);
  * as for store_append(). */
 enum err store_merge(struct store *store, bool *did);
 
-/* Drops blocks that hold nothing but expired events, some at a time; what they defined stays. Sets
- * *did. Thread and errors as store_merge(). Scans that were opened before the expiry lose what they
- * have not read yet. */
+/* Drops blocks that hold nothing but expired events, some at a time; what they defined stays. Then
+ * takes expired events out of segments most of which they are. Sets *did. Thread and errors as
+ * store_merge(). Scans that were opened before the expiry lose what they have not read yet. */
 enum err store_drop(struct store *store, bool *did);
 
 /* --- amendments ------------------------------------------------------------------------------- */

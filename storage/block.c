@@ -364,8 +364,9 @@ static enum err flush_frame(struct block_builder *builder) {
         return ERR_NO_MEMORY;
     }
     for (u32 i = 0; i < builder->rows; i++) {
-        entry.time_min = MIN(entry.time_min, builder->number[NUM_TIME][i]);
-        entry.time_max = MAX(entry.time_max, builder->number[NUM_TIME][i]);
+        bool gone = builder->present[i] == 0;
+        entry.time_min = gone ? entry.time_min : MIN(entry.time_min, builder->number[NUM_TIME][i]);
+        entry.time_max = gone ? entry.time_max : MAX(entry.time_max, builder->number[NUM_TIME][i]);
     }
     bytes_put(&builder->directory, &entry, sizeof entry);
     enum err err = put_fixed_columns(builder);

@@ -18,6 +18,9 @@
  * form a chain: `previous` is the `chain` of the block before. A segment keeps the outer ends of
  * the chain it replaces.
  *
+ * A row without any field (`present` 0) stands for an event that is gone: nobody is given it, and
+ * it has no time.
+ *
  * The texts of series are not stored with the events, nor are key hashes (computed anew from keys),
  * nor usage where it is the tokens, as it is unless a client says otherwise.
  */

@@ -328,12 +328,13 @@ static u32 rows_with(const struct frame *frame, const struct event_batch *batch,
     return count;
 }
 
-/* Rows without the number get 0, if any row has it. */
+/* Rows without the number get 0, if any row has it; the time of those that are gone always is. */
 static enum err number_read(struct frame *frame, const struct event_batch *batch, u32 number,
                             i64 *out) {
     u32 bit = NUM_BIT(number);
     u32 count = rows_with(frame, batch, bit);
     if (count == 0) {
+        memset(out, 0, number == NUM_TIME ? frame->rows * sizeof *out : 0);
         return ERR_OK;
     }
     if (count == frame->rows) {

@@ -112,6 +112,9 @@ struct log_run {
 bool log_pick_run(struct log *log, struct log_run *run);
 /* The same, of blocks that hold nothing but expired events: they become one of BLOCK_DROPPED. */
 bool log_pick_expired(struct log *log, struct log_run *run);
+/* The first segment from an id on that may hold expired events and others; `before_ms` is the time
+ * that tells them apart. */
+bool log_pick_mixed(struct log *log, u64 from_id, struct log_run *run, i64 *before_ms);
 /* Replaces exactly the run's blocks by one, with its index (may be empty): in the transaction of
  * the next append, or in one of its own if none comes for a moment. */
 enum err log_replace(struct log *log, const struct log_run *run, struct slice block,

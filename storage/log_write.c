@@ -415,6 +415,26 @@ bool log_pick_expired(struct log *log, struct log_run *out) {
     return found;
 }
 
+bool log_pick_mixed(struct log *log, u64 from_id, struct log_run *out, i64 *before_ms) {
+    pthread_mutex_lock(&log->directory);
+    const struct overlay *overlay = log->amends.overlay;
+    *before_ms = overlay != NULL ? overlay->expired_ms : 0;
+    usize at = *before_ms == 0 || log->count == 0 ? log->count : log_entry_index(log, from_id);
+    for (; at < log->count; at++) {
+        const struct log_entry *entry = &log->entries[at];
+        if (entry->first_id >= from_id && entry->kind == BLOCK_SEGMENT && !entry->frozen &&
+            entry->time_min < *before_ms && entry->time_max >= *before_ms) {
+            break;
+        }
+    }
+    bool found = at < log->count;
+    if (found) {
+        *out = run_of(log, &(struct candidate){.from = at, .end = at + 1}, BLOCK_SEGMENT);
+    }
+    pthread_mutex_unlock(&log->directory);
+    return found;
+}
+
 /* Waits for an append to carry the offer; false if none came. */
 static bool offer_wait(struct log *log, struct offer *offer) {
     struct timespec until;

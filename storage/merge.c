@@ -2,6 +2,10 @@
  * merge.c: see merge.h. A segment is exactly the events, definitions and outer chain ends of the
  * blocks it replaces. Without series_dims (tools, tests of the log) segments have no index.
  *
+ * Of a segment most of whose events are expired the same is made without what these were. Ids are
+ * places in a block, so their rows stay, and cost next to nothing: they have no field, and in what
+ * every row has they repeat a neighbour.
+ *
  * Frames are taken over as they are coded: of those, only what the index looks at is decoded.
  * Frames of few rows are decoded and joined: each costs readers, and bytes in the directory.
  */
@@ -14,6 +18,8 @@
 #include <stdlib.h>
 
 #define COPIED_ROWS_MIN (FRAME_ROWS_MAX / 4) /* reading costs a sixth more than of full frames */
+#define THIN_ROWS_MIN 1024                   /* fewer are not worth writing a segment again */
+#define THIN_LOOKS 16                        /* segments looked at in one call: some milliseconds */
 
 struct merge {
     struct log *log;
@@ -28,6 +34,9 @@ struct merge {
     u32 rows[EVENT_BATCH_MAX]; /* 0, 1, 2... */
     struct log_run run;
     u64 full_next_id; /* the log's end when a merge found no space; 0: it did not */
+    i64 blank_before; /* events from before are left out; 0: none are */
+    i64 thin_before;  /* segments were looked at for this expiry, */
+    u64 thin_id;      /* those before this id */
 };
 
 enum err merge_create(struct log *log, scan_series_dims series_dims, void *context,
@@ -116,6 +125,41 @@ static enum err add_def(void *context, const struct series_def *def, u64 last_id
     return block_add_def(merge->builder, def, last_id);
 }
 
+/* A row that says nothing, as far from its neighbour as nothing. */
+static void blank_row(struct merge *merge, u32 row, u32 like) {
+    struct event_batch *batch = merge->batch;
+    batch->present[row] = 0;
+    batch->digest[row] = 0;
+    batch->series[row] = batch->series[like];
+    batch->created[row] = batch->created[like];
+    batch->cost_source[row] = batch->cost_source[like];
+    batch->revenue_source[row] = batch->revenue_source[like];
+    batch->source[row] = batch->source[like];
+    batch->granularity[row] = batch->granularity[like];
+    batch->flags[row] = batch->flags[like];
+    merge->accounts[row] = merge->accounts[like];
+}
+
+static bool is_kept(const struct merge *merge, u32 row) {
+    const struct event_batch *batch = merge->batch;
+    return batch->present[row] != 0 && batch->number[NUM_TIME][row] >= merge->blank_before;
+}
+
+static void blank_rows(struct merge *merge) {
+    u32 like = 0;
+    while (like < merge->batch->count && !is_kept(merge, like)) {
+        like++;
+    }
+    like = like < merge->batch->count ? like : 0;
+    for (u32 row = 0; row < merge->batch->count; row++) {
+        if (is_kept(merge, row)) {
+            like = row;
+        } else {
+            blank_row(merge, row, like);
+        }
+    }
+}
+
 static enum err read_frame(struct merge *merge, const struct block_view *view, u32 frame,
                            u32 columns, const char **what) {
     struct event_batch *batch = merge->batch;
@@ -125,6 +169,9 @@ static enum err read_frame(struct merge *merge, const struct block_view *view, u
     batch->count = block_frame_rows(view, frame);
     batch->text = merge->texts.data;
     batch->text_bytes = (u32)merge->texts.bytes;
+    if (err == ERR_OK && merge->blank_before > 0 && (columns & NUM_BIT(NUM_TIME)) != 0) {
+        blank_rows(merge);
+    }
     if (err == ERR_OK && wants_index(merge)) {
         index_rows(merge);
     }
@@ -176,8 +223,9 @@ static enum err add_frames(struct merge *merge, const struct block_view *view, c
         u32 rows = block_frame_rows(view, frame);
         u32 waiting = block_rows_waiting(merge->builder);
         bool fits = waiting > 0 && waiting + rows <= FRAME_ROWS_MAX;
-        err = rows >= COPIED_ROWS_MIN && !fits ? copy_frame(merge, view, frame, what)
-                                               : join_frame(merge, view, frame, what);
+        bool blanks = block_frame_at(view, frame).time_min < merge->blank_before;
+        err = rows >= COPIED_ROWS_MIN && !fits && !blanks ? copy_frame(merge, view, frame, what)
+                                                          : join_frame(merge, view, frame, what);
     }
     return err;
 }
@@ -273,4 +321,85 @@ enum err merge_step(struct merge *merge, bool *did) {
 enum err merge_drop(struct merge *merge, bool *did) {
     *did = false;
     return log_pick_expired(merge->log, &merge->run) ? replace_run(merge, did) : ERR_OK;
+}
+
+/* --- thinning -----------------------------------------------------------------------------------
+ */
+
+struct thinness {
+    u64 kept;
+    u64 expired; /* but for those taken out already */
+};
+
+static enum err count_frames(struct merge *merge, const struct block_view *view,
+                             struct thinness *out, const char **what) {
+    enum err err = ERR_OK;
+    for (u32 frame = 0; frame < view->header.frame_count && err == ERR_OK; frame++) {
+        u32 rows = block_frame_rows(view, frame);
+        merge->texts.bytes = 0;
+        err = block_read_frame(merge->reader, view, frame, READ_FIRST | NUM_BIT(NUM_TIME),
+                               merge->batch, merge->accounts, 0, &merge->texts, what);
+        for (u32 row = 0; row < rows && err == ERR_OK; row++) {
+            bool there = merge->batch->present[row] != 0;
+            bool kept = merge->batch->number[NUM_TIME][row] >= merge->thin_before;
+            out->kept += there && kept;
+            out->expired += there && !kept;
+        }
+    }
+    return err;
+}
+
+static enum err count_block(struct merge *merge, u64 id, struct thinness *out) {
+    struct log_read read;
+    struct block_view view;
+    const char *what = "missing";
+    *out = (struct thinness){0};
+    enum err err = log_read_begin(merge->log, id, &read);
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = block_view_open(&view, read.block.data, read.block.bytes, &what);
+    if (err == ERR_OK) {
+        view.series_end = log_series_end(merge->log);
+        err = count_frames(merge, &view, out, &what);
+    }
+    log_read_end(&read);
+    if (err == ERR_CORRUPT) {
+        log_warn("block_damaged", "first_id=%llu what=\"%s\"", (unsigned long long)id, what);
+        log_note_damage(merge->log, id);
+    }
+    return err;
+}
+
+/* Each time a segment is written again it has half as many events at most, so that none is written
+ * often, and what is expired is never much more than what is not. */
+enum err merge_thin(struct merge *merge, bool *did) {
+    i64 before;
+    *did = false;
+    for (u32 looks = 0; looks < THIN_LOOKS; looks++) {
+        if (!log_pick_mixed(merge->log, merge->thin_id, &merge->run, &before)) {
+            if (before == merge->thin_before) {
+                return ERR_OK;
+            }
+        }
+        if (before != merge->thin_before) { /* another expiry: from the first one on */
+            merge->thin_before = before;
+            merge->thin_id = 1;
+            continue;
+        }
+        struct thinness found;
+        enum err err = count_block(merge, merge->run.first_id, &found);
+        merge->thin_id = merge->run.end_id;
+        *did = true;
+        if (err == ERR_NO_MEMORY) {
+            return err;
+        }
+        if (err == ERR_OK && found.expired >= THIN_ROWS_MIN && found.expired >= found.kept) {
+            merge->blank_before = before;
+            err = replace_run(merge, did);
+            merge->blank_before = 0;
+            return err;
+        }
+    }
+    return ERR_OK;
 }

@@ -18,5 +18,8 @@ void merge_destroy(struct merge *merge);
 enum err merge_step(struct merge *merge, bool *did);
 /* The same for blocks of which nothing is to be kept: store_drop(). */
 enum err merge_drop(struct merge *merge, bool *did);
+/* The same for a segment most of whose events are expired: what they were is taken out of it. Looks
+ * at each once after an expiry. */
+enum err merge_thin(struct merge *merge, bool *did);
 
 #endif

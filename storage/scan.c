@@ -232,7 +232,7 @@ static u32 select_bounded(struct store_scan *scan, u32 at, u32 first_row, u32 ro
     for (u32 i = 0; i < left; i++) {
         u32 row = at + scan->selected[i];
         scan->selected[count] = scan->selected[i];
-        count += batch->id[row] >= id_from && batch->id[row] < id_to &&
+        count += batch->id[row] >= id_from && batch->id[row] < id_to && batch->present[row] != 0 &&
                  (!timed || (batch->number[NUM_TIME][row] >= filter->time_from &&
                              batch->number[NUM_TIME][row] < filter->time_to));
     }

@@ -215,7 +215,8 @@ enum err store_merge(struct store *store, bool *did) {
 }
 
 enum err store_drop(struct store *store, bool *did) {
-    return merge_or_drop(store, merge_drop, did);
+    enum err err = merge_or_drop(store, merge_drop, did);
+    return err == ERR_OK && !*did ? merge_or_drop(store, merge_thin, did) : err;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

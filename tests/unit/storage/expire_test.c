@@ -11,6 +11,7 @@
 #define STEP ((i64)1000) /* between two events' times */
 #define GROUP EVENT_BATCH_MAX
 #define SERIES_STEP 10000 /* events a new series */
+#define AHEAD ((i64)1 << 40)
 
 static char root[64];
 static char why[512];
@@ -37,6 +38,12 @@ static struct store *open_at(const char *dir, bool read_only) {
     return store;
 }
 
+static u64 early_one_in; /* 0: none is far ahead of its time */
+
+static bool is_early(u64 id) {
+    return early_one_in > 0 && id % early_one_in == 0;
+}
+
 /* Event n is n steps behind BASE; one in `late` is of BASE. */
 static void append_aged(struct store *store, u32 count, u64 late) {
     static struct series_def defs[GROUP / SERIES_STEP + 2];
@@ -55,6 +62,7 @@ static void append_aged(struct store *store, u32 count, u64 late) {
         batch.present[i] = TEXT_BIT(TEXT_KEY) | NUM_BIT(NUM_TIME) | NUM_BIT(NUM_COST);
         batch.series[i] = (u32)(id / SERIES_STEP);
         batch.number[NUM_TIME][i] = BASE + (late > 0 && id % late == 0 ? 0 : (i64)id * STEP);
+        batch.number[NUM_TIME][i] += is_early(id) ? AHEAD : 0;
         batch.number[NUM_COST][i] = (i64)id;
         int bytes = snprintf(text + batch.text_bytes, 32, "%08llx%llu",
                              (unsigned long long)id * 0x9e3779b9, (unsigned long long)id);
@@ -232,6 +240,96 @@ Test(expire, what_holds_something_else_stays) {
     cr_assert_eq(store_next_id(store), first + 1, "ids are not given twice");
     append_aged(store, 5, 0);
     check_whole(store, first + 1);
+    store_close(store);
+    end_test();
+}
+
+static struct store_scan *scan_kept(struct store *store, bool newest_first, bool by_time) {
+    struct store_scan *scan;
+    struct store_scan_options options = {.filter = store_filter_all,
+                                         .columns = UINT32_MAX,
+                                         .newest_first = newest_first,
+                                         .by_time = by_time};
+    cr_assert_eq(store_scan_open(store, &options, &scan), ERR_OK);
+    return scan;
+}
+
+/* What it gives is whole, and was early if it is from before `first_young`. */
+static u32 check_kept(struct store_scan *scan, u64 first_young) {
+    const struct event_batch *got;
+    u32 count = 0;
+    do {
+        cr_assert_eq(store_scan_next(scan, &got, NULL, NULL, NULL), ERR_OK);
+        for (u32 i = 0; i < got->count; i++) {
+            u64 id = got->id[i];
+            char key[32];
+            snprintf(key, sizeof key, "%08llx%llu", (unsigned long long)id * 0x9e3779b9,
+                     (unsigned long long)id);
+            struct slice found = event_text_of(got, i, TEXT_KEY);
+            cr_assert(is_early(id) || id >= first_young);
+            cr_assert(found.bytes == strlen(key) && memcmp(found.data, key, found.bytes) == 0);
+            cr_assert(got->number[NUM_COST][i] == (i64)id && got->account == 3 &&
+                      got->series[i] == (u32)(id / SERIES_STEP));
+        }
+        count += got->count;
+    } while (got->count > 0);
+    store_scan_close(scan);
+    return count;
+}
+
+static void check_thin(struct store *store, u64 first_young) {
+    u32 damages = 0;
+    u64 end = store_next_id(store);
+    u32 kept = (u32)(end - first_young + (first_young - 1) / early_one_in);
+    cr_assert_eq(store_verify(store, count_damage, NULL, &damages), ERR_OK);
+    cr_assert_eq(damages, 0);
+    for (u32 way = 0; way < 4; way++) {
+        struct store_scan *scan = scan_kept(store, way % 2 == 1, way >= 2);
+        cr_expect_eq(check_kept(scan, first_young), kept);
+    }
+    cr_expect_eq(count_id(store, 1), 0);
+    cr_expect_eq(count_id(store, early_one_in), 1);
+}
+
+/* Events far ahead of their time would keep all that came with them, for years. */
+Test(expire, what_most_of_a_segment_was_leaves_the_disk) {
+    begin_test();
+    struct store *store = open_at(root, false);
+    early_one_in = 1000;
+    for (u32 i = 0; i < 60; i++) {
+        append_aged(store, GROUP, 0);
+    }
+    repeat(store, store_merge);
+    u64 end = store_next_id(store);
+    u64 before = used_bytes(store);
+    struct store_stats stats;
+    store_get_stats(store, &stats);
+    u64 payload = stats.payload_bytes;
+    struct store_scan *scan = scan_kept(store, false, false);
+    cr_assert_eq(expire(store, BASE + (i64)(end / 3) * STEP, NULL, 0), ERR_OK);
+    repeat(store, store_drop);
+    check_thin(store, end / 3);
+    cr_assert_eq(expire(store, BASE + (i64)(end - 10000) * STEP, NULL, 0), ERR_OK);
+    repeat(store, store_drop);
+    cr_expect_lt(check_kept(scan, 1), end / 3, "one that was opened before loses the rest");
+    check_thin(store, end - 10000);
+    store_get_stats(store, &stats);
+    cr_expect_eq(stats.dropped, 0, "each segment has some that stay");
+    cr_expect_lt(stats.payload_bytes, payload / 8, "%llu of %llu",
+                 (unsigned long long)stats.payload_bytes, (unsigned long long)payload);
+    append_aged(store, GROUP, 0);
+    repeat(store, store_merge);
+    repeat(store, store_drop);
+    check_thin(store, end - 10000);
+    store_close(store);
+    store = open_at(root, false);
+    repeat(store, store_drop);
+    check_thin(store, end - 10000);
+    cr_expect_lt(used_bytes(store), before * 2);
+    cr_assert_eq(expire(store, BASE + 2 * AHEAD, NULL, 0), ERR_OK);
+    repeat(store, store_drop);
+    store_get_stats(store, &stats);
+    cr_expect_eq(stats.dropped, store_next_id(store) - 1);
     store_close(store);
     end_test();
 }
