@@ -160,38 +160,40 @@ static enum err reserve_moved(struct moved *moved, const struct set_part *part) 
     return ERR_OK;
 }
 
-/* Puts an entry that the partition does not have into it. False: there is no room at its place. */
-static inline bool put(struct set_part *part, const struct set_entry *entry) {
+/* Puts an entry that the partition does not have into it. `used` says how many each bucket has: so
+ * buckets are only written here, and nothing waits for them. False: there is no room at its place.
+ */
+static inline bool put(struct set_part *part, u8 *used, const struct set_entry *entry) {
     u32 home = set_bucket_of(part, entry->high);
-    for (u32 at = home; at < part->last; at++) {
-        struct set_entry *bucket = part->entries + (usize)at * BUCKET_ENTRIES;
-        u32 free = bucket_free(bucket);
-        if (likely(free != 0)) {
-            bucket[bucket_first(free)] = *entry;
-            part->count++;
-            part->reach = MAX(part->reach, at - home);
-            return true;
-        }
+    u32 at = home;
+    while (unlikely(used[at] == BUCKET_ENTRIES)) {
+        at++;
     }
-    return false;
+    if (unlikely(at >= part->last)) {
+        return false;
+    }
+    part->entries[(usize)at * BUCKET_ENTRIES + used[at]++] = *entry;
+    part->reach = MAX(part->reach, at - home);
+    return true;
 }
 
 /* Puts the entries of the first `end` buckets where they belong in the extended partition, from the
  * last one to the first: as buckets only move up, the places behind the current bucket hold entries
  * that have been moved already, and nothing is overwritten. */
-static void spread(struct set_part *part, u32 end, struct moved *moved) {
-    part->count = 0;
+static void spread(struct set_part *part, u8 *used, u32 end, struct moved *moved) {
     part->reach = 0;
     for (u32 bucket = end; bucket-- > 0;) {
         struct set_entry *from = part->entries + (usize)bucket * BUCKET_ENTRIES;
-        u32 used = bucket_free(from) ^ 0x1111;
         struct set_entry taken[BUCKET_ENTRIES];
         memcpy(taken, from, sizeof taken);
         memset(from, 0, sizeof taken);
-        for (; used != 0; used &= used - 1) {
-            const struct set_entry *entry = &taken[bucket_first(used)];
+        for (u32 i = 0; i < BUCKET_ENTRIES; i++) {
+            const struct set_entry *entry = &taken[i];
+            if (entry->high == 0) {
+                continue;
+            }
             bool behind = set_bucket_of(part, entry->high) > bucket;
-            if (likely(behind) && put(part, entry)) {
+            if (likely(behind) && put(part, used, entry)) {
                 continue;
             }
             check(moved->count < moved->capacity);
@@ -205,16 +207,20 @@ static void spread(struct set_part *part, u32 end, struct moved *moved) {
 static enum err resize(struct set *set, struct set_part *part, usize size, struct moved *moved) {
     for (;; size *= 2) {
         u32 end = part->last;
-        enum err err = reserve_moved(moved, part);
+        usize bytes = bytes_of(part_memory(set, part->index), size);
+        u8 *used = calloc(bytes / sizeof(struct set_entry) / BUCKET_ENTRIES, 1);
+        enum err err = used != NULL ? reserve_moved(moved, part) : ERR_NO_MEMORY;
         err = err == ERR_OK ? extend(set, part, size) : err;
         if (err != ERR_OK) {
+            free(used);
             check(moved->count == 0);
             return err;
         }
-        spread(part, end, moved);
-        while (moved->count > 0 && put(part, &moved->entry[moved->count - 1])) {
+        spread(part, used, end, moved);
+        while (moved->count > 0 && put(part, used, &moved->entry[moved->count - 1])) {
             moved->count--;
         }
+        free(used);
         if (moved->count == 0) {
             return ERR_OK;
         }
