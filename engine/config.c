@@ -96,7 +96,7 @@ static const struct setting settings[] = {
     {"limit-management", "limits", "management", KIND_COUNT, AT(limit_management), "N", "6000", 0,
      LIMIT_COUNT_MAX, NULL, "requests a minute, by key or session, else by address; 0: no limit"},
     {"limit-auth", "limits", "auth", KIND_COUNT, AT(limit_auth), "N", "20", 0, LIMIT_COUNT_MAX,
-     NULL, "requests to /api/auth/* in 15 minutes, by address; 0: no limit"},
+     NULL, "requests to /api/auth/* in 15 minutes, logins by address; 0: no limit"},
     {"limit-signup", "limits", "signup", KIND_COUNT, AT(limit_signup), "N", "3", 0, LIMIT_COUNT_MAX,
      NULL, "requests to /api/signup an hour, by address; 0: no limit"},
     {"limit-expensive", "limits", "expensive", KIND_COUNT, AT(limit_expensive), "N", "5", 0,

@@ -14,6 +14,7 @@
 #define HTTP_TARGET_BYTES_MAX (8 * KIB)   /* path and query */
 #define HTTP_BODY_INGEST_MAX (16 * MIB)   /* expanded body of an ingest request */
 #define HTTP_BODY_MANAGE_MAX (2 * MIB)    /* expanded body of any other request */
+#define HTTP_BODY_PUBLIC_MAX (64 * KIB)   /* of one that needs no credential */
 #define HTTP_ROUTES_MAX 1024              /* paths and methods a router knows */
 #define SCHEMAS_MAX 512                   /* schemas of bodies in the documentation */
 #define PARAMETERS_MAX 256                /* described parameters in the documentation */

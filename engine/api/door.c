@@ -76,9 +76,12 @@ static struct who who_holds(const struct identity *identity) {
     return (struct who){.kind = WHO_KEY, .id = {identity->user, identity->key}};
 }
 
+/* What a stranger may send, a password above all, is counted for his address, whatever else comes
+ * with it; but who holds something good has nothing to do with those who guess beside him. */
 static struct who who_calls(struct http_call *call, enum limit_class class) {
     struct identity identity;
-    if (class == LIMIT_AUTH || class == LIMIT_SIGNUP || auth_identify(call, &identity) != AUTH_OK) {
+    bool is_public = route_of(call)->scope == ROUTE_PUBLIC && call->method == HTTP_POST;
+    if (is_public || auth_identify(call, &identity) != AUTH_OK) {
         return who_sent(call);
     }
     if (class == LIMIT_EXPENSIVE) {

@@ -15,7 +15,7 @@
 enum limit_class {
     LIMIT_MANAGE,    /* by key or session, else by address */
     LIMIT_NONE,      /* never limited: probes, documentation */
-    LIMIT_AUTH,      /* by address */
+    LIMIT_AUTH,      /* logins by address; other than that as LIMIT_MANAGE */
     LIMIT_SIGNUP,    /* by address */
     LIMIT_EXPENSIVE, /* by account: what computes for long, or asks another service */
     LIMIT_INGEST,    /* by key; off unless set */

@@ -297,8 +297,9 @@ const struct http_router *routes_router(void) {
             .method = route->method,
             .pattern = route->path,
             .handler = route->handler,
-            .body_bytes_max =
-                route->body_bytes_max != 0 ? route->body_bytes_max : HTTP_BODY_MANAGE_MAX,
+            .body_bytes_max = route->body_bytes_max != 0     ? route->body_bytes_max
+                              : route->scope == ROUTE_PUBLIC ? HTTP_BODY_PUBLIC_MAX
+                                                             : HTTP_BODY_MANAGE_MAX,
             .row = row,
         };
         served[at++] = one;

@@ -30,7 +30,7 @@ struct route {
     u32 scope; /* enum scope, or one of the above */
     enum route_caller caller;
     enum limit_class limit;
-    usize body_bytes_max; /* 0: HTTP_BODY_MANAGE_MAX */
+    usize body_bytes_max; /* 0: HTTP_BODY_MANAGE_MAX, or of strangers _PUBLIC_MAX */
 
     const char *tag;      /* the heading it stands under */
     const char *summary;  /* one line, without a full stop */

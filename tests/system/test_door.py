@@ -97,7 +97,14 @@ def test_guessing(context):
             reply = login(server, "a@example.com", "guess %d" % i)
             equal((reply.status, figures(reply)[:2]), (401, [4, 3 - i]), "guess %d" % i)
         refused(login(server, "a@example.com"), 4, 900, "past the limit")
-        refused(server.client().get("/auth/me"), 4, 900, "with a key")
+        refused(server.client().get("/auth/me", key=False), 4, 900, "nobody")
+        refused(server.client().send("POST", "/api/auth/login", {
+            "email": "a@example.com", "password": "guess"}), 4, 900, "with a key")
+        # Who holds something good is not kept out by them, nor uses up what they have.
+        for i in range(4):
+            reply = server.client().get("/auth/me")
+            equal((reply.status, figures(reply)[:2]), (200, [4, 3 - i]), "a key, %d" % i)
+        refused(server.client().get("/auth/me"), 4, 900, "its own limit")
         equal(server.client().get("/api/events").status, 200, "everything else")
 
 

@@ -152,8 +152,10 @@ def test_bodies(context):
         reply = client.send("POST", INGEST, {"events": [event()] * (most + 1)})
         equal((reply.status, reply.json["code"]), (400, "invalid_request"), "one event too many")
         for path, name, good in ((INGEST, "HTTP_BODY_INGEST_MAX", 200),
-                                 ("/api/v1/client/events", "HTTP_BODY_MANAGE_MAX", 201)):
-            body = json.dumps({"events": [event()]} if good == 200 else event()).encode()
+                                 ("/api/v1/client/events", "HTTP_BODY_MANAGE_MAX", 201),
+                                 ("/api/auth/login", "HTTP_BODY_PUBLIC_MAX", 401)):
+            body = json.dumps({200: {"events": [event()]}, 201: event(),
+                               401: {"email": "a@example.com", "password": "guess"}}[good]).encode()
             exact = body + b" " * (LIMITS[name] - len(body))
             equal(server.client().send("POST", path, exact).status, good, "%s at its bound" % path)
             head = ("POST %s HTTP/1.1\r\nHost: x\r\nObserve-Key: %s\r\nContent-Length: %d\r\n\r\n"
