@@ -377,24 +377,23 @@ enum err merge_thin(struct merge *merge, bool *did) {
     i64 before;
     *did = false;
     for (u32 looks = 0; looks < THIN_LOOKS; looks++) {
-        if (!log_pick_mixed(merge->log, merge->thin_id, &merge->run, &before)) {
-            if (before == merge->thin_before) {
-                return ERR_OK;
-            }
+        bool found = log_pick_mixed(merge->log, merge->thin_id, &merge->run, &before);
+        if (!found && before == merge->thin_before) {
+            merge->thin_id = UINT64_MAX; /* what is merged from now on waits for the next one */
+            return ERR_OK;
         }
         if (before != merge->thin_before) { /* another expiry: from the first one on */
             merge->thin_before = before;
             merge->thin_id = 1;
             continue;
         }
-        struct thinness found;
-        enum err err = count_block(merge, merge->run.first_id, &found);
+        struct thinness rows;
+        enum err err = count_block(merge, merge->run.first_id, &rows);
         merge->thin_id = merge->run.end_id;
-        *did = true;
         if (err == ERR_NO_MEMORY) {
             return err;
         }
-        if (err == ERR_OK && found.expired >= THIN_ROWS_MIN && found.expired >= found.kept) {
+        if (err == ERR_OK && rows.expired >= THIN_ROWS_MIN && rows.expired >= rows.kept) {
             merge->blank_before = before;
             err = replace_run(merge, did);
             merge->blank_before = 0;
