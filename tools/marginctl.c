@@ -79,7 +79,8 @@ static const struct ctl_command commands[] = {
      "usage: marginctl verify [DIR] [options]\n\n"
      "Checks every checksum, rebuilds the figures from the events and, with --live or --server,\n"
      "compares them with the server's cell by cell. May run beside the server; for the comparison\n"
-     "no events should be coming in.\n\n"
+     "no events should be coming in. Takes 27 bytes of memory for each idempotency key, and what\n"
+     "the figures take.\n\n"
      "  --live             compare with the server at its default address\n" GLOBAL_HELP
      "\nexamples:\n  marginctl verify ./data\n"
      "  marginctl verify ./data --server 127.0.0.1:8081\n"},
