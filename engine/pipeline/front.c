@@ -108,6 +108,7 @@ static struct slot *slot_take(struct front *front, u32 account) {
     count_add(&front->pipeline->counters.batches, 1);
     slot->request_count = 0;
     slot->row_count = 0;
+    slot->named = 0;
     slot->first_id = 0;
     slot->err = ERR_OK;
     slot->batch.count = 0;
@@ -137,22 +138,24 @@ static struct slot *slot_take_with_text(struct front *front, u32 account, usize 
     return slot;
 }
 
-/* Series and key hash of all events of the slot; `dicts` if it is a native batch. Not event by
- * event as they come: each is a look into memory that is far away, and here they overlap. */
+/* Series and key hash of the slot's events; `dicts` if it is a native batch. Not event by event as
+ * they come: each is a look into memory that is far away, and here they overlap. */
 static void name_events(struct front *front, struct slot *slot, const struct dicts *dicts) {
     struct event_batch *batch = &slot->batch;
     if (dicts != NULL) {
         series_cache_resolve_dicts(front->series, batch, dicts);
     } else {
-        series_cache_resolve(front->series, batch, 0, batch->count);
+        series_cache_resolve(front->series, batch, slot->named, batch->count - slot->named);
     }
-    dedup_hash_keys(batch, 0, batch->count,
+    dedup_hash_keys(batch, slot->named, batch->count - slot->named,
                     dedup_epoch_seed(front->pipeline->options.dedup_seed, slot->key_epoch));
+    slot->named = batch->count;
 }
 
 static void hand_over(struct front *front, struct slot *slot, const struct dicts *dicts) {
     struct pipeline *pipeline = front->pipeline;
     name_events(front, slot, dicts);
+    front->last = NULL;
     count_add(&pipeline->counters.queued_batches, 1);
     pthread_mutex_lock(&pipeline->lock);
     slot_list_add(&pipeline->waiting, slot);
@@ -173,13 +176,41 @@ static void hand_over_open(struct front *front) {
     front->open = NULL;
     if (slot != NULL && slot->request_count > 0) {
         hand_over(front, slot, NULL);
+        front->last = slot;
     } else if (slot != NULL) {
         slot_recycle(slot);
     }
 }
 
+/* The shared slot of an earlier turn, if it is the last one that waits and the commit thread sleeps
+ * until the disk is idle: nobody would take it earlier, and single events need fewer slots, each of
+ * them large in memory, than there are turns in the time of a sync. NULL: there is none. */
+static struct slot *take_back(struct front *front) {
+    struct pipeline *pipeline = front->pipeline;
+    struct slot *slot = front->last;
+    front->last = NULL;
+    if (slot == NULL) {
+        return NULL;
+    }
+    pthread_mutex_lock(&pipeline->lock);
+    bool back = pipeline->waiting.tail == slot && pipeline->disk == DISK_BUSY &&
+                pipeline->wake_events != UINT32_MAX;
+    if (back) {
+        slot_list_drop_last(&pipeline->waiting);
+        pipeline->waiting_events -= slot->batch.count;
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    if (back) {
+        atomic_fetch_sub_explicit(&pipeline->counters.queued_batches, 1, memory_order_relaxed);
+    }
+    return back ? slot : NULL;
+}
+
 /* The shared slot of this turn, with room for one more request of `bytes` and `events`. */
 static struct slot *open_slot(struct front *front, u32 account, usize bytes, u32 events) {
+    if (front->open == NULL) {
+        front->open = take_back(front);
+    }
     struct slot *slot = front->open;
     if (slot != NULL &&
         (slot->batch.account != account || slot->request_count == EVENT_BATCH_REQUESTS_MAX ||

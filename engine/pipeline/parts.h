@@ -32,6 +32,7 @@ struct slot {
     struct block text; /* from the front's pool */
     u32 request_count;
     u32 row_count; /* accepted rows */
+    u32 named;     /* rows that have their series and key hash */
     u64 first_id;  /* of the accepted rows */
     u32 key_epoch; /* by which its keys are hashed: store_key_epoch() */
     enum err err;
@@ -54,6 +55,20 @@ static inline void slot_list_add(struct slot_list *list, struct slot *slot) {
         list->head = slot;
     }
     list->tail = slot;
+}
+
+/* The list is not empty. */
+static inline void slot_list_drop_last(struct slot_list *list) {
+    struct slot *before = NULL;
+    for (struct slot *slot = list->head; slot != list->tail; slot = slot->next) {
+        before = slot;
+    }
+    if (before != NULL) {
+        before->next = NULL;
+    } else {
+        list->head = NULL;
+    }
+    list->tail = before;
 }
 
 struct job_list {
@@ -83,6 +98,7 @@ struct front {
     struct dicts dicts;             /* the same, of native batches */
     struct links_seen links;
     struct slot *open;      /* small requests of one turn share it; NULL if none */
+    struct slot *last;      /* handed over last, if it was such a one */
     struct slot *slots;     /* FRONT_BATCHES of them */
     struct slot *idle;      /* free ones, last used first so that they are warm */
     u32 slot_count;         /* so many were ever used */
