@@ -270,11 +270,15 @@ static enum err claim_in_all(struct dedup *dedup, bool frozen, struct set_key cl
     return err;
 }
 
-/* Finds the buckets of a group of events in main and asks for them. */
+/* Finds the buckets of a group of events in main and asks for them. The processor goes on from such
+ * a question only when it has translated the address, for which it walks through tables that are as
+ * far away: so the questions stand close together, and their walks overlap. */
 static SET_INLINED void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
                                        u32 from, u32 to, bool two, struct set_entry **home) {
     for (u32 i = from; i < to; i++) {
         home[i - from] = home_of(&dedup->main, set_key_of(batch->key_hash[i]).high);
+    }
+    for (u32 i = from; i < to; i++) {
         set_prefetch(home[i - from]);
     }
     for (u32 i = from; i < to && two; i++) {
