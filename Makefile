@@ -256,10 +256,14 @@ test-programs: $(BUILD)/unit $(BUILD)/sim $(BUILD)/margind-faults $(BUILD)/faili
 system: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## tests that start the real server
 	python3 tests/system/run.py --build $(BUILD)
 
-crash: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## kill the server under load and at every step, fail its calls, check every acknowledged event
+crash: crash-rounds crash-points crash-calls  ## kill the server under load and at every step, fail its calls, check every acknowledged event
+crash-rounds: all | deps-test
 	python3 tests/crash/run.py --build $(BUILD)
+crash-points: all $(BUILD)/margind-faults | deps-test
 	python3 tests/crash/points.py --build $(BUILD)
+crash-calls: all $(BUILD)/margind-faults $(BUILD)/failing.so | deps-test
 	python3 tests/crash/calls.py --build $(BUILD)
+.PHONY: crash-rounds crash-points crash-calls
 
 crash-long: deps-test all $(BUILD)/margind-faults $(BUILD)/failing.so  ## the same at later times, on both edges: minutes
 	python3 tests/crash/points.py --build $(BUILD) --long

@@ -52,7 +52,7 @@ def once(function):
 
 
 def alone(function):
-    """Marks a test that measures: nothing else runs beside it."""
+    """Marks a test that measures, or looks for a free port: nothing else runs beside it."""
     function.alone = True
     return function
 

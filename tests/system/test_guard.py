@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import ensure, equal, once
+from harness import alone, ensure, equal, once
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GOOD = {"eventName": "chat", "customerReferenceId": "acme", "featureKey": "search"}
@@ -95,6 +95,7 @@ def low_port():
     return None
 
 
+@alone
 def test_another_user(context):
     if os.getuid() != 0:
         print("skip: only root can become another user")
@@ -126,6 +127,7 @@ def test_another_user(context):
         equal(server.client().good("/api/events")["total"], 2, "after a restart")
 
 
+@alone
 def test_rights_to_bind(context):
     """Somebody who was given the right to bind low ports, as by a unit, does not keep it."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:

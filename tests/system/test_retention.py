@@ -8,7 +8,7 @@ import figures
 import oracle
 import scenario
 from figures import DAY
-from harness import ensure, equal, once
+from harness import alone, ensure, equal, once
 
 WAIT_SECONDS = 60
 
@@ -136,6 +136,7 @@ def send_old(server, count):
         equal(got["accepted"], 1000, "accepted")
 
 
+@alone
 @once
 def test_while_events_come(context):
     """Many events expire beside ingest and reading; the disk is given back."""
