@@ -42,6 +42,13 @@ bool pipeline_is_full(const struct pipeline *pipeline) {
     return atomic_load_explicit(&pipeline->memory_full, memory_order_relaxed);
 }
 
+bool memory_has_room(const struct pipeline *pipeline, u64 bytes) {
+    u64 measured = atomic_load_explicit(&pipeline->measured, memory_order_relaxed);
+    u64 used = MAX(pipeline_memory_bytes(pipeline), measured);
+    u64 most = pipeline->options.memory_max;
+    return most == 0 || (used <= most && bytes <= most - used);
+}
+
 static u64 threshold(const struct pipeline *pipeline) {
     return pipeline->options.memory_max - pipeline->options.memory_max / FREE_SHARE;
 }

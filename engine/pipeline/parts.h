@@ -223,6 +223,8 @@ void pipeline_fail(struct pipeline *pipeline, enum err err);
 /* memory.c: at the start, once all is recovered; then the commit thread, after each group. */
 void memory_begin(struct pipeline *pipeline);
 void memory_watch(struct pipeline *pipeline);
+/* Whether so much more stays within the bound, if there is one. Any thread. */
+bool memory_has_room(const struct pipeline *pipeline, u64 bytes);
 /* Gives memory that was freed back to the system where it is short; background thread. */
 void memory_trim(struct pipeline *pipeline);
 

@@ -12,12 +12,16 @@
 #define ROUND_NS 100000000              /* of work, then the thread's other duties */
 #define RETRY_NS ((u64)60 * 1000000000) /* after memory was full */
 
-/* Opened after the files are fixed, so that it sees all of their events. */
+/* Opened after the files are fixed, so that it sees all of their events. A byte an event is taken
+ * for as long as it lasts: where that would pass the bound on memory, a supervisor that holds us to
+ * the same bound would end the process, and the next start would begin with the same. */
 static enum err begin(struct pipeline *pipeline) {
     struct store_scan_options options = {.filter = store_filter_all, .columns = TEXT_BIT(TEXT_KEY)};
     struct store_stats stats;
     store_get_stats(pipeline->options.store, &stats);
-    enum err err = dedup_sift_begin(pipeline->dedup, stats.events - stats.dropped);
+    u64 events = stats.events - stats.dropped;
+    enum err err = memory_has_room(pipeline, events) ? dedup_sift_begin(pipeline->dedup, events)
+                                                     : ERR_NO_MEMORY;
     if (err != ERR_OK) {
         return err;
     }

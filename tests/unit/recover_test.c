@@ -338,6 +338,16 @@ Test(recover, keys_on_disk_go_when_most_of_their_events_are_gone) {
     wait_for_spill();
     engine_stop(&engine);
     engine.retention_days = 30;
+    engine.memory_max = 1; /* a look at all events has no room */
+    engine_start(&engine);
+    for (u32 i = 0; i < 1200 && dropped_now() < KEYS_SENT; i++) {
+        usleep(50000);
+    }
+    usleep(1000000);
+    cr_assert_eq(dropped_now(), KEYS_SENT);
+    cr_expect_gt(keys_now().cold_keys, KEYS_SENT / 2);
+    engine_stop(&engine);
+    engine.memory_max = 0;
     engine_start(&engine);
     cr_assert_eq(send_range("new", 10, 1), 10);
     u64 most = 10 + KEYS_SENT / 10; /* some of those that go look like one that stays */
