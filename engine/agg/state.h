@@ -185,6 +185,7 @@ struct account {
     i64 *trace_newest; /* per TRACE_CHUNK of the list: no start is later */
     u32 trace_newest_capacity;
     u32 trace_epoch;   /* changes when the list of traces begins anew */
+    u32 traces_dead;   /* of the list: all their events are gone, and the next sweep takes them */
     u32 class_mask;    /* bit c: there are series of class c */
     struct run months; /* rows of agg->months */
     u32 series_made;   /* pending ones too, as the next */

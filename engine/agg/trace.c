@@ -196,6 +196,7 @@ void agg_traces_drop(struct agg *agg, struct account *account) {
               account->trace_newest_capacity * sizeof *account->trace_newest);
     account->trace_newest = NULL;
     account->trace_newest_capacity = 0;
+    account->traces_dead = 0;
     account->trace_epoch++;
 }
 
@@ -241,6 +242,7 @@ bool agg_trace_settle(struct agg *agg, u32 index, const struct trace *fact) {
     if (fact->spans == 0) {
         table_remove(&agg->trace_table, trace->hash.low, index);
         trace->spans = 0;
+        account_at(agg, trace->account)->traces_dead++;
         return false;
     }
     struct trace next = *fact;
@@ -266,6 +268,7 @@ static void sweep_swap(struct agg *agg, struct trace_sweep *sweep, struct accoun
     account->traces = sweep->swept.traces;
     account->trace_newest = sweep->swept.trace_newest;
     account->trace_newest_capacity = sweep->swept.trace_newest_capacity;
+    account->traces_dead = 0;
     account->trace_epoch++;
     sweep->swept = (struct account){0};
     sweep->place = 0;

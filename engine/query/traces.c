@@ -22,6 +22,7 @@ struct found {
 struct finder {
     struct agg *agg;
     u32 known; /* traces when it began; later ones are not in the answer */
+    u32 living; /* of them, those with events */
     const struct account *account;
     u32 epoch; /* of the account's list of traces */
     bool gone; /* they were all removed meanwhile */
@@ -134,7 +135,7 @@ static u32 search(struct finder *finder, const struct account *account,
         }
         total += search_chunk(finder, account, bounds[i].chunk);
     }
-    return all ? finder->known : total;
+    return all ? finder->living : total;
 }
 
 /* The start is the one it was found with, so that starts descend. */
@@ -190,7 +191,7 @@ static u32 take_page(struct finder *finder, u32 offset, struct trace_summary *ou
 u32 query_trace_count(struct agg *agg, u32 account) {
     agg_read_lock(agg);
     const struct account *record = account_seen(agg, account);
-    u32 count = record == NULL ? 0 : record->traces.count;
+    u32 count = record == NULL ? 0 : record->traces.count - record->traces_dead;
     agg_read_unlock(agg);
     return count;
 }
@@ -212,6 +213,8 @@ static bool find_page(struct finder *finder, struct chunk_bound *bounds, u32 chu
 static void begin(struct finder *finder, u32 account) {
     finder->account = account_seen(finder->agg, account);
     finder->known = finder->account == NULL ? 0 : finder->account->traces.count;
+    finder->living =
+        finder->account == NULL ? 0 : finder->known - finder->account->traces_dead;
     finder->epoch = finder->account == NULL ? 0 : finder->account->trace_epoch;
 }
 
