@@ -26,9 +26,15 @@
 #include <time.h>
 
 #define GROUP_SLOTS_MAX 1024
+/* A group takes no more. Two are under way at a time; did they hold all that clients have sent,
+ * front threads would have nothing to decode until one of them is answered. */
+#define GROUP_EVENTS 32768
 #define READY_EVENTS 8192 /* an idle disk waits for no more to be decided: half a millisecond */
 #define WAKE_EVENTS 4096  /* waiting ones that are worth waking up for while the disk is busy */
 #define IDLE_SECONDS 1    /* how often an idle commit thread lets time pass in the figures */
+
+_Static_assert(EVENT_BATCH_MAX <= GROUP_EVENTS && GROUP_EVENTS <= COMMIT_GROUP_EVENTS_MAX,
+               "a group holds a batch, and a block a group");
 
 /* How far claims and series have come. */
 struct mark {
@@ -90,7 +96,7 @@ static void fix_snapshot(struct pipeline *pipeline) {
 
 static bool fits(const struct group *group, const struct slot *slot) {
     return group->slot_count < GROUP_SLOTS_MAX &&
-           group->event_count + slot->batch.count <= COMMIT_GROUP_EVENTS_MAX &&
+           group->event_count + slot->batch.count <= GROUP_EVENTS &&
            (group->text_bytes == 0 ||
             group->text_bytes + slot->batch.text_bytes <= COMMIT_GROUP_BYTES_MAX);
 }
