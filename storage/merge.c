@@ -372,10 +372,14 @@ static enum err count_block(struct merge *merge, u64 id, struct thinness *out) {
 }
 
 /* Each time a segment is written again it has half as many events at most, so that none is written
- * often, and what is expired is never much more than what is not. */
+ * often, and what is expired is never much more than what is not. Without space: as for merges. */
 enum err merge_thin(struct merge *merge, bool *did) {
     i64 before;
+    u64 next_id = log_next_id(merge->log);
     *did = false;
+    if (next_id == merge->full_next_id) {
+        return ERR_OK;
+    }
     for (u32 looks = 0; looks < THIN_LOOKS; looks++) {
         bool found = log_pick_mixed(merge->log, merge->thin_id, &merge->run, &before);
         if (!found && before == merge->thin_before) {
@@ -397,6 +401,10 @@ enum err merge_thin(struct merge *merge, bool *did) {
             merge->blank_before = before;
             err = replace_run(merge, did);
             merge->blank_before = 0;
+            if (err == ERR_NO_SPACE) {
+                merge->thin_id = merge->run.first_id;
+                merge->full_next_id = next_id;
+            }
             return err;
         }
     }
