@@ -62,7 +62,8 @@ static enum err change_both(struct context *context, const struct directory_set 
         log_error("upload_note_stays", "account=%u reason=%s log=%s", request->account,
                   err_text(end), err_text(err));
     }
-    return err;
+    /* Tables that could not be put back are no refusal: the next start finishes what they began. */
+    return err != ERR_OK && end != ERR_OK ? ERR_IO : err;
 }
 
 /* --- what was cut off --------------------------------------------------------------------------

@@ -387,7 +387,8 @@ enum err directory_end(struct directory_change *change, enum directory_end how) 
     enum err err = ERR_OK;
     if (how == DIRECTORY_UNDO) {
         err = undo(change);
-        if (err != ERR_OK) {
+        /* After a failed write the process ends, and shows until then what the log has, too. */
+        if (err != ERR_OK && err != ERR_IO) {
             directory_show(change);
         }
     } else if (how == DIRECTORY_KEEP) {

@@ -65,7 +65,7 @@ enum directory_end {
     DIRECTORY_LEAVE /* who knows: the process stops, and its next start sees the note */
 };
 /* An error: the note stays. What could not be undone is seen from now on, as it is on disk: half
- * done. */
+ * done; but not after ERR_IO, with which the process ends. */
 enum err directory_end(struct directory_change *change, enum directory_end how);
 
 /* The first account after `after` that has a note, and the note (DIRECTORY_NOTE_MAX of room).
