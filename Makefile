@@ -136,7 +136,10 @@ SIM_WRAPS := $(shell cat tests/sim/wraps.txt)
 comma     := ,
 SIM_OBJ   := $(call objects,$(SIM_SRC)) $(BUILD)/tests/sim/margind_main.o $(BUILD)/tests/sim/small_log.o
 SIM_LIBS  := $(SUPPORT) $(CLIENT) $(ENGINE) $(STORAGE)
-LINK_SIM   = @echo "LD $@" && $(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+# A killed process begins anew with the data of the program; that of a sanitizer must not be among it.
+SIM_RUNTIME = $(if $(and $(SAN),$(findstring clang,$(CC))),-shared-libasan \
+              -Wl$(comma)-rpath$(comma)$(dir $(shell $(CC) -print-file-name=libclang_rt.asan-$(shell uname -m).so)))
+LINK_SIM   = @echo "LD $@" && $(CC) $(LDFLAGS) $(SIM_RUNTIME) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
              $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPS)) $(subst -llmdb,-l:liblmdb.a,$(LIBS)) -o $@
 $(BUILD)/tests/sim/margind_main.o: engine/main.c
 	@mkdir -p $(@D)

@@ -146,7 +146,8 @@ static enum err collect(struct backfill *backfill) {
 /* --- changing --------------------------------------------------------------------------------- */
 
 static struct slice text_at(const struct buf *texts, struct slice text) {
-    return (struct slice){texts->data + (usize)text.data, text.bytes};
+    return text.bytes == 0 ? (struct slice){NULL, 0}
+                           : (struct slice){texts->data + (usize)text.data, text.bytes};
 }
 
 /* Ascending ids, and texts where they are. */
