@@ -4,7 +4,7 @@
  *
  * Figures and keys have nothing in common but the log, so two threads read it, each only the
  * columns that it needs: this one adds to the figures, the other claims the keys. It stays behind,
- * for which account a key belongs to is known by the event's series, which this one defines.
+ * for an event whose series nobody has defined is damage, and its key is free.
  */
 #include "recover.h"
 
@@ -215,25 +215,6 @@ struct keys_thread {
     bool failed;
 };
 
-/* Keys are hashed with their account, and a block of the log may mix accounts: hash run by run. */
-static void hash_keys(const struct keys_thread *keys, struct event_batch *batch, u32 first,
-                      u32 until) {
-    const struct recover_options *options = keys->options;
-    const struct agg *agg = keys->out->agg;
-    while (first < until) {
-        u32 account = agg_series_dims(agg, batch->series[first])[DIM_ACCOUNT];
-        u32 end = first + 1;
-        while (end < until && agg_series_dims(agg, batch->series[end])[DIM_ACCOUNT] == account) {
-            end++;
-        }
-        batch->account = account;
-        dedup_hash_keys(
-            batch, first, end - first,
-            dedup_epoch_seed(options->dedup_seed, store_key_epoch(options->store, account)));
-        first = end;
-    }
-}
-
 /* Keys that do not fit the memory go to disk as they do while events come in. That it cannot be
  * done is said there, and no reason to give up. */
 static void keep_keys_small(struct dedup *dedup) {
@@ -244,13 +225,15 @@ static void keep_keys_small(struct dedup *dedup) {
 }
 
 static enum err replay_keys(struct keys_thread *keys, struct event_batch *batch) {
+    const struct recover_options *options = keys->options;
+    u32 epoch = store_key_epoch(options->store, batch->account);
     u8 verdict[EVENT_BATCH_MAX];
     enum err err = ERR_OK;
+    dedup_hash_keys(batch, 0, batch->count, dedup_epoch_seed(options->dedup_seed, epoch));
     for (u32 first = 0, end; first < batch->count && err == ERR_OK; first = end) {
         bool sound;
         end = run_end(keys->out->agg, batch, first, &sound);
         if (sound) { /* else whoever reads the event reports it */
-            hash_keys(keys, batch, first, end);
             err = dedup_claim(keys->out->dedup, batch, first, end - first, verdict);
         }
     }
@@ -368,25 +351,18 @@ static enum err end_keys(struct keys_thread *keys, enum err err) {
 /* --- figures -----------------------------------------------------------------------------------
  */
 
-/* As for keys: run by run of one account. */
+/* What was received before the account's last clear is noted with it. */
 static void count_usage(const struct recover_options *options, struct recovered *out,
                         const struct event_batch *batch, const u32 *rows, u32 row_count) {
-    for (u32 first = 0, end; first < row_count; first = end) {
-        u32 account = agg_series_dims(out->agg, batch->series[rows[first]])[DIM_ACCOUNT];
-        end = first + 1;
-        while (end < row_count &&
-               agg_series_dims(out->agg, batch->series[rows[end]])[DIM_ACCOUNT] == account) {
-            end++;
-        }
-        u64 noted_before = 1;
-        i64 month_ms;
-        u64 noted;
-        store_received(options->store, account, &noted_before, &month_ms, &noted);
-        while (first < end && batch->id[rows[first]] < noted_before) {
-            first++;
-        }
-        usage_count(out->usage, account, batch, rows + first, end - first);
+    u64 noted_before = 1;
+    i64 month_ms;
+    u64 noted;
+    u32 first = 0;
+    store_received(options->store, batch->account, &noted_before, &month_ms, &noted);
+    while (first < row_count && batch->id[rows[first]] < noted_before) {
+        first++;
     }
+    usage_count(out->usage, batch->account, batch, rows + first, row_count - first);
 }
 
 /* Rows [first, end) of the batch, all sound. */

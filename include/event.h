@@ -127,10 +127,9 @@ struct hash128 {
 #define EVENT_BATCH_STRIDE (EVENT_BATCH_MAX + 24)
 
 struct event_batch {
-    u32 count;   /* events in the columns */
-    u32 account; /* of all its events, in batches from the network; in batches from the log events
-                  * of several accounts may mix, and the account is the series' */
-    char *text;  /* the batch's text memory; owner: whoever made the batch */
+    u32 count;      /* events in the columns */
+    u32 account;    /* of all its events, but for batches that storage keeps to itself */
+    char *text;     /* the batch's text memory; owner: whoever made the batch */
     u32 text_bytes; /* in use; at least EVENT_TEXT_PADDING readable bytes follow */
     u32 text_bytes_max;
 

@@ -216,13 +216,13 @@ struct store_scan;
 enum err store_scan_open(struct store *store, const struct store_scan_options *options,
                          struct store_scan **out);
 
-/* Gives the next matching events, in order, at most EVENT_BATCH_MAX; the batch and its text belong
- * to the scan, last until the next call, and may be written to until then. batch->count 0 with
- * ERR_OK: the end. With want_defs, *defs are the definitions to apply before the batch's events
- * (the empty batch at the end may have some, too). A damaged part of a block, or all of it, gives
- * ERR_CORRUPT once, with its range in *damage; calling again goes on behind it. Definitions of
- * damaged blocks come from their second copy. Rows that a filter leaves out are not looked at, so
- * damage there goes unseen. */
+/* Gives the next matching events, in order, of one account, at most EVENT_BATCH_MAX; the batch and
+ * its text belong to the scan, last until the next call, and may be written to until then.
+ * batch->count 0 with ERR_OK: the end. With want_defs, *defs are the definitions to apply before
+ * the batch's events (the empty batch at the end may have some, too). A damaged part of a block, or
+ * all of it, gives ERR_CORRUPT once, with its range in *damage; calling again goes on behind it.
+ * Definitions of damaged blocks come from their second copy. Rows that a filter leaves out are not
+ * looked at, so damage there goes unseen. */
 struct store_damage {
     u64 id_from;
     u64 id_to;

@@ -21,7 +21,7 @@ struct found {
 
 struct finder {
     struct agg *agg;
-    u32 known; /* traces when it began; later ones are not in the answer */
+    u32 known;  /* traces when it began; later ones are not in the answer */
     u32 living; /* of them, those with events */
     const struct account *account;
     u32 epoch; /* of the account's list of traces */
@@ -213,8 +213,7 @@ static bool find_page(struct finder *finder, struct chunk_bound *bounds, u32 chu
 static void begin(struct finder *finder, u32 account) {
     finder->account = account_seen(finder->agg, account);
     finder->known = finder->account == NULL ? 0 : finder->account->traces.count;
-    finder->living =
-        finder->account == NULL ? 0 : finder->known - finder->account->traces_dead;
+    finder->living = finder->account == NULL ? 0 : finder->known - finder->account->traces_dead;
     finder->epoch = finder->account == NULL ? 0 : finder->account->trace_epoch;
 }
 
