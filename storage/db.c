@@ -598,6 +598,10 @@ u64 db_version(struct db *db) {
     return info.me_last_txnid;
 }
 
+u64 db_txn_version(const struct db_txn *txn) {
+    return mdb_txn_id(txn->handle);
+}
+
 u64 db_used_bytes(struct db_txn *txn) {
     u64 bytes = 0;
     for (u32 i = 0; i < txn->db->table_count; i++) {

@@ -72,7 +72,10 @@ enum err db_move(struct db_txn *txn, u32 table, u64 place, struct slice key);
 
 /* After commits that skipped it. ERR_NO_SPACE, ERR_IO. */
 enum err db_sync(struct db *db);
-u64 db_version(struct db *db);         /* id of the last commit of any process */
+u64 db_version(struct db *db); /* id of the last commit of any process */
+/* Of what the transaction sees. While a commit is on its way to the disk, the environment's is
+ * newer than what a transaction that begins then sees. */
+u64 db_txn_version(const struct db_txn *txn);
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);
 /* Read transactions that are open now, of all processes, and how many commits the oldest one lags

@@ -231,11 +231,11 @@ static enum err directory_read(struct log *log, struct load *load) {
     log->count = 0;
     log->small_from = 0;
     log->damaged = 0;
-    log->version = db_version(log->db);
     enum err err = db_begin(log->db, false, &txn);
     if (err != ERR_OK) {
         return err;
     }
+    log->version = db_txn_version(&txn);
     err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
     db_abort(&txn);
     log->lost_from = load->is_lost ? load->next_id : load->unsure_id;
