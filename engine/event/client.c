@@ -39,14 +39,16 @@ static bool read_body(struct client_run *run) {
     if (json_peek(cursor) != '{') {
         return json_fail(cursor, cursor->at, "the body must be an object");
     }
-    if (!members_read(cursor, &run->decoder->client, DECODE_DEPTH_BODY, &run->members) ||
+    if (!decoder_members(run->decoder, cursor, &run->decoder->client, DECODE_DEPTH_BODY,
+                         &run->members) ||
         !json_step_end(cursor)) {
         return false;
     }
     const struct json_value *input = &run->members.value[CLIENT_COST_INPUT];
     if (is_given(run, CLIENT_COST_INPUT) && input->kind == JSON_OBJECT) {
         struct json_cursor inner = json_cursor(input->data, input->bytes, cursor->scan);
-        check(members_read(&inner, &run->decoder->cost_input, DECODE_DEPTH_BODY, &run->members));
+        check(decoder_members(run->decoder, &inner, &run->decoder->cost_input, DECODE_DEPTH_BODY,
+                              &run->members));
     }
     return true;
 }
@@ -294,6 +296,7 @@ enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
         .batch = batch,
         .cursor = json_cursor(batch->text + body.offset, body.bytes, decoder->scan),
     };
+    json_index_begin(&decoder->index, run.cursor.end);
     draft_begin(&run.draft, batch, batch->count, now_ms);
     if (!decode(&run, key)) {
         bool syntax = run.cursor.error != NULL;

@@ -35,6 +35,8 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
 
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict) {
     decoder->scan = scan;
+    decoder->index.scan = scan;
+    decoder->indexes = scan != &scan_scalar;
     predictor_init(&decoder->predictor, scan, predict);
 }
 
@@ -154,6 +156,19 @@ static void accept(struct ingest_run *run, u32 change) {
     result->count++;
 }
 
+bool decoder_members(struct decoder *decoder, struct json_cursor *cursor,
+                     const struct field_table *table, u32 depth_room, struct members *members) {
+    const char *end = NULL;
+    if (likely(decoder->indexes)) {
+        end = members_read_index(&decoder->index, cursor->at, table, depth_room, members);
+    }
+    if (unlikely(end == NULL)) {
+        return members_read(cursor, table, depth_room, members);
+    }
+    cursor->at = end;
+    return true;
+}
+
 /* The element at the cursor, whatever its members and their order. ERR_INVALID: not JSON. */
 static enum err decode_plain(struct ingest_run *run) {
     struct json_cursor *cursor = &run->cursor;
@@ -169,9 +184,9 @@ static enum err decode_plain(struct ingest_run *run) {
     members.given = 0;
     members.lone = 0;
     members.unknown_lone = false;
-    const struct decoder *decoder = run->decoder;
+    struct decoder *decoder = run->decoder;
     const struct field_table *table = decoder->captures ? &decoder->capture : &decoder->ingest;
-    if (!members_read(cursor, table, DECODE_DEPTH_EVENT, &members)) {
+    if (!decoder_members(decoder, cursor, table, DECODE_DEPTH_EVENT, &members)) {
         return ERR_INVALID;
     }
     u32 missing = find_missing(&members);
@@ -344,6 +359,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
         .result = result,
     };
     reset_result(&run);
+    json_index_begin(&decoder->index, run.cursor.end);
     predictor_restart(&decoder->predictor, run.cursor.begin, run.cursor.end);
     enum err err = decode_body(&run);
     if (err == ERR_INVALID) {

@@ -23,13 +23,19 @@ struct decoder {
     bool captures;                 /* the bodies of the events decoded now are kept */
     u32 body_count;
     struct body_note bodies[INGEST_EVENTS_MAX];
+    bool indexes; /* objects are read by the list of their quotes, if that goes */
+    struct json_index index;
     struct predictor predictor;
 };
 
 /* Whether event fields may be read by prediction, and with which kernel: for tests and benchmarks,
- * which compare them. The default is the best kernel, and prediction if it
- * is a vector kernel. */
+ * which compare them. The default is the best kernel, and prediction if it is a vector kernel; only
+ * with those is the index used. */
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict);
+
+/* members_read, by the index if possible. */
+bool decoder_members(struct decoder *decoder, struct json_cursor *cursor,
+                     const struct field_table *table, u32 depth_room, struct members *members);
 
 /* The `events` array of one body on its way into the batch. */
 struct ingest_run {

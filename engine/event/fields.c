@@ -93,58 +93,64 @@ const struct field_rule client_rules[CLIENT_FIELDS] = {
 /* --- names to members --------------------------------------------------------------------------
  */
 
-#define FIELD_NAME_MIN 4 /* no name is shorter: a name is hashed by its first and last 4 bytes */
-#define FIELD_NAME_MAX 24
-
-static u32 load32(const char *at) {
-    u32 word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-static u32 name_slot(struct slice name) {
-    u64 ends = (u64)load32(name.data) << 32 | load32(name.data + name.bytes - 4);
-    return (u32)((ends * 0x9e3779b97f4a7c15u + name.bytes) >> 57);
-}
-_Static_assert(FIELD_TABLE_SLOTS == 128, "name_slot gives 7 bits");
-
-/* Both have `bytes` bytes, FIELD_NAME_MIN or more. The last word overlaps the one before it. */
-static bool is_same_name(const char *a, const char *b, usize bytes) {
-    u32 different = load32(a + bytes - 4) ^ load32(b + bytes - 4);
-    for (usize i = 0; i + 4 <= bytes; i += 4) {
-        different |= load32(a + i) ^ load32(b + i);
+/* The first `bytes` of FIELD_NAME_MAX bytes, the others as 0. */
+static inline void load_name(const char *at, usize bytes, u64 word[FIELD_NAME_MAX / 8]) {
+    static const u8 masks[2 * FIELD_NAME_MAX] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    u64 mask[FIELD_NAME_MAX / 8];
+    memcpy(mask, masks + FIELD_NAME_MAX - MIN(bytes, (usize)FIELD_NAME_MAX), sizeof mask);
+    memcpy(word, at, sizeof mask);
+    for (u32 i = 0; i < ARRAY_COUNT(mask); i++) {
+        word[i] &= mask[i];
     }
-    return different == 0;
+}
+
+static inline u32 name_slot(u64 multiplier, u64 first_word, usize bytes) {
+    return (u32)(((first_word + bytes) * multiplier) >> (64 - FIELD_TABLE_BITS));
+}
+
+/* Puts all names in; false if two want one slot. */
+static bool try_names(struct field_table *table, u32 first, u32 count) {
+    for (u32 i = 0; i < ARRAY_COUNT(table->slot); i++) {
+        table->slot[i] = (struct field_name){.index = FIELD_UNKNOWN};
+    }
+    for (u32 i = first; i < first + count; i++) {
+        const char *text = table->rules[i].name;
+        struct field_name name = {.bytes = (u32)strlen(text), .index = i};
+        check(name.bytes > 0 && name.bytes <= FIELD_NAME_MAX);
+        memcpy(name.word, text, name.bytes);
+        u32 slot = name_slot(table->multiplier, name.word[0], name.bytes);
+        if (table->slot[slot].bytes != 0) {
+            return false;
+        }
+        table->slot[slot] = name;
+    }
+    return true;
 }
 
 void field_table_init(struct field_table *table, const struct field_rule *rules, u32 first,
                       u32 count) {
-    *table = (struct field_table){.rules = rules};
-    for (u32 i = first; i < first + count; i++) {
-        struct slice name = {rules[i].name, strlen(rules[i].name)};
-        check(name.bytes >= FIELD_NAME_MIN && name.bytes <= FIELD_NAME_MAX);
-        u32 slot = name_slot(name);
-        while (table->slot[slot].bytes != 0) {
-            slot = (slot + 1) % FIELD_TABLE_SLOTS;
-        }
-        table->slot[slot].index = (u8)i;
-        table->slot[slot].bytes = (u8)name.bytes;
-    }
+    table->rules = rules;
+    table->multiplier = 1;
+    do {
+        table->multiplier *= 0x9e3779b97f4a7c15u;
+        check(table->multiplier != 1);
+    } while (!try_names(table, first, count));
 }
 
+static inline u32 find_name(const struct field_table *table, const char *at, usize bytes) {
+    u64 word[FIELD_NAME_MAX / 8];
+    load_name(at, bytes, word);
+    const struct field_name *name = &table->slot[name_slot(table->multiplier, word[0], bytes)];
+    u64 different = (word[0] ^ name->word[0]) | (word[1] ^ name->word[1]) |
+                    (word[2] ^ name->word[2]) | (bytes ^ name->bytes);
+    return different == 0 ? name->index : FIELD_UNKNOWN;
+}
+_Static_assert(FIELD_NAME_MAX == 24, "find_name compares three words");
+
 u32 field_find(const struct field_table *table, struct slice name) {
-    if (name.bytes < FIELD_NAME_MIN || name.bytes > FIELD_NAME_MAX) {
-        return FIELD_UNKNOWN;
-    }
-    for (u32 slot = name_slot(name); table->slot[slot].bytes != 0;
-         slot = (slot + 1) % FIELD_TABLE_SLOTS) {
-        u32 index = table->slot[slot].index;
-        if (table->slot[slot].bytes == name.bytes &&
-            is_same_name(table->rules[index].name, name.data, name.bytes)) {
-            return index;
-        }
-    }
-    return FIELD_UNKNOWN;
+    return find_name(table, name.data, name.bytes);
 }
 
 /* As field_find, for a name as it stands in the text. */
@@ -169,8 +175,7 @@ static bool read_member(struct json_cursor *cursor, const struct field_table *ta
     cursor->lone_surrogate = false;
 
     u32 field = find_member(table, &name);
-    struct json_value other;
-    struct json_value *value = field == FIELD_UNKNOWN ? &other : &members->value[field];
+    struct json_value *value = &members->value[field];
     if (!json_step_value(cursor, depth_room, value)) {
         return false;
     }
@@ -205,4 +210,57 @@ bool members_read(struct json_cursor *cursor, const struct field_table *table, u
         }
         json_space(cursor);
     }
+}
+
+/* The object at the place, and where it ends. */
+static struct json_place walk_members(const struct json_index *index, struct json_place place,
+                                      const struct field_table *table, u32 depth_room,
+                                      struct members *members) {
+    u32 given = members->given;
+    place.at = json_index_space(index, place.at + 1);
+    for (bool more = *place.at != '}'; more;) {
+        struct json_value name;
+        place = json_index_name(index, place, &name);
+        if (unlikely(place.at == NULL)) {
+            return place;
+        }
+        u32 field = likely(!name.escaped) ? find_name(table, name.data, name.bytes)
+                                          : find_member(table, &name);
+        struct json_value *value = &members->value[field];
+        place = json_index_value(index, place, depth_room, value);
+        if (unlikely(place.at == NULL)) {
+            return place;
+        }
+        u32 bit = (u32)1 << field;
+        given = (given & ~bit) | (value->kind == JSON_NULL ? 0 : bit);
+        place.at = json_index_space(index, place.at);
+        more = *place.at == ',';
+        if (likely(more)) {
+            place.at = json_index_space(index, place.at + 1);
+        }
+    }
+    members->given = given & ~((u32)1 << FIELD_UNKNOWN);
+    bool good = *place.at == '}' && place.at < index->end;
+    place.at = good ? place.at + 1 : NULL;
+    return place;
+}
+
+const char *members_read_index(struct json_index *index, const char *at,
+                               const struct field_table *table, u32 depth_room,
+                               struct members *members) {
+    u32 given = members->given;
+    struct json_place place = json_index_seek(index, at, index->usual);
+    struct json_place end = walk_members(index, place, table, depth_room, members);
+    if (unlikely(end.at == NULL && index->end != index->text_end)) {
+        members->given = given;
+        place = json_index_seek(index, at, SCAN_WINDOW_MAX);
+        end = walk_members(index, place, table, depth_room, members);
+    }
+    if (unlikely(end.at == NULL)) {
+        members->given = given;
+        return NULL;
+    }
+    index->next = end.quote;
+    index->usual = MIN((usize)(end.at - at) * 5 / 4, SCAN_WINDOW_MAX);
+    return end.at;
 }

@@ -11,7 +11,7 @@
 #define MARGIN_EVENT_FIELDS_H
 
 #include "event.h"
-#include "json/cursor.h"
+#include "json/index.h"
 
 /* Members of an ingest event, in the order in which violations are reported. */
 enum field {
@@ -106,19 +106,24 @@ struct field_rule {
 extern const struct field_rule field_rules[INGEST_FIELDS];
 extern const struct field_rule client_rules[CLIENT_FIELDS];
 
-/* Finds a member's index by its name: a small table with open addressing. */
-#define FIELD_TABLE_SLOTS 128
+/* Finds a member's index by its name: a perfect hash of the name's first 8 bytes and its length,
+ * and one comparison. */
+#define FIELD_NAME_MAX 24
+#define FIELD_TABLE_BITS 6
 struct field_table {
     const struct field_rule *rules;
-    struct {
-        u8 index; /* into rules */
-        u8 bytes; /* of the name; 0: an empty slot */
-    } slot[FIELD_TABLE_SLOTS];
+    u64 multiplier; /* one that leads no two names to the same slot */
+    struct field_name {
+        u64 word[FIELD_NAME_MAX / 8]; /* zeros behind the name */
+        u32 bytes;
+        u32 index; /* into rules */
+    } slot[1 << FIELD_TABLE_BITS];
 };
-#define FIELD_UNKNOWN UINT32_MAX
+#define FIELD_UNKNOWN 31u /* of 32 members the one that nobody knows */
 
 void field_table_init(struct field_table *table, const struct field_rule *rules, u32 first,
                       u32 count);
+/* FIELD_NAME_MAX readable bytes from the name's begin on. */
 u32 field_find(const struct field_table *table, struct slice name);
 
 /* The members of one object. */
@@ -128,12 +133,18 @@ struct members {
     u32 lone;          /* bit f: a string in it has a lone surrogate */
     bool unknown_lone; /* so has a name or an unknown member */
 };
-_Static_assert(INGEST_FIELDS <= 32 && CLIENT_FIELDS <= 32, "a member is a bit of a u32");
+_Static_assert(INGEST_FIELDS <= FIELD_UNKNOWN && CLIENT_FIELDS <= FIELD_UNKNOWN,
+               "a member is a bit of a u32");
 
 /* Reads the object at the cursor; of a repeated member the last one stays. False: not JSON. The
  * members found so far are kept, so that two objects can fill one set. */
 bool members_read(struct json_cursor *cursor, const struct field_table *table, u32 depth_room,
                   struct members *members);
+/* The same for the object at `at`, by the list of quotes: its end, or NULL, and then members_read
+ * must decide. */
+const char *members_read_index(struct json_index *index, const char *at,
+                               const struct field_table *table, u32 depth_room,
+                               struct members *members);
 
 /* An event on its way into row `row`. */
 struct draft {

@@ -3,9 +3,9 @@
  * AVX2, AVX-512, NEON) gives exactly the same answers; tests compare them byte for byte. The best
  * one for this machine is chosen once, at run time.
  *
- * There is no tree and no token list: the reader walks the bytes with `text_stop`, and the shape
- * matcher (event/shape.h) uses `index` to know where every quote of a window is, so that the
- * fields of an event can be read independently of each other.
+ * There is no tree and no token list. The cursor walks the bytes with `text_stop`. Events are read
+ * with `index`, which lists the quotes of a window: by their shape (event/shape.h) or, where that
+ * is not known, step by step (json/index.h).
  */
 #ifndef MARGIN_JSON_SCAN_H
 #define MARGIN_JSON_SCAN_H
@@ -21,11 +21,12 @@
 struct scan_window {
     u32 bytes;
     u32 quote_count;
+    bool any_special;                 /* some block is */
     u8 special[SCAN_BLOCKS_MAX + 8];  /* not 0: the block holds one of the three below */
     u64 backslash[SCAN_BLOCKS_MAX];   /* defined where special[] is not 0 */
     u64 control[SCAN_BLOCKS_MAX];     /* below 0x20; defined likewise */
     u64 high[SCAN_BLOCKS_MAX];        /* 0x80 and above; defined likewise */
-    u16 quote[SCAN_WINDOW_MAX + 128]; /* offsets of every '"', ascending, escaped or not */
+    u16 quote[SCAN_WINDOW_MAX + 128]; /* offsets of every '"' that no backslash escapes */
 };
 
 struct scan_kernel {
@@ -40,9 +41,23 @@ struct scan_kernel {
     usize (*utf8_prefix)(const char *data, usize bytes);
 
     /* Fills the window from data[0 .. bytes); bytes <= SCAN_WINDOW_MAX and SCAN_PADDING readable
-     * bytes follow (their content does not matter). */
+     * bytes follow (their content does not matter). A backslash before data counts as none. */
     void (*index)(const char *data, usize bytes, struct scan_window *out);
 };
+
+/* For kernels: which bytes of a block a backslash escapes. *carry, 0 before the first block: the
+ * block's first byte is escaped; then whether the next one's is. */
+static inline u64 scan_escaped(u64 backslash, u64 *carry) {
+    u64 escaped = *carry;
+    *carry = 0;
+    for (u64 left = backslash & ~escaped; left != 0;) {
+        u64 lowest = left & (0 - left);
+        escaped |= lowest << 1;
+        *carry = lowest >> 63;
+        left &= ~(lowest | lowest << 1);
+    }
+    return escaped;
+}
 
 /* The fastest kernel this machine can run. Any thread. */
 const struct scan_kernel *scan_best(void);

@@ -115,6 +115,8 @@ static inline u64 join(u32 low, u32 high) {
 static void index_window(const char *data, usize bytes, struct scan_window *out) {
     check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
+    u64 carry = 0;
+    u8 any_special = 0;
     usize blocks = (bytes + SCAN_BLOCK - 1) / SCAN_BLOCK;
     for (usize block = 0; block < blocks; block++) {
         const char *at = data + block * SCAN_BLOCK;
@@ -126,7 +128,11 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
         u64 backslash = join(mask_equal(a, '\\'), mask_equal(b, '\\')) & valid;
         u64 control = join(mask_control(a), mask_control(b)) & valid;
         u64 high = join((u32)_mm256_movemask_epi8(a), (u32)_mm256_movemask_epi8(b)) & valid;
+        if (unlikely((backslash | carry) != 0)) {
+            quote &= ~scan_escaped(backslash, &carry);
+        }
         out->special[block] = (backslash | control | high) != 0;
+        any_special |= out->special[block];
         out->backslash[block] = backslash;
         out->control[block] = control;
         out->high[block] = high;
@@ -135,6 +141,7 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     memset(out->special + blocks, 0, 8);
     out->bytes = (u32)bytes;
     out->quote_count = count;
+    out->any_special = any_special;
 }
 
 const struct scan_kernel scan_avx2 = {"avx2", text_stop, utf8_prefix, index_window};

@@ -98,9 +98,9 @@ static inline void put_places(u16 *to, __m128i found, __m256i base) {
     _mm256_storeu_si256((__m256i *)(void *)to, offsets);
 }
 
-/* Enters one block; returns how many quotes it has. */
+/* Enters one block; returns how many quotes it has. `carry` is that of scan_escaped(). */
 static inline u32 index_block(struct scan_window *out, usize block, __m512i now, __mmask64 valid,
-                              u16 *to) {
+                              u64 *carry, u16 *to) {
     static const u8 counting[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
@@ -112,10 +112,14 @@ static inline u32 index_block(struct scan_window *out, usize block, __m512i now,
     __mmask64 backslash = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('\\'));
     bool special = _kortestz_mask64_u8(outside, backslash) == 0;
     out->special[block] = special;
+    out->any_special |= special;
     if (unlikely(special)) {
         out->backslash[block] = backslash;
         out->high[block] = _mm512_movepi8_mask(now);
         out->control[block] = outside & ~out->high[block];
+    }
+    if (unlikely((backslash | *carry) != 0)) {
+        quote &= ~scan_escaped(backslash, carry);
     }
     __m512i found = _mm512_maskz_compress_epi8(quote, _mm512_loadu_si512(counting));
     __m256i base = _mm256_set1_epi16((i16)(block * SCAN_BLOCK));
@@ -132,15 +136,17 @@ static inline u32 index_block(struct scan_window *out, usize block, __m512i now,
 static void index_window(const char *data, usize bytes, struct scan_window *out) {
     check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
+    u64 carry = 0;
     usize block = 0;
+    out->any_special = false;
     for (; (block + 1) * SCAN_BLOCK <= bytes; block++) {
         __m512i now = _mm512_loadu_si512(data + block * SCAN_BLOCK);
-        count += index_block(out, block, now, ~(__mmask64)0, out->quote + count);
+        count += index_block(out, block, now, ~(__mmask64)0, &carry, out->quote + count);
     }
     if (block * SCAN_BLOCK < bytes) {
         __mmask64 valid = first_bytes(bytes - block * SCAN_BLOCK);
         __m512i now = _mm512_maskz_loadu_epi8(valid, data + block * SCAN_BLOCK);
-        count += index_block(out, block, now, valid, out->quote + count);
+        count += index_block(out, block, now, valid, &carry, out->quote + count);
         block++;
     }
     memset(out->special + block, 0, 8);

@@ -58,6 +58,8 @@ static inline u64 bits_of(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d
 static void index_window(const char *data, usize bytes, struct scan_window *out) {
     check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
+    u64 carry = 0;
+    u8 any_special = 0;
     usize blocks = (bytes + SCAN_BLOCK - 1) / SCAN_BLOCK;
     for (usize block = 0; block < blocks; block++) {
         const char *at = data + block * SCAN_BLOCK;
@@ -78,7 +80,9 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
         out->backslash[block] = bits_of(s[0], s[1], s[2], s[3]) & valid;
         out->control[block] = bits_of(k[0], k[1], k[2], k[3]) & valid;
         out->high[block] = bits_of(h[0], h[1], h[2], h[3]) & valid;
+        quote &= ~scan_escaped(out->backslash[block], &carry);
         out->special[block] = (out->backslash[block] | out->control[block] | out->high[block]) != 0;
+        any_special |= out->special[block];
         for (; quote != 0; quote &= quote - 1) {
             out->quote[count++] = (u16)(block * SCAN_BLOCK + (usize)__builtin_ctzll(quote));
         }
@@ -86,6 +90,7 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     memset(out->special + blocks, 0, 8);
     out->bytes = (u32)bytes;
     out->quote_count = count;
+    out->any_special = any_special;
 }
 
 const struct scan_kernel scan_neon = {"neon", text_stop, utf8_prefix, index_window};

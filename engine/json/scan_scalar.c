@@ -26,6 +26,8 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     memset(out->special, 0, sizeof out->special);
     out->bytes = (u32)bytes;
     out->quote_count = 0;
+    out->any_special = false;
+    bool escaped = false;
     for (usize block = 0; block * SCAN_BLOCK < bytes; block++) {
         u64 backslash = 0;
         u64 control = 0;
@@ -38,14 +40,16 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
             backslash |= byte == '\\' ? bit : 0;
             control |= byte < 0x20 ? bit : 0;
             high |= byte >= 0x80 ? bit : 0;
-            if (byte == '"') {
+            if (byte == '"' && !escaped) {
                 out->quote[out->quote_count++] = (u16)i;
             }
+            escaped = byte == '\\' && !escaped;
         }
         out->backslash[block] = backslash;
         out->control[block] = control;
         out->high[block] = high;
         out->special[block] = (backslash | control | high) != 0;
+        out->any_special |= out->special[block];
     }
 }
 

@@ -81,6 +81,7 @@ static const char *const names[] = {
     "unknown",
     "event\\u004eame",
     "x",
+    "",
 };
 #define NAMES ((u32)ARRAY_COUNT(names))
 

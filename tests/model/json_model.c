@@ -377,7 +377,7 @@ static void put_event(void) {
             put_string();
         }
     }
-    put(",\"other\":");
+    put(pick(2) == 0 ? ",\"other\":" : ",\"\":");
     put_value(2);
     put("}");
 }

@@ -83,6 +83,7 @@ static const char *compare_index(const struct scan_kernel *kernel, const char *d
     scan_scalar.index(data, bytes, &wanted);
     kernel->index(data, bytes, &have);
     if (have.bytes != wanted.bytes || have.quote_count != wanted.quote_count ||
+        have.any_special != wanted.any_special ||
         memcmp(have.quote, wanted.quote, wanted.quote_count * sizeof wanted.quote[0]) != 0) {
         return "quotes";
     }
