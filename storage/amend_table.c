@@ -83,19 +83,14 @@ static enum err load_one(struct db_txn *txn, u32 table, struct amends *amends, u
     return err;
 }
 
-enum err amend_table_load(struct db *db, u32 table, struct amends *amends, u64 next_id, bool alone,
-                          char *why, usize why_bytes) {
-    struct db_txn txn;
+enum err amend_table_load(struct db_txn *txn, u32 table, struct amends *amends, u64 next_id,
+                          bool alone, char *why, usize why_bytes) {
     const char *what = "";
-    enum err err = db_begin(db, false, &txn);
-    if (err != ERR_OK) {
-        return err;
-    }
-    u64 last = last_of(&txn, table);
+    enum err err = ERR_OK;
+    u64 last = last_of(txn, table);
     while (err == ERR_OK && amends->count < last) {
-        err = load_one(&txn, table, amends, next_id, alone, &what);
+        err = load_one(txn, table, amends, next_id, alone, &what);
     }
-    db_abort(&txn);
     if (err != ERR_OK) {
         snprintf(why, why_bytes,
                  "%s (number %llu): what it removed or changed would count as before: %s", what,
@@ -170,12 +165,11 @@ static bool verify_record(void *context, struct slice key, struct slice record) 
     return true;
 }
 
-enum err amend_table_verify(struct db *db, u32 table, u64 next_id,
+enum err amend_table_verify(struct db_txn *txn, u32 table, u64 next_id,
                             void (*report)(void *context, u64 from, u64 to, const char *what),
                             void *context) {
-    struct db_txn txn;
     u64 count[2] = {0, 0};
-    enum err err = db_begin(db, false, &txn);
+    enum err err = ERR_OK;
     for (u32 copy = 0; copy < 2 && err == ERR_OK; copy++) {
         u8 key[KEY_BYTES];
         struct verify verify = {.next_id = next_id,
@@ -184,10 +178,9 @@ enum err amend_table_verify(struct db *db, u32 table, u64 next_id,
                                 .second = copy == 1,
                                 .expected = 1};
         struct slice from = key_make(key, copy == 1 ? SECOND_COPY : 0);
-        err = db_each(&txn, table, from, verify_record, &verify);
+        err = db_each(txn, table, from, verify_record, &verify);
         count[copy] = verify.expected;
     }
-    db_abort(&txn);
     if (err == ERR_OK && count[0] != count[1]) {
         report(context, 1, next_id, "amendment: only one of two copies is there");
     }

@@ -224,49 +224,50 @@ static enum err key_repair(struct log *log, const struct load *load) {
     return err;
 }
 
-static enum err directory_read(struct log *log, struct load *load) {
-    struct db_txn txn;
+/* In a transaction that the caller ends, also on error. */
+static enum err directory_read(struct log *log, struct db_txn *txn, struct load *load) {
     *load = (struct load){.log = log, .next_id = 1};
     log->disordered = false;
     log->count = 0;
     log->small_from = 0;
     log->damaged = 0;
-    enum err err = db_begin(log->db, false, &txn);
+    enum err err = db_begin(log->db, false, txn);
     if (err != ERR_OK) {
         return err;
     }
-    log->version = db_txn_version(&txn);
-    err = db_each(&txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
-    db_abort(&txn);
+    log->version = db_txn_version(txn);
+    err = db_each(txn, TABLE_BLOCKS, (struct slice){NULL, 0}, load_block, load);
     log->lost_from = load->is_lost ? load->next_id : load->unsure_id;
     atomic_store_explicit(&log->next_id, load->next_id, memory_order_release);
     return err != ERR_OK ? err : load->err;
 }
 
-/* While nobody reads yet, `why` is given. */
-static enum err amendments_load(struct log *log, bool alone, char *why, usize why_bytes) {
-    return amend_table_load(log->db, TABLE_AMENDMENTS, &log->amends, log_next_id(log), alone, why,
-                            why_bytes);
-}
-
-static enum err directory_load(struct log *log, bool repair) {
+/* Likewise: the amendments are read in the same one, for none may be about later events. */
+static enum err directory_load(struct log *log, bool repair, struct db_txn *txn) {
     struct load load;
-    enum err err = directory_read(log, &load);
-    for (u32 i = 0; i < REPAIRS_MAX && repair && err == ERR_OK && load.is_wrong; i++) {
-        if (key_repair(log, &load) != ERR_OK) {
-            break;
-        }
-        err = directory_read(log, &load);
+    bool repaired = repair;
+    enum err err = directory_read(log, txn, &load);
+    for (u32 i = 0; i < REPAIRS_MAX && repaired && err == ERR_OK && load.is_wrong; i++) {
+        db_abort(txn);
+        repaired = key_repair(log, &load) == ERR_OK;
+        err = directory_read(log, txn, &load);
     }
     return err == ERR_OK ? series_end_load(log) : err;
 }
 
+/* While nobody reads yet, `why` is given. */
+static enum err amendments_load(struct log *log, struct db_txn *txn, bool alone, char *why,
+                                usize why_bytes) {
+    return amend_table_load(txn, TABLE_AMENDMENTS, &log->amends, log_next_id(log), alone, why,
+                            why_bytes);
+}
+
 /* A log whose amendments are not known says what is not so: a server does not start on it. Whoever
  * only reads sees what there is, so that it can be verified. */
-static enum err amendments_open(struct log *log, const struct log_options *options, char *why,
-                                usize why_bytes) {
+static enum err amendments_open(struct log *log, const struct log_options *options,
+                                struct db_txn *txn, char *why, usize why_bytes) {
     char what[256] = "";
-    enum err err = amendments_load(log, true, what, sizeof what);
+    enum err err = amendments_load(log, txn, true, what, sizeof what);
     if (err != ERR_OK) {
         snprintf(why, why_bytes, "the log in %s: %s", options->dir, what);
     }
@@ -297,6 +298,7 @@ enum err log_db_open(const struct log_options *options, struct db **out, char *w
 }
 
 enum err log_open(const struct log_options *options, struct log **out, char *why, usize why_bytes) {
+    struct db_txn txn = {0};
     struct log *log = calloc(1, sizeof *log);
     if (log == NULL) {
         return ERR_NO_MEMORY;
@@ -312,7 +314,7 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
     atomic_init(&log->next_id, 1);
     enum err err = log_db_open(options, &log->db, why, why_bytes);
     if (err == ERR_OK) {
-        err = directory_load(log, !options->read_only);
+        err = directory_load(log, !options->read_only, &txn);
         if (err != ERR_OK) {
             const char *hint = err == ERR_VERSION ? ": written by another version" : "";
             snprintf(why, why_bytes, "cannot read the log in %s: %s%s", options->dir, err_text(err),
@@ -328,8 +330,9 @@ enum err log_open(const struct log_options *options, struct log **out, char *why
             options->dir, (unsigned long long)log->lost_from - 1);
     }
     if (err == ERR_OK) {
-        err = amendments_open(log, options, why, why_bytes);
+        err = amendments_open(log, options, &txn, why, why_bytes);
     }
+    db_abort(&txn);
     if (err != ERR_OK) {
         log_close(log);
         return err;
@@ -357,9 +360,10 @@ u64 log_next_id(const struct log *log) {
     return atomic_load_explicit(&log->next_id, memory_order_acquire);
 }
 
-u32 log_series_end(const struct log *log) {
+u32 log_series_end(const struct log *log, u64 end_id) {
+    bool known = end_id <= log_next_id(log);
     u32 end = atomic_load_explicit(&log->series_end, memory_order_acquire);
-    return end > 0 ? end : SERIES_MAX;
+    return known && end > 0 ? end : SERIES_MAX;
 }
 
 u64 log_lost_from(const struct log *log) {
@@ -432,11 +436,13 @@ void log_note_damage(struct log *log, u64 id) {
 enum err log_refresh(struct log *log) {
     pthread_mutex_lock(&log->directory);
     char why[256];
+    struct db_txn txn = {0};
     bool changed = log->version != db_version(log->db);
-    enum err err = changed ? directory_load(log, false) : ERR_OK;
+    enum err err = changed ? directory_load(log, false, &txn) : ERR_OK;
     if (err == ERR_OK && changed && !log->amends_broken) {
-        err = amendments_load(log, false, why, sizeof why);
+        err = amendments_load(log, &txn, false, why, sizeof why);
     }
+    db_abort(&txn);
     pthread_mutex_unlock(&log->directory);
     return err;
 }
@@ -565,7 +571,14 @@ enum err log_verify_indexes(struct log *log,
 enum err log_verify_amendments(struct log *log,
                                void (*report)(void *context, u64 from, u64 to, const char *what),
                                void *context) {
-    return amend_table_verify(log->db, TABLE_AMENDMENTS, log_next_id(log), report, context);
+    struct db_txn txn;
+    enum err err = db_begin(log->db, false, &txn);
+    err = err == ERR_OK ? log_refresh(log) : err; /* no amendment is of a later moment */
+    if (err == ERR_OK) {
+        err = amend_table_verify(&txn, TABLE_AMENDMENTS, log_next_id(log), report, context);
+    }
+    db_abort(&txn);
+    return err;
 }
 
 enum err log_each_amendment(struct log *log,

@@ -49,8 +49,9 @@ u64 log_chain(struct log *log);
 /* Read-only logs: the last block, whose events begin here, does not say how many it has, so there
  * may be more than log_next_id() says; or 0. A log to write to is not opened then. */
 u64 log_lost_from(const struct log *log);
-/* Rows' series are below it. SERIES_MAX where the definitions' end is not known. */
-u32 log_series_end(const struct log *log);
+/* Series of rows before `end_id` are below it. SERIES_MAX where the definitions' end is not known,
+ * as for a block that somebody has made meanwhile of more than we know of. */
+u32 log_series_end(const struct log *log, u64 end_id);
 /* The entry that covers `id`; false from log_next_id() on. */
 bool log_find(struct log *log, u64 id, struct log_entry *out);
 /* A block, or what a filter leaves of it. A damaged one may have any time. */

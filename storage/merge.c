@@ -244,7 +244,7 @@ static enum err add_block(struct merge *merge, u64 *next_id) {
             err = ERR_CORRUPT;
         }
         if (err == ERR_OK) {
-            view.series_end = log_series_end(merge->log);
+            view.series_end = log_series_end(merge->log, id + read.count);
             if (id == merge->run.first_id) {
                 merge->run.previous = view.header.previous;
             }
@@ -360,7 +360,7 @@ static enum err count_block(struct merge *merge, u64 id, struct thinness *out) {
     }
     err = block_view_open(&view, read.block.data, read.block.bytes, &what);
     if (err == ERR_OK) {
-        view.series_end = log_series_end(merge->log);
+        view.series_end = log_series_end(merge->log, read.first_id + read.count);
         err = count_frames(merge, &view, out, &what);
     }
     log_read_end(&read);

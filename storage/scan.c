@@ -608,7 +608,7 @@ static enum err take_block(struct store_scan *scan, const struct log_read *read)
         return ERR_OK;
     }
     if (err == ERR_OK) {
-        view.series_end = log_series_end(scan->log);
+        view.series_end = log_series_end(scan->log, end_id);
         err = find_rows(scan, read);
     }
     return err == ERR_OK ? take_frames(scan, &view) : err;

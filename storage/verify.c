@@ -107,7 +107,7 @@ static enum err verify_block(struct verify *verify, const struct log_read *read,
     if (verify->chain_known && read->first_id == id && view.header.previous != verify->chain) {
         damage(verify, read->first_id, end_id, "chain: not the successor of the block before it");
     }
-    view.series_end = log_series_end(verify->log);
+    view.series_end = log_series_end(verify->log, end_id);
     verify->chain = block_chain(&view.header);
     verify->chain_known = true;
     err = block_read_defs(verify->reader, &view, accept_def, NULL, &what);
