@@ -389,10 +389,13 @@ enum err control_meta_get(struct control *control, struct slice name, void *valu
 /* ERR_EXISTS if the name is there. */
 enum err control_meta_add(struct control *control, struct slice name, struct slice value);
 
-/* Changes whenever any process has committed; cheap enough for every request. */
 /* Bytes in use, and the most there can be. */
 void control_get_size(struct control *control, u64 *used_bytes, u64 *map_bytes);
+/* Changes whenever any process commits; cheap enough for every request. While a commit waits for
+ * the disk it is that one's, which nobody sees yet. What is kept of a look at the tables holds as
+ * long as this is what seen_version() was before the look; 0: keep nothing. */
 u64 control_version(struct control *control);
+u64 control_seen_version(struct control *control);
 
 /* The kinds of objects. The numbers are on disk: never reuse one. */
 enum control_kind {

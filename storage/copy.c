@@ -282,21 +282,19 @@ static enum err catch_up(struct copy *copy) {
 /* Read transactions that see both environments as they were at one moment. */
 static enum err begin_together(struct copy *copy, struct db_txn *log, struct db_txn *control) {
     for (u32 try = 0; try < TRIES_MAX; try++) {
-        u64 version = db_version(copy->from_control);
         enum err err = db_begin(copy->from_control, false, control);
         if (err != ERR_OK) {
             return err;
         }
         err = db_begin(copy->from_log, false, log);
-        if (err != ERR_OK) {
-            db_abort(control);
-            return err;
-        }
-        if (db_version(copy->from_control) == version) {
+        if (err == ERR_OK && db_seen_version(copy->from_control) == db_txn_version(control)) {
             return ERR_OK;
         }
         db_abort(log);
         db_abort(control);
+        if (err != ERR_OK) {
+            return err;
+        }
     }
     snprintf(copy->what->why, copy->what->why_bytes,
              "accounts and settings change without a pause: try again");

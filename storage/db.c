@@ -602,6 +602,13 @@ u64 db_txn_version(const struct db_txn *txn) {
     return mdb_txn_id(txn->handle);
 }
 
+u64 db_seen_version(struct db *db) {
+    struct db_txn txn;
+    u64 version = db_begin(db, false, &txn) == ERR_OK ? db_txn_version(&txn) : 0;
+    db_abort(&txn);
+    return version;
+}
+
 u64 db_used_bytes(struct db_txn *txn) {
     u64 bytes = 0;
     for (u32 i = 0; i < txn->db->table_count; i++) {

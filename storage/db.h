@@ -76,6 +76,7 @@ u64 db_version(struct db *db); /* id of the last commit of any process */
 /* Of what the transaction sees. While a commit is on its way to the disk, the environment's is
  * newer than what a transaction that begins then sees. */
 u64 db_txn_version(const struct db_txn *txn);
+u64 db_seen_version(struct db *db); /* of one that begins now; 0: none can */
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);
 /* Read transactions that are open now, of all processes, and how many commits the oldest one lags

@@ -176,6 +176,10 @@ u64 control_version(struct control *control) {
     return db_version(control->db);
 }
 
+u64 control_seen_version(struct control *control) {
+    return db_seen_version(control->db);
+}
+
 /* --- keys ------------------------------------------------------------------------------------- */
 
 static void put_big_endian(char *out, u64 value, u32 bytes) {

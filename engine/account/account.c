@@ -184,6 +184,10 @@ u64 accounts_version(struct accounts *accounts) {
     return control_version(accounts->control);
 }
 
+u64 accounts_seen_version(struct accounts *accounts) {
+    return control_seen_version(accounts->control);
+}
+
 u64 accounts_seed(struct accounts *accounts, const char *purpose) {
     u8 digest[DIGEST_BYTES];
     u64 seed;

@@ -75,8 +75,10 @@ void accounts_set_plans(struct accounts *accounts, const struct plans *plans, co
 bool accounts_created(const struct accounts *accounts);
 
 /* Changes whenever anything may have changed, so that an answer of accounts_authenticate() may be
- * kept as long as this stays the same, for about a second (keys and sessions expire). Cheap. */
+ * kept as long as this is what seen_version() was before it, for about a second (keys and sessions
+ * expire). Cheap. See control_version(). */
 u64 accounts_version(struct accounts *accounts);
+u64 accounts_seen_version(struct accounts *accounts);
 
 /* Seeds of this installation, fixed for ever: `purpose` is a short name ("dedup", "series"). */
 u64 accounts_seed(struct accounts *accounts, const char *purpose);

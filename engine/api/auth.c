@@ -181,6 +181,7 @@ static enum auth_outcome look_up(struct context *context, struct slice text, i64
         *identity = slot->identity;
         return AUTH_OK;
     }
+    version = accounts_seen_version(context->accounts);
     enum err err = accounts_authenticate(context->accounts, text, now_ms, identity);
     if (err == ERR_CORRUPT || err == ERR_VERSION) {
         log_error("account_unreadable", "reason=%s", err_text(err));

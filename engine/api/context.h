@@ -14,7 +14,7 @@ struct key_slot {
     char text[CREDENTIAL_BYTES_MAX];
     u8 bytes; /* 0: free */
     struct identity identity;
-    u64 version;    /* accounts_version() when it was looked up */
+    u64 version;    /* accounts_seen_version() before it was looked up */
     i64 checked_ms; /* the slot holds for one second, so that an expiry is seen */
 };
 

@@ -16,16 +16,15 @@
  * limited: events are worth more than a limit. */
 static struct limit_slot *find_slot(struct context *context, u32 account) {
     struct limit_slot *slot = &context->limit_cache[account % KEY_CACHE_SLOTS];
-    u64 version = accounts_version(context->accounts);
-    if (slot->account == account && slot->version == version) {
+    if (slot->account == account && slot->version == accounts_version(context->accounts)) {
         return slot;
     }
     struct account_info info;
     if (slot->account != account) {
         *slot = (struct limit_slot){.account = account};
     }
+    slot->version = accounts_seen_version(context->accounts);
     enum err err = accounts_get(context->accounts, account, &info);
-    slot->version = version;
     slot->limit = PLAN_UNLIMITED;
     slot->captures = false;
     if (err == ERR_OK) {

@@ -457,6 +457,7 @@ int __wrap_open(const char *path, int flags, ...) {
         return fails(ENOSPC);
     }
     bool new = (flags & O_CREAT) != 0 && access(path, F_OK) != 0;
+    flags = (flags & O_ACCMODE) == O_WRONLY ? flags ^ O_WRONLY ^ O_RDWR : flags; /* we read, too */
     int fd = __real_open(path, flags & ~O_TRUNC, mode);
     if (fd < 0) {
         return fd;
@@ -500,6 +501,12 @@ ssize_t __wrap_read(int fd, void *into, size_t bytes) {
     return __real_read(fd, into, bytes);
 }
 
+/* Until it says that it has what was written. */
+static void wait_for_disk(void) {
+    u64 ns_max = MAX(disk.faults.sync_ns_max, 2 * SIM_US);
+    fiber_sleep(between(SIM_US, chance(5) ? 20 * ns_max : ns_max));
+}
+
 /* Where the machine stops in the middle of a write, some of it has happened. */
 static ssize_t write_at(struct open_fd *open, int fd, const char *data, usize bytes, off_t at) {
     begin();
@@ -521,7 +528,8 @@ static ssize_t write_at(struct open_fd *open, int fd, const char *data, usize by
     ssize_t rest = __real_pwrite(fd, data + half, bytes - half, at + (off_t)half);
     promise(rest == (ssize_t)(bytes - half), "no room for the simulated disk");
     note_range(fd, open->file, (u64)at, bytes, true);
-    if (open->synced) {
+    if (open->synced) { /* everybody sees it before the disk has it */
+        wait_for_disk();
         settle_range(open->file, (u64)at, bytes);
     }
     end();
@@ -569,8 +577,7 @@ ssize_t __wrap_writev(int fd, const struct iovec *parts, int count) {
 static int sync_fd(int fd) {
     struct open_fd *open = fd_of(fd);
     begin();
-    u64 ns_max = MAX(disk.faults.sync_ns_max, 2 * SIM_US);
-    fiber_sleep(between(SIM_US, chance(5) ? 20 * ns_max : ns_max));
+    wait_for_disk();
     machine_disk_call();
     if (disk.faults.full && beside_log(open)) {
         return fails(ENOSPC);

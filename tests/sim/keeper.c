@@ -18,6 +18,7 @@
 #define NOTES 10
 #define KEYS 6
 #define STATES_MAX 512
+#define REVOKING_LOOKS 20
 #define LOST_MAX 4 /* orders without an answer, after which nothing is sent until a start */
 #define TIMEOUT_MS 20000
 #define ANSWER_BYTES 200
@@ -65,6 +66,7 @@ static SIM_STATE struct {
     char key[128];
     char token[128];
     struct key keys[KEYS];
+    struct key *revoking; /* now; NULL: none */
     struct state states[STATES_MAX];
     u32 state_count;
     struct order open[LOST_MAX + 1]; /* carried out, or to be, or not */
@@ -561,10 +563,16 @@ static void change_key(struct http *http) {
     if (key->state == KEY_LIVE || key->state == KEY_PERHAPS) {
         snprintf(text, sizeof text, "/api/sdk-keys/%u", key->id);
         key->state = KEY_PERHAPS;
+        keeper.revoking = key;
         if (ask(http, keeper.token, "DELETE", text, NULL, &status, &body)) {
             promise(status == 200 || status == 404 || is_refusal(status), "revoking: status %u",
                     status);
             key->state = status == 200 || status == 404 ? KEY_REVOKED : key->state;
+        }
+        keeper.revoking = NULL;
+        for (u32 i = roll(4); i > 0;
+             i--) { /* at once: some of what is known is known for a second */
+            see_key(http, key);
         }
         return;
     }
@@ -605,7 +613,7 @@ static void *keeper_run(void *argument) {
             log_in(http);
         } else if (keeper.state_count > STATES_MAX / 16) { /* before there are too many */
             see_some(http, &client);
-        } else if (chance(15)) {
+        } else if (chance(25)) {
             change_key(http);
         } else {
             give_order(http);
@@ -631,6 +639,9 @@ static void *watcher_run(void *argument) {
     while (keeper.clients > 1 && !clients_are_in_a_hurry()) {
         client_enter();
         see_some(http, &client);
+        for (u32 i = 0; i < REVOKING_LOOKS && keeper.revoking != NULL; i++) {
+            see_key(http, keeper.revoking);
+        }
         client_leave();
         fiber_sleep(between(0, (keeper.open_count > 0 ? 1 : 10) * SIM_MS));
     }
