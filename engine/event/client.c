@@ -55,7 +55,7 @@ static bool read_body(struct client_run *run) {
 
 static bool put_member(struct client_run *run, u32 field) {
     const struct json_value *value = &run->members.value[field];
-    const char *complaint = draft_put(&run->draft, &client_rules[field], value);
+    const char *complaint = draft_put_usual(&run->draft, &client_rules[field], value);
     return complaint == NULL || refuse(run, field, complaint);
 }
 
@@ -297,7 +297,7 @@ enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
         .cursor = json_cursor(batch->text + body.offset, body.bytes, decoder->scan),
     };
     json_index_begin(&decoder->index, run.cursor.end);
-    draft_begin(&run.draft, batch, batch->count, now_ms);
+    draft_begin(&run.draft, batch, batch->count, now_ms, &decoder->times);
     if (!decode(&run, key)) {
         bool syntax = run.cursor.error != NULL;
         const char *at = syntax ? run.cursor.error_at : run.complaint_at;

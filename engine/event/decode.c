@@ -107,24 +107,38 @@ static void reject_missing(struct ingest_run *run, u32 missing) {
     reject(run, one ? "missing required field:" : "missing required fields:", list + 2);
 }
 
-/* Stores the members in table order. False: rejected. */
-static bool store_members(struct ingest_run *run, struct draft *draft,
-                          const struct members *members) {
-    for (u32 left = members->given; left != 0; left &= left - 1) {
+/* Stores those of the members that are in `fields`, in table order. False: rejected. */
+static bool store_some(struct ingest_run *run, struct draft *draft, const struct members *members,
+                       u32 fields) {
+    for (u32 left = members->given & fields; left != 0; left &= left - 1) {
         u32 field = (u32)__builtin_ctz(left);
-        if ((members->lone >> field & 1) != 0) {
+        if (unlikely((members->lone >> field & 1) != 0)) {
             reject(run, field_rules[field].name, "holds a lone surrogate escape");
             return false;
         }
-        const char *complaint = draft_put(draft, &field_rules[field], &members->value[field]);
-        bool last_token = (left & (((u32)2 << FIELD_CACHE_WRITE) - 1)) == (left & (0 - left));
-        if (complaint == NULL && last_token && field <= FIELD_CACHE_WRITE) {
-            complaint = draft_check_tokens(draft);
-        }
-        if (complaint != NULL) {
+        const char *complaint = draft_put_usual(draft, &field_rules[field], &members->value[field]);
+        if (unlikely(complaint != NULL)) {
             reject(run, NULL, complaint);
             return false;
         }
+    }
+    return true;
+}
+
+/* Stores the members. False: rejected. */
+static bool store_members(struct ingest_run *run, struct draft *draft,
+                          const struct members *members) {
+    const u32 tokens = ((u32)2 << FIELD_CACHE_WRITE) - 1; /* and what comes before them */
+    if (!store_some(run, draft, members, tokens)) {
+        return false;
+    }
+    const char *complaint = draft_check_tokens(draft);
+    if (complaint != NULL) {
+        reject(run, NULL, complaint);
+        return false;
+    }
+    if (!store_some(run, draft, members, ~tokens)) {
+        return false;
     }
     if (members->unknown_lone) {
         reject(run, NULL, "a name or an unknown member holds a lone surrogate escape");
@@ -199,7 +213,7 @@ static enum err decode_plain(struct ingest_run *run) {
         return ERR_LIMIT;
     }
     struct draft draft;
-    draft_begin(&draft, run->batch, row, run->now_ms);
+    draft_begin(&draft, run->batch, row, run->now_ms, &run->decoder->times);
     if (store_members(run, &draft, &members)) {
         draft_finish(&draft);
         note_bodies(run, &members);
@@ -221,7 +235,7 @@ static enum err decode_element(struct ingest_run *run) {
     u32 row = result->first + count;
     if (likely(row < EVENT_BATCH_MAX)) {
         struct draft draft;
-        draft_begin(&draft, run->batch, row, run->now_ms);
+        draft_begin(&draft, run->batch, row, run->now_ms, &run->decoder->times);
         if (likely(predictor_match(predictor, begin, &draft, &run->cursor.at))) {
             accept(run, 0);
             return ERR_OK;

@@ -25,6 +25,7 @@ struct decoder {
     struct body_note bodies[INGEST_EVENTS_MAX];
     bool indexes; /* objects are read by the list of their quotes, if that goes */
     struct json_index index;
+    struct time_cache times;
     struct predictor predictor;
 };
 

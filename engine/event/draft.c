@@ -6,13 +6,9 @@
 
 #include <string.h>
 
-void draft_begin(struct draft *draft, struct event_batch *batch, u32 row, i64 now_ms) {
-    *draft = (struct draft){.batch = batch, .row = row, .now_ms = now_ms};
-}
-
-bool value_is_empty(const struct json_value *value) {
-    return value->bytes == 0 ||
-           (value->escaped && json_unescape(json_value_slice(value), NULL, 0) == 0);
+void draft_begin(struct draft *draft, struct event_batch *batch, u32 row, i64 now_ms,
+                 struct time_cache *times) {
+    *draft = (struct draft){.batch = batch, .row = row, .now_ms = now_ms, .times = times};
 }
 
 /* --- texts -------------------------------------------------------------------------------------
@@ -85,6 +81,7 @@ static const char *put_time(struct draft *draft, const struct field_rule *rule,
     if (time > draft->now_ms + EVENT_TIME_AHEAD_MS) {
         return "the event's time is more than 24 hours ahead";
     }
+    time_remember(draft->times, text);
     draft_set_number(draft, NUM_TIME, time);
     return NULL;
 }
@@ -118,15 +115,6 @@ static const char *put_scaled(struct draft *draft, const struct field_rule *rule
     char plain[64];
     struct slice text;
     i64 number;
-    /* The body is padded, so the quick reader may load past the number. */
-    if (likely(value->kind == JSON_NUMBER) &&
-        likely(number_scale_short(value->data, value->bytes, scale, &number))) {
-        if (unlikely(number > most)) {
-            return rule->complaint;
-        }
-        draft_set_number(draft, (enum event_number)rule->column, number);
-        return NULL;
-    }
     if (!number_text(rule, value, plain, &text) ||
         number_scale(text, scale, rounding, &number) != ERR_OK || number < least || number > most ||
         (least == 0 && number_is_negative(text))) {

@@ -93,21 +93,14 @@ const struct field_rule client_rules[CLIENT_FIELDS] = {
 /* --- names to members --------------------------------------------------------------------------
  */
 
-/* The first `bytes` of FIELD_NAME_MAX bytes, the others as 0. */
-static inline void load_name(const char *at, usize bytes, u64 word[FIELD_NAME_MAX / 8]) {
-    static const u8 masks[2 * FIELD_NAME_MAX] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    u64 mask[FIELD_NAME_MAX / 8];
-    memcpy(mask, masks + FIELD_NAME_MAX - MIN(bytes, (usize)FIELD_NAME_MAX), sizeof mask);
-    memcpy(word, at, sizeof mask);
-    for (u32 i = 0; i < ARRAY_COUNT(mask); i++) {
-        word[i] &= mask[i];
-    }
-}
-
-static inline u32 name_slot(u64 multiplier, u64 first_word, usize bytes) {
-    return (u32)(((first_word + bytes) * multiplier) >> (64 - FIELD_TABLE_BITS));
+/* A name that is too short gives what is no name's. */
+static inline u32 name_slot(u64 multiplier, const char *name, usize bytes) {
+    u32 first;
+    u16 last;
+    memcpy(&first, name, sizeof first);
+    memcpy(&last, name + bytes - sizeof last, sizeof last);
+    u64 key = ((u64)last << 32 | first) + bytes;
+    return (u32)((key * multiplier) >> (64 - FIELD_TABLE_BITS));
 }
 
 /* Puts all names in; false if two want one slot. */
@@ -118,9 +111,10 @@ static bool try_names(struct field_table *table, u32 first, u32 count) {
     for (u32 i = first; i < first + count; i++) {
         const char *text = table->rules[i].name;
         struct field_name name = {.bytes = (u32)strlen(text), .index = i};
-        check(name.bytes > 0 && name.bytes <= FIELD_NAME_MAX);
+        check(name.bytes >= FIELD_NAME_MIN && name.bytes <= FIELD_NAME_MAX);
         memcpy(name.word, text, name.bytes);
-        u32 slot = name_slot(table->multiplier, name.word[0], name.bytes);
+        memset(name.mask, 0xff, name.bytes);
+        u32 slot = name_slot(table->multiplier, text, name.bytes);
         if (table->slot[slot].bytes != 0) {
             return false;
         }
@@ -139,28 +133,32 @@ void field_table_init(struct field_table *table, const struct field_rule *rules,
     } while (!try_names(table, first, count));
 }
 
-static inline u32 find_name(const struct field_table *table, const char *at, usize bytes) {
-    u64 word[FIELD_NAME_MAX / 8];
-    load_name(at, bytes, word);
-    const struct field_name *name = &table->slot[name_slot(table->multiplier, word[0], bytes)];
-    u64 different = (word[0] ^ name->word[0]) | (word[1] ^ name->word[1]) |
-                    (word[2] ^ name->word[2]) | (bytes ^ name->bytes);
+/* Not 0 if the name's word number `i` is another. */
+static inline u64 name_differs(const struct field_name *name, const char *text, usize i) {
+    u64 word;
+    memcpy(&word, text + sizeof word * i, sizeof word);
+    return (word ^ name->word[i]) & name->mask[i];
+}
+_Static_assert(FIELD_NAME_MAX == 24, "a name is three words");
+
+static inline u32 find_name(const struct field_table *table, struct slice text) {
+    const struct field_name *name =
+        &table->slot[name_slot(table->multiplier, text.data, text.bytes)];
+    u64 different = (text.bytes ^ name->bytes) | name_differs(name, text.data, 0) |
+                    name_differs(name, text.data, 1) | name_differs(name, text.data, 2);
     return different == 0 ? name->index : FIELD_UNKNOWN;
 }
-_Static_assert(FIELD_NAME_MAX == 24, "find_name compares three words");
-
 u32 field_find(const struct field_table *table, struct slice name) {
-    return find_name(table, name.data, name.bytes);
+    return find_name(table, name);
 }
 
-/* As field_find, for a name as it stands in the text. */
-static u32 find_member(const struct field_table *table, const struct json_value *name) {
-    if (likely(!name->escaped)) {
-        return field_find(table, json_value_slice(name));
-    }
-    char plain[FIELD_NAME_MAX];
-    usize bytes = json_unescape(json_value_slice(name), plain, sizeof plain);
-    return bytes > sizeof plain ? FIELD_UNKNOWN : field_find(table, (struct slice){plain, bytes});
+/* As field_find, for a name with escapes. */
+static __attribute__((noinline)) u32 find_escaped(const struct field_table *table,
+                                                  struct slice name) {
+    char plain[2 + FIELD_NAME_MAX] = "";
+    usize bytes = json_unescape(name, plain + 2, FIELD_NAME_MAX);
+    return bytes > FIELD_NAME_MAX ? FIELD_UNKNOWN
+                                  : field_find(table, (struct slice){plain + 2, bytes});
 }
 
 /* One `"name": value`. */
@@ -174,7 +172,8 @@ static bool read_member(struct json_cursor *cursor, const struct field_table *ta
     members->unknown_lone |= cursor->lone_surrogate;
     cursor->lone_surrogate = false;
 
-    u32 field = find_member(table, &name);
+    u32 field = name.escaped ? find_escaped(table, json_value_slice(&name))
+                             : find_name(table, json_value_slice(&name));
     struct json_value *value = &members->value[field];
     if (!json_step_value(cursor, depth_room, value)) {
         return false;
@@ -218,26 +217,31 @@ static struct json_place walk_members(const struct json_index *index, struct jso
                                       struct members *members) {
     u32 given = members->given;
     place.at = json_index_space(index, place.at + 1);
-    for (bool more = *place.at != '}'; more;) {
-        struct json_value name;
-        place = json_index_name(index, place, &name);
+    bool more = *place.at != '}';
+    while (more) {
+        struct slice name;
+        bool escaped;
+        place = json_index_name(index, place, &name, &escaped);
         if (unlikely(place.at == NULL)) {
             return place;
         }
-        u32 field = likely(!name.escaped) ? find_name(table, name.data, name.bytes)
-                                          : find_member(table, &name);
+        u32 field = unlikely(escaped) ? find_escaped(table, name) : find_name(table, name);
         struct json_value *value = &members->value[field];
         place = json_index_value(index, place, depth_room, value);
         if (unlikely(place.at == NULL)) {
             return place;
         }
         u32 bit = (u32)1 << field;
-        given = (given & ~bit) | (value->kind == JSON_NULL ? 0 : bit);
-        place.at = json_index_space(index, place.at);
-        more = *place.at == ',';
-        if (likely(more)) {
-            place.at = json_index_space(index, place.at + 1);
+        given |= bit;
+        if (unlikely(value->kind == JSON_NULL)) {
+            given ^= bit;
         }
+        more = *place.at == ',';
+        if (unlikely(!more)) {
+            place.at = json_index_space(index, place.at);
+            more = *place.at == ',';
+        }
+        place.at += more;
     }
     members->given = given & ~((u32)1 << FIELD_UNKNOWN);
     bool good = *place.at == '}' && place.at < index->end;

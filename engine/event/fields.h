@@ -12,6 +12,8 @@
 
 #include "event.h"
 #include "json/index.h"
+#include "json/number.h"
+#include "json/time.h"
 
 /* Members of an ingest event, in the order in which violations are reported. */
 enum field {
@@ -106,15 +108,17 @@ struct field_rule {
 extern const struct field_rule field_rules[INGEST_FIELDS];
 extern const struct field_rule client_rules[CLIENT_FIELDS];
 
-/* Finds a member's index by its name: a perfect hash of the name's first 8 bytes and its length,
- * and one comparison. */
+/* Finds a member's index by its name: a perfect hash of the name's first 4 and last 2 bytes and its
+ * length, and one comparison. */
+#define FIELD_NAME_MIN 4
 #define FIELD_NAME_MAX 24
 #define FIELD_TABLE_BITS 6
 struct field_table {
     const struct field_rule *rules;
     u64 multiplier; /* one that leads no two names to the same slot */
     struct field_name {
-        u64 word[FIELD_NAME_MAX / 8]; /* zeros behind the name */
+        _Alignas(64) u64 word[FIELD_NAME_MAX / 8];
+        u64 mask[FIELD_NAME_MAX / 8]; /* ones where the name has bytes */
         u32 bytes;
         u32 index; /* into rules */
     } slot[1 << FIELD_TABLE_BITS];
@@ -123,7 +127,7 @@ struct field_table {
 
 void field_table_init(struct field_table *table, const struct field_rule *rules, u32 first,
                       u32 count);
-/* FIELD_NAME_MAX readable bytes from the name's begin on. */
+/* 2 bytes before the name, and FIELD_NAME_MAX from its begin on are readable. */
 u32 field_find(const struct field_table *table, struct slice name);
 
 /* The members of one object. */
@@ -154,9 +158,11 @@ struct draft {
     u32 change; /* TEXT_BIT of columns that draft_settle() has work for */
     u8 flags;
     i64 now_ms;
+    struct time_cache *times;
 };
 
-void draft_begin(struct draft *draft, struct event_batch *batch, u32 row, i64 now_ms);
+void draft_begin(struct draft *draft, struct event_batch *batch, u32 row, i64 now_ms,
+                 struct time_cache *times);
 
 /* Stores a member's value by its rule. Returns NULL or the complaint. */
 const char *draft_put(struct draft *draft, const struct field_rule *rule,
@@ -182,6 +188,51 @@ static inline void draft_set_text(struct draft *draft, enum event_text text, con
     draft->present |= TEXT_BIT(text);
 }
 
+/* As draft_put(), with the usual values stored on the spot. As long as the body's padding is
+ * readable behind it, a short number may be loaded in whole words. */
+static inline const char *draft_put_usual(struct draft *draft, const struct field_rule *rule,
+                                          const struct json_value *value) {
+    bool plain = value->kind == JSON_STRING && !value->escaped;
+    i64 number;
+    bool good = false;
+    switch ((enum field_kind)rule->kind) {
+    case FIELD_KIND_TEXT:
+    case FIELD_KIND_KEY:
+        if (likely(plain && value->bytes - 1 < rule->bytes_max)) {
+            draft_set_text(draft, (enum event_text)rule->column, value->data, value->bytes);
+            return NULL;
+        }
+        break;
+    case FIELD_KIND_TIME:
+        good = plain && value->bytes == 24 &&
+               time_parse_cached(draft->times, value->data, &number) && number >= EVENT_TIME_MIN &&
+               number <= draft->now_ms + EVENT_TIME_AHEAD_MS;
+        break;
+    case FIELD_KIND_TOKENS:
+    case FIELD_KIND_DURATION:
+        good = value->kind == JSON_NUMBER && value->bytes <= 8 &&
+               number_whole8(value->data, value->bytes, &number);
+        break;
+    case FIELD_KIND_MONEY:
+        good = value->kind == JSON_NUMBER &&
+               number_scale_short(value->data, value->bytes, 12, &number) &&
+               number <= EVENT_MONEY_MAX;
+        break;
+    case FIELD_KIND_USAGE:
+        good = value->kind == JSON_NUMBER &&
+               number_scale_short(value->data, value->bytes, 6, &number) &&
+               number <= EVENT_USAGE_MAX;
+        break;
+    default:
+        break;
+    }
+    if (unlikely(!good)) {
+        return draft_put(draft, rule, value);
+    }
+    draft_set_number(draft, (enum event_number)rule->column, number);
+    return NULL;
+}
+
 /* Bytes of free text that draft_settle() would need for these columns of a row. */
 usize draft_settle_bytes(const struct event_batch *batch, u32 row, u32 change);
 /* Unescapes, lower-cases and normalises the columns noted in `change`. */
@@ -196,6 +247,9 @@ bool meta_is_link(struct slice meta);
 usize meta_link(struct slice meta, char out[META_LINK_MAX]);
 
 /* Whether a string value stays empty once it is unescaped. */
-bool value_is_empty(const struct json_value *value);
+static inline bool value_is_empty(const struct json_value *value) {
+    return value->bytes == 0 ||
+           (unlikely(value->escaped) && json_unescape(json_value_slice(value), NULL, 0) == 0);
+}
 
 #endif

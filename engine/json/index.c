@@ -22,13 +22,14 @@ struct json_place json_index_seek(struct json_index *index, const char *at, usiz
         index->scan->index(at, wanted, &index->window);
         index->begin = at;
         index->end = at + wanted;
-        index->next = 0;
+        index->quotes_end = window->quote + window->quote_count;
+        index->next = window->quote;
     }
-    usize quote = index->next;
-    while (quote > 0 && index->begin + window->quote[quote - 1] >= at) {
+    const u16 *quote = index->next;
+    while (quote > window->quote && index->begin + quote[-1] >= at) {
         quote--;
     }
-    while (quote < window->quote_count && index->begin + window->quote[quote] < at) {
+    while (quote < index->quotes_end && index->begin + *quote < at) {
         quote++;
     }
     return (struct json_place){at, quote};
@@ -60,13 +61,18 @@ static bool has_special(const struct scan_window *window, usize from, usize to) 
     return false;
 }
 
-bool json_index_look(const struct json_index *index, struct json_value *string) {
-    usize from = (usize)(string->data - index->begin);
-    if (!has_special(&index->window, from, from + string->bytes)) {
-        return true;
+enum json_index_kind json_index_look(const struct json_index *index, const char *text,
+                                     usize bytes) {
+    usize from = (usize)(text - index->begin);
+    if (!has_special(&index->window, from, from + bytes)) {
+        return JSON_INDEX_PLAIN;
     }
-    struct json_cursor cursor = json_cursor(string->data - 1, string->bytes + 2u, index->scan);
-    return json_step_string(&cursor, string) && !cursor.lone_surrogate;
+    struct json_value value;
+    struct json_cursor cursor = json_cursor(text - 1, bytes + 2, index->scan);
+    if (!json_step_string(&cursor, &value) || cursor.lone_surrogate) {
+        return JSON_INDEX_DOUBT;
+    }
+    return value.escaped ? JSON_INDEX_ESCAPED : JSON_INDEX_PLAIN;
 }
 
 /* A number with a sign or an exponent or of many digits, or a word. */
@@ -92,11 +98,12 @@ static inline struct json_place pass_to_next(const struct json_index *index,
                                              struct json_place place, struct levels *levels) {
     while (levels->open > 0) {
         bool object = (levels->objects & 1) != 0;
-        struct json_value name;
+        struct slice name;
+        bool escaped;
         place.at = json_index_space(index, place.at);
         if (*place.at == ',') {
             place.at = json_index_space(index, place.at + 1);
-            return object ? json_index_name(index, place, &name) : place;
+            return object ? json_index_name(index, place, &name, &escaped) : place;
         }
         if (*place.at != (object ? '}' : ']')) {
             return JSON_NO_PLACE;
@@ -113,12 +120,13 @@ static inline struct json_place pass_open(const struct json_index *index, struct
                                           struct levels *levels, bool *empty) {
     char first = *place.at;
     bool object = first == '{';
-    struct json_value name;
+    struct slice name;
+    bool escaped;
     levels->objects = levels->objects << 1 | object;
     levels->open++;
     place.at = json_index_space(index, place.at + 1);
     *empty = *place.at == first + ('}' - '{');
-    return *empty || !object ? place : json_index_name(index, place, &name);
+    return *empty || !object ? place : json_index_name(index, place, &name, &escaped);
 }
 _Static_assert('}' - '{' == ']' - '[', "pass_open counts on it");
 

@@ -17,17 +17,18 @@
 struct json_index {
     const struct scan_kernel *scan;
     const char *text_end;
-    const char *begin; /* of the window; NULL: there is none yet */
-    const char *end;   /* of the window */
-    usize next;        /* number of a quote near the place that will be asked for next */
-    usize usual;       /* bytes that a caller most likely wants there */
+    const char *begin;     /* of the window; NULL: there is none yet */
+    const char *end;       /* of the window */
+    const u16 *quotes_end; /* of its list */
+    const u16 *next;       /* a quote near the place that will be asked for next */
+    usize usual;           /* bytes that a caller most likely wants there */
     struct scan_window window;
 };
 
 /* Where a reader is. NULL instead of a place is the doubt. */
 struct json_place {
     const char *at;
-    usize quote; /* number of the first quote of the window that is not before `at` */
+    const u16 *quote; /* in the window's list, the first one that is not before `at` */
 };
 #define JSON_NO_PLACE ((struct json_place){NULL, 0})
 
@@ -38,49 +39,65 @@ void json_index_begin(struct json_index *index, const char *text_end);
  * of the text that is left. `bytes` <= SCAN_WINDOW_MAX. */
 struct json_place json_index_seek(struct json_index *index, const char *at, usize bytes);
 
-/* The string has bytes that want a closer look: escapes, or more than ASCII. False: doubt. */
-bool json_index_look(const struct json_index *index, struct json_value *string);
-
 /* --- steps ----------------------------------------------------------------------------------- */
 
 const char *json_index_space_slow(const char *at, const char *end);
 
+/* Where the space at `at` ends; most often it is a single blank. */
 static inline const char *json_index_space(const struct json_index *index, const char *at) {
     if (unlikely((u8)*at <= ' ')) {
-        at++; /* most often it is only one */
-        if (unlikely((u8)*at <= ' ' || at[-1] != ' ')) {
-            return json_index_space_slow(at - 1, index->end);
+        if (unlikely(*at != ' ' || (u8)at[1] <= ' ')) {
+            return json_index_space_slow(at, index->end);
         }
+        at++;
     }
     return at;
 }
 
+/* What a string of a window with escapes, control characters or more than ASCII is made of. */
+enum json_index_kind { JSON_INDEX_PLAIN, JSON_INDEX_ESCAPED, JSON_INDEX_DOUBT };
+enum json_index_kind json_index_look(const struct json_index *index, const char *text, usize bytes);
+
 /* The string whose opening quote is at the place. */
 static inline struct json_place json_index_string(const struct json_index *index,
-                                                  struct json_place place, struct json_value *out) {
-    const struct scan_window *window = &index->window;
-    if (unlikely(place.quote + 1 >= window->quote_count ||
-                 index->begin + window->quote[place.quote] != place.at)) {
+                                                  struct json_place place, struct slice *out,
+                                                  bool *escaped) {
+    const u16 *next = place.quote + 2;
+    if (unlikely(next > index->quotes_end)) {
         return JSON_NO_PLACE;
     }
-    const char *end = index->begin + window->quote[place.quote + 1];
-    *out = (struct json_value){place.at + 1, (u32)(end - place.at - 1), JSON_STRING, false, 0};
-    if (unlikely(window->any_special) && !json_index_look(index, out)) {
-        return JSON_NO_PLACE;
+    const char *end = index->begin + place.quote[1];
+    *out = (struct slice){place.at + 1, (usize)(end - (place.at + 1))};
+    *escaped = false;
+    if (unlikely(index->window.any_special)) {
+        enum json_index_kind kind = json_index_look(index, out->data, out->bytes);
+        if (unlikely(kind == JSON_INDEX_DOUBT)) {
+            return JSON_NO_PLACE;
+        }
+        *escaped = kind == JSON_INDEX_ESCAPED;
     }
-    return (struct json_place){end + 1, place.quote + 2};
+    return (struct json_place){end + 1, next};
 }
 
 /* `"name" :` and the space around. */
 static inline struct json_place json_index_name(const struct json_index *index,
-                                                struct json_place place, struct json_value *name) {
-    place = json_index_string(index, place, name);
+                                                struct json_place place, struct slice *name,
+                                                bool *escaped) {
+    if (unlikely(*place.at != '"')) {
+        place.at = json_index_space(index, place.at);
+        if (*place.at != '"') {
+            return JSON_NO_PLACE;
+        }
+    }
+    place = json_index_string(index, place, name, escaped);
     if (unlikely(place.at == NULL)) {
         return place;
     }
-    place.at = json_index_space(index, place.at);
     if (unlikely(*place.at != ':')) {
-        return JSON_NO_PLACE;
+        place.at = json_index_space(index, place.at);
+        if (*place.at != ':') {
+            return JSON_NO_PLACE;
+        }
     }
     place.at = json_index_space(index, place.at + 1);
     return place;
@@ -122,7 +139,14 @@ static inline struct json_place json_index_value(const struct json_index *index,
                                                  struct json_place place, u32 depth_room,
                                                  struct json_value *out) {
     if (*place.at == '"') {
-        return json_index_string(index, place, out);
+        struct slice text;
+        bool escaped;
+        place = json_index_string(index, place, &text, &escaped);
+        if (unlikely(place.at == NULL)) {
+            return place;
+        }
+        *out = (struct json_value){text.data, (u32)text.bytes, JSON_STRING, escaped, 0};
+        return place;
     }
     usize bytes = json_index_number(place.at);
     if (likely(bytes != 0)) {
