@@ -63,11 +63,11 @@ static bool put_member(struct client_run *run, u32 field) {
 static bool check_ref(struct client_run *run, u32 field) {
     const struct json_value *value = &run->members.value[field];
     const struct field_rule *rule = &client_rules[field];
-    if (value->kind != JSON_STRING ||
-        json_unescape(json_value_slice(value), NULL, 0) > rule->bytes_max) {
+    usize bytes = value_bytes(value);
+    if (value->kind != JSON_STRING || bytes > rule->bytes_max) {
         return refuse(run, field, rule->complaint);
     }
-    if (value_is_empty(value)) {
+    if (bytes == 0) {
         run->members.given &= ~((u32)1 << field);
     }
     return true;
@@ -158,7 +158,7 @@ static void put_ref_text(struct client_run *run, u32 field, enum event_text colu
 
 static bool check_names(struct client_run *run) {
     const struct json_value *name = &run->members.value[CLIENT_EVENT_NAME];
-    if (!is_given(run, CLIENT_EVENT_NAME) || name->kind != JSON_STRING || value_is_empty(name)) {
+    if (!is_given(run, CLIENT_EVENT_NAME) || name->kind != JSON_STRING || value_bytes(name) == 0) {
         return refuse(run, CLIENT_EVENT_NAME, "missing required field: eventName");
     }
     return true;
@@ -166,23 +166,24 @@ static bool check_names(struct client_run *run) {
 
 /* --- what the request adds to the batch's text ---------------------------------------------- */
 
+#define FIELD_BIT(field) ((u32)1 << (field))
+
 /* The ids that the event's own columns do not hold. */
-static bool is_kept_apart(const struct client_run *run, u32 field) {
-    bool platform = field == CLIENT_CUSTOMER_ID || field == CLIENT_STRIPE_CUSTOMER ||
-                    field == CLIENT_FEATURE_ID || field == CLIENT_SUBSCRIPTION ||
-                    field == CLIENT_ENTITLEMENT || field == CLIENT_INVOICE || field == CLIENT_FLOW;
-    bool passed_over = (field == CLIENT_CUSTOMER_REFERENCE && field != run->customer) ||
-                       (field == CLIENT_FEATURE_KEY && field != run->feature);
-    return is_given(run, field) && (platform || passed_over);
+static u32 find_refs(const struct client_run *run) {
+    const u32 platform = FIELD_BIT(CLIENT_CUSTOMER_ID) | FIELD_BIT(CLIENT_STRIPE_CUSTOMER) |
+                         FIELD_BIT(CLIENT_FEATURE_ID) | FIELD_BIT(CLIENT_SUBSCRIPTION) |
+                         FIELD_BIT(CLIENT_ENTITLEMENT) | FIELD_BIT(CLIENT_INVOICE) |
+                         FIELD_BIT(CLIENT_FLOW);
+    const u32 choices = FIELD_BIT(CLIENT_CUSTOMER_REFERENCE) | FIELD_BIT(CLIENT_FEATURE_KEY);
+    u32 chosen = FIELD_BIT(run->customer) | FIELD_BIT(run->feature);
+    return run->members.given & (platform | (choices & ~chosen));
 }
 
 /* Writes {"customerId":"...",...} as raw members; `to` NULL only counts. 0: no ids. */
 static usize write_refs(const struct client_run *run, char *to) {
     usize bytes = 0;
-    for (u32 field = 0; field < CLIENT_FIELDS_TOP; field++) {
-        if (!is_kept_apart(run, field)) {
-            continue;
-        }
+    for (u32 left = find_refs(run); left != 0; left &= left - 1) {
+        u32 field = (u32)__builtin_ctz(left);
         const struct json_value *value = &run->members.value[field];
         struct slice pieces[] = {
             bytes == 0 ? SLICE("{\"") : SLICE(",\""),
@@ -214,12 +215,15 @@ static bool is_blank(struct slice text) {
 }
 
 static bool check_key(struct client_run *run, struct slice key) {
-    bool control = false;
-    for (usize i = 0; i < key.bytes; i++) {
-        control |= (u8)key.data[i] < 0x20;
+    const struct scan_kernel *scan = run->cursor.scan;
+    const char *end = key.data + key.bytes;
+    const char *at = key.data;
+    bool high = false;
+    while (at < end && (at = scan->text_stop(at, end, &high)) < end && (u8)*at >= 0x20) {
+        at++;
     }
-    if (key.bytes > EVENT_KEY_MAX || control ||
-        run->cursor.scan->utf8_prefix(key.data, key.bytes) != key.bytes) {
+    if (key.bytes > EVENT_KEY_MAX || at < end ||
+        (high && scan->utf8_prefix(key.data, key.bytes) != key.bytes)) {
         return refuse(run, FIELD_UNKNOWN, "X-Idempotency-Key must be a text of 1 to 255 bytes");
     }
     return true;
@@ -291,11 +295,11 @@ enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
     if (batch->count == EVENT_BATCH_MAX) {
         return ERR_LIMIT;
     }
-    struct client_run run = {
-        .decoder = decoder,
-        .batch = batch,
-        .cursor = json_cursor(batch->text + body.offset, body.bytes, decoder->scan),
-    };
+    struct client_run run; /* not cleared: the members are large */
+    run.decoder = decoder;
+    run.batch = batch;
+    run.cursor = json_cursor(batch->text + body.offset, body.bytes, decoder->scan);
+    members_begin(&run.members);
     json_index_begin(&decoder->index, run.cursor.end);
     draft_begin(&run.draft, batch, batch->count, now_ms, &decoder->times);
     if (!decode(&run, key)) {

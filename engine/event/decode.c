@@ -85,7 +85,7 @@ static u32 find_missing(const struct members *members) {
     for (u32 field = 0; field < FIELDS_REQUIRED; field++) {
         u32 bit = (u32)1 << field;
         const struct json_value *value = &members->value[field];
-        if ((members->given & bit) == 0 || value->kind != JSON_STRING || value_is_empty(value)) {
+        if ((members->given & bit) == 0 || value->kind != JSON_STRING || value_bytes(value) == 0) {
             missing |= bit;
         }
     }
@@ -195,9 +195,7 @@ static enum err decode_plain(struct ingest_run *run) {
         return ERR_OK;
     }
     struct members members;
-    members.given = 0;
-    members.lone = 0;
-    members.unknown_lone = false;
+    members_begin(&members);
     struct decoder *decoder = run->decoder;
     const struct field_table *table = decoder->captures ? &decoder->capture : &decoder->ingest;
     if (!decoder_members(decoder, cursor, table, DECODE_DEPTH_EVENT, &members)) {

@@ -19,9 +19,8 @@ static const char *put_text(struct draft *draft, const struct field_rule *rule,
     if (value->kind != JSON_STRING) {
         return rule->complaint;
     }
-    usize bytes = value->bytes;
+    usize bytes = value_bytes(value);
     if (value->escaped) {
-        bytes = json_unescape(json_value_slice(value), NULL, 0);
         draft->change |= TEXT_BIT(rule->column);
     }
     if (bytes == 0 && rule->kind == FIELD_KIND_KEY) {

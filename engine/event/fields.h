@@ -140,6 +140,12 @@ struct members {
 _Static_assert(INGEST_FIELDS <= FIELD_UNKNOWN && CLIENT_FIELDS <= FIELD_UNKNOWN,
                "a member is a bit of a u32");
 
+static inline void members_begin(struct members *members) {
+    members->given = 0;
+    members->lone = 0;
+    members->unknown_lone = false;
+}
+
 /* Reads the object at the cursor; of a repeated member the last one stays. False: not JSON. The
  * members found so far are kept, so that two objects can fill one set. */
 bool members_read(struct json_cursor *cursor, const struct field_table *table, u32 depth_room,
@@ -246,10 +252,9 @@ bool meta_is_link(struct slice meta);
 #define META_LINK_MAX 255
 usize meta_link(struct slice meta, char out[META_LINK_MAX]);
 
-/* Whether a string value stays empty once it is unescaped. */
-static inline bool value_is_empty(const struct json_value *value) {
-    return value->bytes == 0 ||
-           (unlikely(value->escaped) && json_unescape(json_value_slice(value), NULL, 0) == 0);
+/* Bytes of a string once it is unescaped. */
+static inline usize value_bytes(const struct json_value *value) {
+    return likely(!value->escaped) ? value->bytes : json_unescape(json_value_slice(value), NULL, 0);
 }
 
 #endif

@@ -26,8 +26,11 @@ struct json_place json_index_seek(struct json_index *index, const char *at, usiz
         index->next = window->quote;
     }
     const u16 *quote = index->next;
-    while (quote > window->quote && index->begin + quote[-1] >= at) {
-        quote--;
+    if (quote > window->quote && index->begin + quote[-1] >= at) {
+        quote = window->quote;
+    }
+    while (index->quotes_end - quote > 8 && index->begin + quote[8] < at) {
+        quote += 8;
     }
     while (quote < index->quotes_end && index->begin + *quote < at) {
         quote++;
