@@ -93,6 +93,11 @@ enum err store_merge(struct store *store, bool *did);
  * store_merge(). Scans that were opened before the expiry lose what they have not read yet. */
 enum err store_drop(struct store *store, bool *did);
 
+/* Gives the file system back what merging and dropping have freed, where it has not been taken
+ * again since the call before; thread as store_merge(). Appends wait meanwhile, for milliseconds.
+ * Where that fails, only the space stays. */
+void store_trim(struct store *store);
+
 /* --- amendments ------------------------------------------------------------------------------- */
 
 /* The log is append only, and so are changes to what is in it: an amendment is a record of its own,

@@ -30,6 +30,8 @@
 #define CHECK_TRIES 100
 #define NO_TABLE UINT32_MAX        /* that a read-only environment does not have */
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
+#define FREE_TABLE 0               /* where LMDB notes free pages, by the commit that freed them */
+#define TRIM_PAGES 65536           /* looked at in one call: some milliseconds */
 
 struct db {
     MDB_env *env;
@@ -647,4 +649,144 @@ void db_readers(struct db *db, u64 *count, u64 *lag) {
 
 u64 db_map_bytes(struct db *db) {
     return db->map_bytes;
+}
+
+/* --- giving space back ------------------------------------------------------------------------ */
+
+struct free_pages {
+    u64 *page;
+    usize count;
+    usize capacity;
+};
+
+static enum err free_pages_add(struct free_pages *pages, struct slice list, u64 last_page) {
+    u64 count;
+    if (list.bytes < sizeof count) {
+        return ERR_CORRUPT;
+    }
+    memcpy(&count, list.data, sizeof count);
+    if (count > list.bytes / sizeof count - 1) {
+        return ERR_CORRUPT;
+    }
+    if (pages->count + count > pages->capacity) {
+        usize capacity = MAX(pages->count + count, (usize)TRIM_PAGES);
+        u64 *page = realloc(pages->page, capacity * sizeof *page);
+        if (page == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        pages->page = page;
+        pages->capacity = capacity;
+    }
+    memcpy(pages->page + pages->count, list.data + sizeof count, count * sizeof count);
+    for (u64 i = 0; i < count; i++, pages->count++) {
+        u64 page = pages->page[pages->count];
+        if (page < 2 || page > last_page) { /* the first two are the heads */
+            return ERR_CORRUPT;
+        }
+    }
+    return ERR_OK;
+}
+
+/* The lists of the commits from *from to `to`, until there are enough. */
+static enum err gather_free(MDB_txn *txn, u64 *from, u64 to, u64 last_page,
+                            struct free_pages *pages) {
+    u64 id = *from;
+    MDB_cursor *cursor;
+    MDB_val key = {sizeof id, &id};
+    MDB_val list;
+    int code = mdb_cursor_open(txn, FREE_TABLE, &cursor);
+    if (code != 0) {
+        return err_of(code);
+    }
+    enum err err = ERR_OK;
+    reading = cursor;
+    code = mdb_cursor_get(cursor, &key, &list, MDB_SET_RANGE);
+    for (*from = 0; code == 0 && err == ERR_OK;) {
+        memcpy(&id, key.mv_data, sizeof id);
+        if (id > to) {
+            break;
+        }
+        if (pages->count >= TRIM_PAGES) {
+            *from = id;
+            break;
+        }
+        err = free_pages_add(pages, slice_of(list), last_page);
+        code = mdb_cursor_get(cursor, &key, &list, MDB_NEXT);
+    }
+    reading = NULL;
+    mdb_cursor_close(cursor);
+    return err == ERR_OK && code != 0 && code != MDB_NOTFOUND ? err_of(code) : err;
+}
+
+static int by_number(const void *a, const void *b) {
+    u64 first;
+    u64 second;
+    memcpy(&first, a, sizeof first);
+    memcpy(&second, b, sizeof second);
+    return (first > second) - (first < second);
+}
+
+static enum err punch(struct db *db, struct free_pages *pages, u32 pages_min, u32 page_bytes) {
+    int fd;
+    int code = mdb_env_get_fd(db->env, &fd);
+    if (pages->count > 0) {
+        qsort(pages->page, pages->count, sizeof *pages->page, by_number);
+    }
+    for (usize i = 0, end; i < pages->count && code == 0; i = end) {
+        u64 first = pages->page[i];
+        for (end = i + 1; end < pages->count && pages->page[end] == first + (end - i);) {
+            end++;
+        }
+        off_t at = (off_t)(first * page_bytes);
+        off_t bytes = (off_t)((end - i) * page_bytes);
+        if (end - i >= pages_min &&
+            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) != 0) {
+            code = errno;
+        }
+    }
+    return err_of(code);
+}
+
+/* In a read transaction, as no other one may read the lists. What commit N - 1 or one before it
+ * freed, neither N nor N - 1 has, so it is nothing that a start after a crash comes back to: LMDB
+ * itself writes over it in N + 1. */
+static enum err list_free(struct db *db, MDB_txn *txn, u64 *from, u64 to,
+                          struct free_pages *pages) {
+    jmp_buf jump;
+    if (setjmp(jump) != 0) {
+        return after_assert();
+    }
+    on_assert = &jump;
+    u64 count;
+    u64 lag;
+    MDB_envinfo info;
+    check(mdb_env_info(db->env, &info) == 0);
+    db_readers(db, &count, &lag);
+    u64 before = mdb_txn_id(txn) - MIN(lag + 1, (u64)mdb_txn_id(txn));
+    enum err err = gather_free(txn, from, MIN(to, before), info.me_last_pgno, pages);
+    on_assert = NULL;
+    return err;
+}
+
+enum err db_trim(struct db *db, u64 *from, u64 to, u32 pages_min) {
+    struct db_txn lock; /* keeps others from taking the pages meanwhile */
+    struct db_txn txn = {0};
+    struct free_pages pages = {0};
+    MDB_stat stat;
+    check(mdb_env_stat(db->env, &stat) == 0);
+    enum err err = db_begin(db, true, &lock);
+    if (err == ERR_OK) {
+        err = db_begin(db, false, &txn);
+    }
+    if (err == ERR_OK) {
+        err = list_free(db, txn.handle, from, to, &pages);
+    }
+    if (err == ERR_OK) {
+        fault_point("db.trim-listed");
+        err = punch(db, &pages, pages_min, stat.ms_psize);
+    }
+    db_abort(&txn);
+    db_abort(&lock);
+    free(pages.page);
+    return err;
 }

@@ -121,6 +121,10 @@ bool log_pick_mixed(struct log *log, u64 from_id, struct log_run *run, i64 *befo
 enum err log_replace(struct log *log, const struct log_run *run, struct slice block,
                      const struct block_header *header, struct slice index);
 
+/* Gives the file system back what merges and drops have freed, and no commit has taken again since
+ * the call before. Of the merging thread. */
+void log_trim(struct log *log);
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* What a reader takes together: the amendments in force (NULL: none), and where the log ends. With

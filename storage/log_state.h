@@ -26,6 +26,14 @@ struct log_hidden {
     struct block_header header; /* of the block that came with it */
 };
 
+/* Commits and what they freed. */
+struct log_trim {
+    u64 from;     /* where the next call goes on; 0: at the beginning */
+    u64 to;       /* the last that it looks at */
+    u64 seen;     /* the last there was then */
+    bool refused; /* by the file system */
+};
+
 struct log {
     struct db *db;
     pthread_mutex_t write;     /* one commit and its change of the directory at a time */
@@ -48,6 +56,7 @@ struct log {
     pthread_cond_t offer_done; /* with `write` */
     struct log_hidden hidden;  /* guarded by `write` */
     pthread_cond_t shown;      /* with `write` */
+    struct log_trim trim;      /* of the merging thread */
 };
 
 static inline struct slice key_make(u8 *key, u64 first_id, u32 count) {

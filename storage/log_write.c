@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -470,4 +471,30 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
     pthread_mutex_unlock(&log->write);
     defs_free(offer.defs);
     return err;
+}
+
+/* --- giving space back ------------------------------------------------------------------------ */
+
+/* Under load pages are taken again within seconds, and one that the file system has taken back
+ * costs more to write. What stays free would be all that a file of merged blocks has to spare. */
+void log_trim(struct log *log) {
+    struct log_trim *trim = &log->trim;
+    if (trim->from == 0) {
+        bool over = trim->to == trim->seen;
+        trim->to = trim->seen;
+        trim->seen = db_version(log->db);
+        if (over && trim->to == trim->seen) {
+            return;
+        }
+        trim->from = 1;
+    }
+    if (trim->refused) {
+        return;
+    }
+    enum err err = db_trim(log->db, &trim->from, trim->to, TRIM_PAGES_MIN);
+    if (err != ERR_OK) { /* nothing but space is lost */
+        trim->from = 0;
+        trim->refused = err != ERR_NO_MEMORY && err != ERR_NO_SPACE;
+        log_info("space_kept", "reason=%s", err_text(err));
+    }
 }

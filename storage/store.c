@@ -219,6 +219,10 @@ enum err store_drop(struct store *store, bool *did) {
     return err == ERR_OK && !*did ? merge_or_drop(store, merge_thin, did) : err;
 }
 
+void store_trim(struct store *store) {
+    log_trim(store->log);
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 enum err store_scan_open(struct store *store, const struct store_scan_options *options,

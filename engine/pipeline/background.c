@@ -230,6 +230,14 @@ static void rewrite_some(struct pipeline *pipeline,
     }
 }
 
+static void trim_if_due(struct pipeline *pipeline) {
+    u64 now_ns = clock_monotonic_ns();
+    if (now_ns >= pipeline->trim_ns) {
+        store_trim(pipeline->options.store);
+        pipeline->trim_ns = now_ns + (u64)TRIM_PAUSE_MS * 1000000;
+    }
+}
+
 /* Sleeps a little; false: the process is stopping. */
 static bool pause_a_while(struct pipeline *pipeline) {
     struct timespec until;
@@ -265,6 +273,7 @@ void *background_run(void *context) {
             pulse_work(pulse);
             snapshot_if_due(pipeline);
         }
+        trim_if_due(pipeline);
         sift_work(pipeline);
         dedup_tend(pipeline->dedup);
         memory_trim(pipeline);

@@ -204,6 +204,7 @@ struct pipeline {
     enum err merge_err;    /* of the last merge */
     u64 snapshot_after_ns; /* after a failed snapshot: not before this */
     u64 snapshot_wait_ns;  /* how long the next failure makes it wait */
+    u64 trim_ns;           /* when free pages are looked at next */
 
     pthread_t commit_thread;
     pthread_t disk_thread;

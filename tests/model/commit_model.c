@@ -164,6 +164,10 @@ enum err store_drop(struct store *store, bool *did) {
     return ERR_OK;
 }
 
+void store_trim(struct store *store) {
+    (void)store;
+}
+
 void store_get_stats(struct store *store, struct store_stats *out) {
     (void)store;
     *out = (struct store_stats){0};

@@ -617,6 +617,9 @@ static void run(struct store *store) {
             bool did;
             expect(store_merge(store, &did) == ERR_OK, "merge");
         }
+        if (below(3) == 0) {
+            store_trim(store);
+        }
         if (below(2) == 0) {
             scan_random(store);
             scan_first(store);

@@ -73,6 +73,7 @@ static void *merge(void *context) {
     bool did = true;
     while (did || !atomic_load(&done)) {
         expect(store_merge(store, &did) == ERR_OK);
+        store_trim(store);
         if (!did) {
             usleep(1000);
         }

@@ -657,8 +657,19 @@ int __wrap_ftruncate(int fd, off_t bytes) {
 }
 
 int __wrap_fallocate(int fd, int mode, off_t at, off_t bytes) {
+    struct open_fd *open = fd_of(fd);
     begin();
-    return disk.faults.full ? fails(ENOSPC) : __real_fallocate(fd, mode, at, bytes);
+    if (disk.faults.full) {
+        return fails(ENOSPC);
+    }
+    u64 size = size_of(fd);
+    bool hole = (mode & FALLOC_FL_PUNCH_HOLE) != 0 && open != NULL && (u64)at < size;
+    u64 zeroed = hole ? MIN((u64)bytes, size - (u64)at) : 0;
+    note_range(fd, hole ? open->file : NULL, (u64)at, zeroed, false);
+    int code = __real_fallocate(fd, mode, at, bytes);
+    note_range(fd, hole ? open->file : NULL, (u64)at, zeroed, true);
+    end();
+    return code;
 }
 
 int __wrap_statvfs(const char *path, struct statvfs *out) {
