@@ -182,7 +182,8 @@ add_event(struct agg *agg, const struct event_batch *batch, u32 i) {
     } else {
         add_older(agg, &series->newest, series->band, band, time, &delta);
     }
-    changes_note(agg, series->cell, band, &delta.row);
+    changes_note(agg, batch->account, &cell_at(agg, series->cell[KIND_CUSTOMER])->newest,
+                 &cell_at(agg, series->cell[KIND_FEATURE])->newest, band, &delta.row);
     add_tally(agg, tally_part(batch, i), series, time, &delta);
     for (u32 kind = 0; kind < KINDS; kind++) {
         add_cell(agg, series->cell[kind], band, time, &delta);

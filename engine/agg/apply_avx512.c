@@ -274,7 +274,8 @@ static inline __attribute__((always_inline)) bool add_known(struct agg *agg,
     if (unlikely(!add_rows(agg, rows, &block->row[k], time, bounds, index))) {
         return false;
     }
-    changes_note(agg, series->cell, 0, &block->row[k]);
+    changes_note(agg, batch->account, rows[TARGET_CELLS + KIND_CUSTOMER],
+                 rows[TARGET_CELLS + KIND_FEATURE], 0, &block->row[k]);
     if (unlikely((block->texts >> k & 1) != 0)) {
         apply_texts(agg, batch, i);
     }

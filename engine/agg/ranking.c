@@ -18,8 +18,7 @@
 #define READY_WAIT_NS 300000 /* whoever asks waits so long for it: a few of its slices */
 #define CHANGES_A_CUSTOMER 8 /* as many cost about as much as looking at a customer once */
 #define STARTS_MAX 4
-#define HAND_OWNERS 24 /* how far ahead of the addition what it needs is fetched */
-#define HAND_KEYS 12
+#define HAND_KEYS 48 /* how far ahead of the addition what it needs is fetched */
 #define HAND_ENTITIES 24
 #define HAND_CELLS 16
 #define HAND_BANDS 8
@@ -203,10 +202,6 @@ static const struct change *change_at(const struct agg *agg, u64 position) {
     return &agg->changed[position % CHANGED_RING];
 }
 
-static const struct owner *owner_at(const struct agg *agg, u32 cell) {
-    return array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof(struct owner));
-}
-
 /* What the event added to a sum. */
 static inline i128 change_measure(const struct change *change, u32 measure) {
     switch ((enum measure)measure) {
@@ -227,20 +222,20 @@ static inline i128 change_measure(const struct change *change, u32 measure) {
 }
 
 static inline bool change_counts(const struct ranking *ranking, const struct change *change,
-                                 const struct owner *owner) {
+                                 u32 none) {
     const struct ranking_key *key = &ranking->key;
-    return owner->account == key->account && owner->place < ranking->count &&
-           (key->class_mask >> owner->class & 1) != 0 &&
-           (key->band_mask >> change->band & 1) != 0 && (key->present_only & owner->none) == 0;
+    u32 place = mark_place(change->customer);
+    return change->account == key->account && place < ranking->count &&
+           (key->class_mask >> mark_class(change->customer) & 1) != 0 &&
+           (key->band_mask >> change->band & 1) != 0 && place != none;
 }
 
-static void add_change(const struct agg *agg, struct ranking *ranking, const struct list *list,
-                       const struct change *change) {
-    const struct owner *owner = owner_at(agg, change->cell);
-    if (!change_counts(ranking, change, owner)) {
+static inline void add_change(const struct agg *agg, struct ranking *ranking,
+                              const struct list *list, const struct change *change, u32 none) {
+    if (!change_counts(ranking, change, none)) {
         return;
     }
-    u32 place = owner->place;
+    u32 place = mark_place(change->customer);
     if (ranking->key.measure == MEASURE_LAST_SEEN) { /* no sum: looked up anew */
         key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
         return;
@@ -250,21 +245,25 @@ static void add_change(const struct agg *agg, struct ranking *ranking, const str
     key_set(ranking, place, ranking->key.ascending != 0 ? known - more : known + more);
 }
 
+/* The place of the customer who does not count; UINT32_MAX: there is none. */
+static u32 place_left_out(const struct agg *agg, const struct ranking *ranking) {
+    u32 none = account_at(agg, ranking->key.account)->none[KIND_CUSTOMER];
+    return ranking->key.present_only == 0 || none == 0 ? UINT32_MAX : entity_at(agg, none)->place;
+}
+
 /* Takes in the next changes, some of them. */
 static void ranking_catch_up(const struct agg *agg, struct ranking *ranking,
                              const struct list *list, u32 most) {
     u64 until = MIN(agg->changed_count, ranking->changed_seen + most);
+    u32 none = place_left_out(agg, ranking);
     for (u64 at = ranking->changed_seen; at < until; at++) {
-        if (at + HAND_OWNERS < until) {
-            __builtin_prefetch(owner_at(agg, change_at(agg, at + HAND_OWNERS)->cell));
-        }
         if (at + HAND_KEYS < until) {
-            const struct owner *owner = owner_at(agg, change_at(agg, at + HAND_KEYS)->cell);
-            if (owner->place < ranking->count) {
-                __builtin_prefetch(&ranking->keys[owner->place], 1);
+            u32 place = mark_place(change_at(agg, at + HAND_KEYS)->customer);
+            if (place < ranking->count) {
+                __builtin_prefetch(&ranking->keys[place], 1);
             }
         }
-        add_change(agg, ranking, list, change_at(agg, at));
+        add_change(agg, ranking, list, change_at(agg, at), none);
     }
     ranking->changed_seen = until;
 }

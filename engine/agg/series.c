@@ -495,6 +495,8 @@ void agg_cell_own(struct agg *agg, u32 cell, const struct entity *entity, u32 cl
     agg->owners.count = MAX(agg->owners.count, cell + 1);
     *(struct owner *)array_at(&agg->owners, cell) =
         (struct owner){entity->place, entity->account, (u8) class, entity->key[0] == DIM_NONE};
+    struct cell *record = record_edit(&agg->cells, cell, SHIFT_CELLS, sizeof *record);
+    record->newest.series = mark_of(entity->place, class);
 }
 
 static u32 cell_of(struct agg *agg, u32 entity, u32 class) {

@@ -61,7 +61,7 @@ _Static_assert(sizeof(struct series) == 128, "two cache lines");
 
 /* What each event changes is one cache line; the rest of a cell is a record of its own. */
 struct cell {
-    struct row newest; /* the newest band, and the last event's time */
+    struct row newest; /* the newest band, the last event's time, and as `series` mark_of() */
 };
 struct cell_rest {
     i64 first; /* INT64_MAX without events. No series that feeds the cell has an earlier one, so it
@@ -127,7 +127,7 @@ struct link {
     u32 class;
 };
 
-/* Whose a customer's cell is: read by rankings, which so need not fetch the entity. */
+/* Whose a cell is, without fetching the entity. */
 struct owner {
     u32 place; /* entity.place */
     u16 account;
@@ -135,10 +135,12 @@ struct owner {
     u8 none; /* the entity without a value */
 };
 
-/* What one event adds to a band of a customer's cell. */
+/* What one event adds to a band of a customer's cell. Whose it is comes from the rows that it
+ * changes anyhow: who follows the changes would wait for each look at an owner. */
 struct change {
-    u32 cell;
-    u32 feature; /* the feature's cell */
+    u32 customer; /* mark of its cell; see mark_place() */
+    u32 feature;  /* likewise */
+    u32 account;
     u32 band;
     i64 cost;
     i64 revenue;
@@ -550,13 +552,25 @@ enum err agg_rebuild(struct agg *agg);
 bool rankings_init(struct agg *agg);
 void rankings_free(struct agg *agg);
 
+/* The mark of a cell: its entity's place, and its class. */
+static inline u32 mark_of(u32 place, u32 class) {
+    return place * CLASSES + class;
+}
+static inline u32 mark_place(u32 mark) {
+    return mark / CLASSES;
+}
+static inline u32 mark_class(u32 mark) {
+    return mark % CLASSES;
+}
+_Static_assert(SERIES_MAX <= UINT32_MAX / CLASSES, "no more customers of an account than series");
+
 /* Notes what an event added, if any ranking will ask. Writer, with the lock. */
-static inline void changes_note(struct agg *agg, const u32 *cell, u32 band,
-                                const struct row *added) {
+static inline void changes_note(struct agg *agg, u32 account, const struct row *customer,
+                                const struct row *feature, u32 band, const struct row *added) {
     if (agg->changed_count < agg->changed_until) {
         agg->changed[agg->changed_count % CHANGED_RING] =
-            (struct change){cell[KIND_CUSTOMER], cell[KIND_FEATURE], band,
-                            added->cost,         added->revenue,     added->usage};
+            (struct change){customer->series, feature->series, account,     band,
+                            added->cost,      added->revenue,  added->usage};
     }
     agg->changed_count++;
 }

@@ -11,7 +11,6 @@
 #define CATCH_UP_SLICE 4096 /* changes added while the writer waits */
 #define LOOK_SLICE 512      /* customers looked at, */
 #define WALK_SLICE 2048     /* and their series, likewise */
-#define HAND_OWNERS 32
 #define HAND_CUSTOMERS 24
 #define HAND_PLACES 16
 #define HAND_SUMS 8
@@ -284,44 +283,44 @@ static const struct change *change_at(const struct agg *agg, u64 position) {
     return &agg->changed[position % CHANGED_RING];
 }
 
-static const struct owner *owner_at(const struct agg *agg, u32 cell) {
-    return array_fast(&agg->owners, cell, SHIFT_OWNERS, sizeof(struct owner));
-}
-
 /* The customer that a change concerns; NULL: none, or one that is yet to be looked at at all. */
 static inline struct part_customer *customer_of(struct parts *parts, const struct plan *plan,
-                                                const struct change *change) {
-    const struct owner *owner = owner_at(plan->agg, change->cell);
-    bool counts =
-        owner->account == plan->query->account && (plan->class_mask >> owner->class & 1) != 0 &&
-        (plan->band_mask >> change->band & 1) != 0 && !owner->none && owner->place < parts->count;
-    return counts ? &parts->customers[owner->place] : NULL;
+                                                const struct change *change, u32 none) {
+    u32 place = mark_place(change->customer);
+    bool counts = change->account == plan->query->account &&
+                  (plan->class_mask >> mark_class(change->customer) & 1) != 0 &&
+                  (plan->band_mask >> change->band & 1) != 0 && place != none &&
+                  place < parts->count;
+    return counts ? &parts->customers[place] : NULL;
+}
+
+/* The place of the customer that events without one have; UINT32_MAX: there are no such events. */
+static u32 place_of_none(const struct plan *plan) {
+    u32 none = account_at(plan->agg, plan->query->account)->none[KIND_CUSTOMER];
+    return none == 0 ? UINT32_MAX : entity_at(plan->agg, none)->place;
 }
 
 /* Asks for what the changes behind this one need. */
 static inline __attribute__((always_inline)) void
-fetch_ahead(struct parts *parts, const struct plan *plan, u64 at, u64 until) {
+fetch_ahead(struct parts *parts, const struct plan *plan, u64 at, u64 until, u32 none) {
     const struct agg *agg = plan->agg;
-    if (at + HAND_OWNERS < until) {
-        __builtin_prefetch(owner_at(agg, change_at(agg, at + HAND_OWNERS)->cell));
-    }
     if (at + HAND_CUSTOMERS < until) {
-        const struct owner *owner = owner_at(agg, change_at(agg, at + HAND_CUSTOMERS)->cell);
-        if (owner->place < parts->count) {
-            __builtin_prefetch(&parts->customers[owner->place], 1);
+        u32 place = mark_place(change_at(agg, at + HAND_CUSTOMERS)->customer);
+        if (place < parts->count) {
+            __builtin_prefetch(&parts->customers[place], 1);
         }
     }
     struct part_customer *customer;
     if (at + HAND_PLACES < until) {
-        customer = customer_of(parts, plan, change_at(agg, at + HAND_PLACES));
+        customer = customer_of(parts, plan, change_at(agg, at + HAND_PLACES), none);
         if (customer != NULL && customer->capacity > 0) {
             __builtin_prefetch(part_places(customer));
         }
     }
     if (at + HAND_SUMS < until) {
         const struct change *change = change_at(agg, at + HAND_SUMS);
-        customer = customer_of(parts, plan, change);
-        u32 place = owner_at(agg, change->feature)->place;
+        customer = customer_of(parts, plan, change, none);
+        u32 place = mark_place(change->feature);
         for (u32 i = 0; customer != NULL && i < customer->count; i++) {
             if (part_places(customer)[i] == place) {
                 __builtin_prefetch(&customer->sums[i], 1);
@@ -335,13 +334,14 @@ fetch_ahead(struct parts *parts, const struct plan *plan, u64 at, u64 until) {
 static bool catch_up(struct parts *parts, const struct plan *plan) {
     const struct agg *agg = plan->agg;
     u64 until = MIN(agg->changed_count, parts->changed_seen + CATCH_UP_SLICE);
+    u32 none = place_of_none(plan);
     for (u64 at = parts->changed_seen; at < until; at++) {
         const struct change *change = change_at(agg, at);
-        fetch_ahead(parts, plan, at, until);
-        struct part_customer *customer = customer_of(parts, plan, change);
+        fetch_ahead(parts, plan, at, until, none);
+        struct part_customer *customer = customer_of(parts, plan, change, none);
         const struct sums more = {.cost = change->cost, .revenue = change->revenue, .events = 1};
         if (customer != NULL && !add(parts, plan, (u32)(customer - parts->customers),
-                                     owner_at(agg, change->feature)->place, &more)) {
+                                     mark_place(change->feature), &more)) {
             return false;
         }
     }
