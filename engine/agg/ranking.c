@@ -39,6 +39,8 @@ bool rankings_init(struct agg *agg) {
 static void ranking_clear(struct ranking *ranking) {
     free(ranking->keys);
     free(ranking->greatest);
+    free(ranking->reached);
+    free(ranking->best);
     *ranking = (struct ranking){0};
 }
 
@@ -117,12 +119,15 @@ static void group_measure(struct ranking *ranking, u32 group) {
     ranking->greatest[group] = greatest;
 }
 
-static void key_set(struct ranking *ranking, u32 place, i128 key) {
+static inline void key_set(struct ranking *ranking, u32 place, i128 key) {
     i128 old = ranking->keys[place];
     u32 group = place / RANKING_GROUP;
     ranking->keys[place] = key;
     ranking->present += (key != RANKING_NONE);
     ranking->present -= (old != RANKING_NONE);
+    if (unlikely(key >= ranking->bound)) {
+        ranking->reached[group] |= (u64)1 << place % RANKING_GROUP;
+    }
     if (key >= ranking->greatest[group]) {
         ranking->greatest[group] = key;
     } else if (old == ranking->greatest[group]) {
@@ -152,6 +157,11 @@ static bool ranking_reserve(struct ranking *ranking, u32 count) {
         return false;
     }
     ranking->greatest = greatest;
+    u64 *reached = realloc(ranking->reached, capacity / RANKING_GROUP * sizeof *reached);
+    if (reached == NULL) {
+        return false;
+    }
+    ranking->reached = reached;
     ranking->capacity = capacity;
     return true;
 }
@@ -191,6 +201,7 @@ static bool ranking_extend(const struct agg *agg, struct ranking *ranking,
         fetch_ahead(agg, ranking, list, place);
         if (place % RANKING_GROUP == 0) {
             ranking->greatest[place / RANKING_GROUP] = RANKING_NONE;
+            ranking->reached[place / RANKING_GROUP] = 0;
         }
         ranking->keys[place] = RANKING_NONE;
         key_set(ranking, place, entity_key(agg, &ranking->key, list_at(list, place)));
@@ -487,27 +498,27 @@ void ranking_give(struct agg *agg) {
 
 /* --- selecting -------------------------------------------------------------------------------- */
 
-/* The k-th greatest of the values (k from 1), by repeated partition; reorders them. */
-static i128 kth_greatest(i128 *values, u32 count, u32 k) {
+/* The k-th greatest key (k from 1), by repeated partition; reorders them. */
+static i128 kth_greatest(struct ranked *all, u32 count, u32 k) {
     u32 low = 0;
     u32 high = count - 1;
     while (low < high) {
-        i128 pivot = values[low + (high - low) / 2];
+        i128 pivot = all[low + (high - low) / 2].key;
         u32 left = low;
         u32 right = high;
         for (;;) {
-            while (values[left] > pivot) {
+            while (all[left].key > pivot) {
                 left++;
             }
-            while (values[right] < pivot) {
+            while (all[right].key < pivot) {
                 right--;
             }
             if (left >= right) {
                 break;
             }
-            i128 swap = values[left];
-            values[left++] = values[right];
-            values[right--] = swap;
+            struct ranked swap = all[left];
+            all[left++] = all[right];
+            all[right--] = swap;
         }
         if (k - 1 <= right) {
             high = right;
@@ -515,36 +526,90 @@ static i128 kth_greatest(i128 *values, u32 count, u32 k) {
             low = right + 1;
         }
     }
-    return values[k - 1];
+    return all[k - 1].key;
 }
 
-bool ranking_best(const struct ranking *ranking, u32 k, u32 *places, u32 *count) {
-    u32 groups = (ranking->count + RANKING_GROUP - 1) / RANKING_GROUP;
-    u32 room = *count;
+/* Sets a bound that at least k keys reach: the k-th of the groups' maxima. False: no memory. */
+static bool bound_of_groups(struct ranking *ranking, u32 groups, u32 k) {
     i128 bound = RANKING_NONE + 1;
-    *count = 0;
     if (groups > k && k > 0) {
-        i128 *values = malloc(groups * sizeof *values);
-        if (values == NULL) {
+        struct ranked *maxima = malloc(groups * sizeof *maxima);
+        if (maxima == NULL) {
             return false;
         }
-        memcpy(values, ranking->greatest, groups * sizeof *values);
-        bound = MAX(bound, kth_greatest(values, groups, k));
-        free(values);
-    }
-    for (u32 group = 0; group < groups; group++) {
-        if (ranking->greatest[group] < bound) {
-            continue;
+        for (u32 group = 0; group < groups; group++) {
+            maxima[group] = (struct ranked){ranking->greatest[group], group};
         }
-        u32 end = MIN((group + 1) * RANKING_GROUP, ranking->count);
-        for (u32 place = group * RANKING_GROUP; place < end; place++) {
-            if (ranking->keys[place] >= bound) {
-                if (*count == room) {
-                    return false;
-                }
-                places[(*count)++] = place;
+        bound = MAX(bound, kth_greatest(maxima, groups, k));
+        free(maxima);
+    }
+    ranking->bound = bound;
+    for (u32 group = 0; group < groups; group++) {
+        ranking->reached[group] = ranking->greatest[group] >= bound ? UINT64_MAX : 0;
+    }
+    return true;
+}
+
+static bool best_add(struct ranking *ranking, u32 place) {
+    if (ranking->best_count == ranking->best_capacity) {
+        u32 capacity = MAX(2 * ranking->best_capacity, 256u);
+        struct ranked *best =
+            capacity > RANKED_MAX ? NULL : realloc(ranking->best, capacity * sizeof *best);
+        if (best == NULL) {
+            return false;
+        }
+        ranking->best = best;
+        ranking->best_capacity = capacity;
+    }
+    ranking->best[ranking->best_count++] = (struct ranked){ranking->keys[place], place};
+    return true;
+}
+
+/* Takes those that reach the bound. False: there are more than `most`, or no memory. */
+static bool take_reached(struct ranking *ranking, u32 groups, u32 most) {
+    ranking->best_count = 0;
+    for (u32 group = 0; group < groups; group++) {
+        u64 reached = ranking->reached[group];
+        for (u64 left = reached; left != 0; left &= left - 1) {
+            u32 place = group * RANKING_GROUP + (u32)__builtin_ctzll(left);
+            if (place >= ranking->count || ranking->keys[place] < ranking->bound) {
+                reached &= ~(left & -left);
+            } else if (ranking->best_count == most || !best_add(ranking, place)) {
+                return false;
             }
         }
+        ranking->reached[group] = reached;
+    }
+    return true;
+}
+
+/* Drops those that are not among the best k. */
+static void cut(struct ranking *ranking, u32 k) {
+    i128 last = kth_greatest(ranking->best, ranking->best_count, k);
+    u32 kept = 0;
+    for (u32 i = 0; i < ranking->best_count; i++) {
+        ranking->best[kept] = ranking->best[i];
+        kept += ranking->best[i].key >= last;
+    }
+    ranking->best_count = kept;
+}
+
+/* Most times the bound that the question before has left still has enough keys above it, and few.
+ */
+bool ranking_best(struct ranking *ranking, u32 k) {
+    u32 groups = (ranking->count + RANKING_GROUP - 1) / RANKING_GROUP;
+    bool good =
+        take_reached(ranking, groups, 4 * k) && ranking->best_count >= MIN(k, ranking->present);
+    if (!good &&
+        (!bound_of_groups(ranking, groups, k) || !take_reached(ranking, groups, RANKED_MAX))) {
+        return false;
+    }
+    u32 some = k + k / 4; /* so that it holds although some of the best get worse */
+    if (ranking->best_count > some) {
+        ranking->bound = kth_greatest(ranking->best, ranking->best_count, some);
+    }
+    if (ranking->best_count > k) {
+        cut(ranking, k);
     }
     return true;
 }

@@ -5,8 +5,9 @@
  * anybody asks. So a question costs a few nanoseconds for each event since the last one, whatever
  * the number of customers, and ingest pays one store an event.
  *
- * Above the keys lies one maximum for each RANKING_GROUP of them: the best k are in the k groups
- * with the greatest maxima.
+ * Which keys reach a bound, somewhat below the last ones that were asked for, is known, too: of the
+ * others nobody looks at any. Should too few reach it, a lower one comes from the greatest key of
+ * each RANKING_GROUP: the best k are in the k groups with the greatest maxima.
  */
 #ifndef MARGIN_AGG_RANKING_H
 #define MARGIN_AGG_RANKING_H
@@ -35,13 +36,23 @@ struct ranking_key {
     u32 present_only;
 };
 
+struct ranked { /* a customer */
+    i128 key;
+    u32 place;
+};
+
 struct ranking {
     struct ranking_key key;
     i128 *keys;     /* by place in the account's list of customers */
     i128 *greatest; /* by group */
     u32 count;
     u32 capacity;
-    u32 present;      /* keys that are not RANKING_NONE */
+    u32 present;         /* keys that are not RANKING_NONE */
+    i128 bound;          /* a guess: somewhat more than are asked for reach it */
+    u64 *reached;        /* by group, a bit a customer: whose key may; nobody else's does */
+    struct ranked *best; /* of the last question */
+    u32 best_count;
+    u32 best_capacity;
     u64 changed_seen; /* agg->changed_count that the keys belong to */
     u64 layout;
     u64 used;
@@ -73,8 +84,9 @@ bool rankings_keep(struct agg *agg, u32 ms);
  */
 bool ranking_is_ready(struct agg *agg, const struct ranking_key *key);
 
-/* The places of at least the best `k` (with all that tie with the last), in no order; at most
- * *count of them fit `places`. False: more tie than fit. */
-bool ranking_best(const struct ranking *ranking, u32 k, u32 *places, u32 *count);
+/* The best `k`, with all that tie with the last, in no order: they stand in ranking->best. False:
+ * RANKED_MAX are not enough, or there is no memory. */
+#define RANKED_MAX 16384
+bool ranking_best(struct ranking *ranking, u32 k);
 
 #endif

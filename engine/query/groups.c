@@ -75,6 +75,11 @@ static i128 order_value(enum query_order order, const struct figures *figures) {
     return 0;
 }
 
+int compare_slices(struct slice a, struct slice b) {
+    int order = memcmp(a.data, b.data, MIN(a.bytes, b.bytes));
+    return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
 static int compare_texts(const struct groups *groups, const struct query_row *a,
                          const struct query_row *b) {
     const struct query *query = groups->plan->query;
@@ -82,14 +87,11 @@ static int compare_texts(const struct groups *groups, const struct query_row *a,
         if (a->value[i] == b->value[i]) {
             continue;
         }
-        struct slice left = query_value_text(groups->plan->agg, query->group[i], a->value[i]);
-        struct slice right = query_value_text(groups->plan->agg, query->group[i], b->value[i]);
-        int order = memcmp(left.data, right.data, MIN(left.bytes, right.bytes));
+        int order =
+            compare_slices(query_value_text(groups->plan->agg, query->group[i], a->value[i]),
+                           query_value_text(groups->plan->agg, query->group[i], b->value[i]));
         if (order != 0) {
             return order;
-        }
-        if (left.bytes != right.bytes) {
-            return left.bytes < right.bytes ? -1 : 1;
         }
     }
     return 0;
@@ -303,6 +305,18 @@ enum err groups_offer(struct groups *groups, const struct query_row *row) {
     return err;
 }
 
+enum err groups_take_rows(struct groups *groups, u32 count, struct query_row **rows) {
+    *rows = realloc(groups->rows, (usize)MAX(count, 1u) * sizeof **rows);
+    if (*rows == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    groups->rows = *rows;
+    groups->capacity = MAX(count, 1u);
+    groups->count = count;
+    groups->ordered = true;
+    return ERR_OK;
+}
+
 /* Sums the hash's rows and makes the best of them a heap at the front. */
 static void best_first(struct groups *groups) {
     u32 count = groups->count;
@@ -330,7 +344,7 @@ enum err groups_finish(struct groups *groups, struct query_result *result) {
     if (!groups->streaming) {
         best_first(groups);
     }
-    if (!query->unordered) {
+    if (!query->unordered && !groups->ordered) {
         heap_sort(groups, groups->count);
     }
     u32 first = query->unordered ? 0 : MIN(query->offset, groups->count);

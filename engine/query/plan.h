@@ -84,6 +84,7 @@ struct groups {
     u32 *slots; /* row + 1; 0: empty */
     u32 slot_mask;
     bool streaming; /* rows come complete and once: only the best `keep` are kept, as a heap */
+    bool ordered;   /* rows stand in their order already */
     u32 keep;
     u32 total_count;
     struct figures total;
@@ -96,11 +97,15 @@ void groups_free(struct groups *groups);
 enum err groups_at(struct groups *groups, const u32 *dims, i64 bucket_start, struct figures **out);
 /* Streaming: offers a complete row. */
 enum err groups_offer(struct groups *groups, const struct query_row *row);
+/* Instead of offering: room for all rows there are, to be written in their order. */
+enum err groups_take_rows(struct groups *groups, u32 count, struct query_row **rows);
 /* Of `each`: the last piece. */
 void groups_hand_over(struct groups *groups);
 /* Orders, pages, sums. The result owns the rows. */
 enum err groups_finish(struct groups *groups, struct query_result *result);
 
+/* Below 0: a comes first in the order of texts. */
+int compare_slices(struct slice a, struct slice b);
 void figures_clear(struct figures *figures);
 void figures_add_sums(struct figures *figures, const struct sums *sums);
 void figures_add_row(struct figures *figures, const struct row *row, const struct array *wides);

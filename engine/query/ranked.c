@@ -1,14 +1,13 @@
 /*
- * ranked.c: the best customers by way of a ranking: the candidates come from it, their figures and
- * the final order from the cells, the totals from the few cells of cost types.
+ * ranked.c: the best customers by way of a ranking: they and their order come from it, their
+ * figures from the cells, the totals from the few cells of cost types.
  */
 #include "agg/ranking.h"
 #include "query/plan.h"
 
 #include <stdlib.h>
 
-#define KEEP_MAX 1024    /* deeper pages look at every customer */
-#define PLACES_MAX 16384 /* candidates, with those that tie */
+#define KEEP_MAX 1024 /* deeper pages look at every customer */
 
 static bool measure_for(enum query_order order, u32 *measure) {
     static const u32 measures[QUERY_ORDERS] = {
@@ -61,29 +60,94 @@ static bool total_of(const struct plan *plan, struct figures *total) {
            (!plan->whole_from || less->first_seen > total->first_seen);
 }
 
-static enum err offer_best(const struct plan *plan, const struct ranking *ranking,
+/* --- the best --------------------------------------------------------------------------------- */
+
+struct best {
+    i128 key;
+    u32 entity;
+    u32 value;
+};
+
+static int compare_best(const void *left, const void *right, void *agg) {
+    const struct best *a = left;
+    const struct best *b = right;
+    if (a->key != b->key) {
+        return a->key > b->key ? -1 : 1;
+    }
+    return compare_slices(agg_value_text(agg, DIM_CUSTOMER, a->value),
+                          agg_value_text(agg, DIM_CUSTOMER, b->value));
+}
+
+/* Asks for what looking at a customer needs, all of them at once: each is far away. */
+static void fetch_cells(const struct plan *plan, const struct entity *entity) {
+    for (u32 class = 0; class < CLASSES; class ++) {
+        if (entity->cell[class] != 0 && (plan->class_mask >> class & 1) != 0) {
+            __builtin_prefetch(cell_at(plan->agg, entity->cell[class]));
+            __builtin_prefetch(rest_at(plan->agg, entity->cell[class]));
+        }
+    }
+}
+
+static void fetch_bands(const struct plan *plan, const struct entity *entity) {
+    for (u32 class = 0; class < CLASSES; class ++) {
+        if (entity->cell[class] != 0 && (plan->class_mask >> class & 1) != 0) {
+            const u32 *band = rest_at(plan->agg, entity->cell[class])->band;
+            for (u32 mask = plan->band_mask >> 1; mask != 0; mask &= mask - 1) {
+                __builtin_prefetch(band_at(plan->agg, band[__builtin_ctz(mask)]));
+            }
+        }
+    }
+}
+
+/* In their order; reads their entities. */
+static void order_best(const struct plan *plan, const struct ranked *ranked, struct best *best,
+                       u32 count) {
+    struct agg *agg = plan->agg;
+    const struct list *list = &account_at(agg, plan->query->account)->entities[KIND_CUSTOMER];
+    for (u32 i = 0; i < count; i++) {
+        best[i] = (struct best){ranked[i].key, list_at(list, ranked[i].place), 0};
+        __builtin_prefetch(entity_at(agg, best[i].entity));
+    }
+    for (u32 i = 0; i < count; i++) {
+        const struct entity *entity = entity_at(agg, best[i].entity);
+        best[i].value = entity->key[0];
+        if (best[i].value != DIM_NONE) {
+            __builtin_prefetch(value_at(agg, DIM_CUSTOMER, best[i].value));
+        }
+        fetch_cells(plan, entity);
+    }
+    qsort_r(best, count, sizeof *best, compare_best, agg);
+}
+/* Their rows, once all that they need was asked for. */
+static enum err write_rows(const struct plan *plan, const struct best *best, struct groups *groups,
+                           u32 count) {
+    struct query_row *rows;
+    enum err err = groups_take_rows(groups, count, &rows);
+    for (u32 i = 0; i < count && err == ERR_OK; i++) {
+        fetch_bands(plan, entity_at(plan->agg, best[i].entity));
+    }
+    for (u32 i = 0; i < count && err == ERR_OK; i++) {
+        check(walk_entity_row(plan, best[i].entity, &rows[i]));
+    }
+    return err;
+}
+
+static enum err offer_best(const struct plan *plan, struct ranking *ranking,
                            struct groups *groups) {
-    const struct list *list = &account_at(plan->agg, plan->query->account)->entities[KIND_CUSTOMER];
     struct figures total;
-    u32 count = PLACES_MAX;
-    u32 *places = malloc(PLACES_MAX * sizeof *places);
-    if (places == NULL) {
+    if (!total_of(plan, &total) || !ranking_best(ranking, groups->keep)) {
+        return ERR_NOT_FOUND;
+    }
+    u32 count = ranking->best_count;
+    struct best *best = malloc((count + 1) * sizeof *best);
+    if (best == NULL) {
         return ERR_NO_MEMORY;
     }
-    enum err err = ERR_OK;
-    if (!total_of(plan, &total) || !ranking_best(ranking, groups->keep, places, &count)) {
-        err = ERR_NOT_FOUND;
-    }
-    for (u32 i = 0; err == ERR_OK && i < count; i++) {
-        struct query_row row;
-        check(walk_entity_row(plan, list_at(list, places[i]), &row));
-        err = groups_offer(groups, &row);
-    }
-    free(places);
-    if (err == ERR_OK) {
-        groups->total = total;
-        groups->total_count = ranking->present;
-    }
+    order_best(plan, ranking->best, best, count);
+    enum err err = write_rows(plan, best, groups, MIN(count, groups->keep));
+    free(best);
+    groups->total = total;
+    groups->total_count = ranking->present;
     return err;
 }
 

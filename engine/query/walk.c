@@ -40,7 +40,9 @@ static void add_cell(const struct plan *plan, u32 index, u32 band_mask, struct f
     struct sums sums = {0};
     for (u32 mask = band_mask; mask != 0; mask &= mask - 1) {
         u32 band = (u32)__builtin_ctz(mask);
-        row_read(band_of(agg, &cell->newest, rest->band, band), &agg->wides, &sums);
+        if (band == 0 || rest->band[band - 1] != 0) {
+            row_read(band_of(agg, &cell->newest, rest->band, band), &agg->wides, &sums);
+        }
     }
     if (sums.events != 0) {
         figures_add_sums(figures, &sums);
