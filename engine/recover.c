@@ -235,6 +235,9 @@ static enum err replay_keys(struct keys_thread *keys, struct event_batch *batch)
         end = run_end(keys->out->agg, batch, first, &sound);
         if (sound) { /* else whoever reads the event reports it */
             err = dedup_claim(keys->out->dedup, batch, first, end - first, verdict);
+            for (u32 i = 0; i < end - first && err == ERR_OK && keys->id_from > 1; i++) {
+                err = verdict[i] == DEDUP_CONFLICT ? ERR_EXISTS : ERR_OK;
+            }
         }
     }
     dedup_settle(keys->out->dedup);
@@ -284,14 +287,36 @@ static enum err scan_keys(struct keys_thread *keys, struct store_scan *scan) {
     }
 }
 
+static enum err read_keys(struct keys_thread *keys) {
+    struct store_scan *scan = NULL;
+    enum err err = open_scan(keys->options, keys->id_from, KEY_COLUMNS, &scan);
+    if (err == ERR_OK) {
+        err = scan_keys(keys, scan);
+        store_scan_close(scan);
+    }
+    return err;
+}
+
+/* All of them, from the log. */
+static enum err forget_keys(struct keys_thread *keys) {
+    struct recovered *out = keys->out;
+    out->keys_lost = true;
+    keys->id_from = 1;
+    dedup_destroy(out->dedup);
+    out->dedup = NULL;
+    return dedup_open(&keys->options->keys, &out->dedup);
+}
+
+/* The snapshot's files may be from before they were sifted (dedup.h): where a key whose event is
+ * gone was taken for another one since, they still have it with the first one's digest. */
 static void *run_keys(void *context) {
     struct keys_thread *keys = context;
     pthread_setname_np(pthread_self(), "keys");
-    struct store_scan *scan = NULL;
-    keys->err = open_scan(keys->options, keys->id_from, KEY_COLUMNS, &scan);
-    if (keys->err == ERR_OK) {
-        keys->err = scan_keys(keys, scan);
-        store_scan_close(scan);
+    keys->err = read_keys(keys);
+    if (keys->err == ERR_EXISTS) {
+        log_warn("keys_outdated", "action=\"reading the keys from the log again\"");
+        keys->err = forget_keys(keys);
+        keys->err = keys->err == ERR_OK ? read_keys(keys) : keys->err;
     }
     if (keys->out->keys_lost) {
         fault_point("keys.remade");
@@ -307,14 +332,9 @@ static enum err begin_keys(const struct recover_options *options, struct recover
                            struct keys_thread *keys) {
     *keys = (struct keys_thread){.options = options,
                                  .out = out,
-                                 .id_from = out->keys_lost ? 1 : out->snapshot_id,
+                                 .id_from = out->snapshot_id,
                                  .defined_until = out->snapshot_id};
-    enum err err = ERR_OK;
-    if (out->keys_lost) {
-        dedup_destroy(out->dedup);
-        out->dedup = NULL;
-        err = dedup_open(&options->keys, &out->dedup);
-    }
+    enum err err = out->keys_lost ? forget_keys(keys) : ERR_OK;
     if (err == ERR_OK) {
         check(pthread_mutex_init(&keys->lock, NULL) == 0);
         check(pthread_cond_init(&keys->moved, NULL) == 0);
