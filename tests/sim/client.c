@@ -18,7 +18,8 @@
 
 static SIM_STATE struct {
     u32 requests; /* of each client that writes */
-    u32 writers;  /* that have not ended */
+    u64 pause_ns;
+    u32 writers; /* that have not ended */
     u32 others;
     u32 busy;
     bool hold;
@@ -63,7 +64,7 @@ void client_enter(void) {
 
 void client_leave(void) {
     clients.busy--;
-    fiber_sleep(between(0, chance(10) ? 50 * SIM_MS : 2 * SIM_MS));
+    fiber_sleep(between(0, chance(10) ? 25 * clients.pause_ns : clients.pause_ns));
 }
 
 static bool client_is_done(u32 sent) {
@@ -177,10 +178,11 @@ static bool take_answer(struct http *http, const struct truth_request *request) 
     }
     struct truth_answer answer = {0};
     if (request->single) {
-        promise(status == 201 || status == 409, "status %u: %.*s", status, (int)body.bytes,
-                body.data);
+        promise(status == 201 || status == 409 || (status == 400 && truth_ages()),
+                "status %u: %.*s", status, (int)body.bytes, body.data);
         answer.accepted = status == 201;
-        answer.rejected = answer.duplicates = status == 409;
+        answer.rejected = status != 201;
+        answer.duplicates = status == 409;
         truth_answered(request, &answer);
         return true;
     }
@@ -381,7 +383,7 @@ static void *wire_client_run(void *argument) {
 
 /* A total over the binary socket: of the account, or of all rows of a list. */
 static bool ask_wire(struct margin_client *client, u32 account) {
-    u64 least = truth_least(account);
+    struct truth_least least = truth_least(account);
     u64 total;
     enum margin_status status;
     if (chance(50)) {
@@ -417,7 +419,7 @@ static bool ask_http(struct http *http, u32 account) {
     u32 which = roll(ARRAY_COUNT(paths));
     u32 status;
     struct slice body;
-    u64 least = truth_least(account);
+    struct truth_least least = truth_least(account);
     if (!reach(http, account)) {
         return false;
     }
@@ -506,6 +508,7 @@ static void *any_account(void) {
 
 void clients_start(const struct clients *wanted) {
     clients.requests = wanted->requests;
+    clients.pause_ns = wanted->pause_ns;
     clients.writers = wanted->http + wanted->wire;
     clients.others = wanted->askers + truth_accounts() - 1;
     for (u32 i = 1; i < truth_accounts(); i++) {

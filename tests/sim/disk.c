@@ -502,7 +502,10 @@ ssize_t __wrap_read(int fd, void *into, size_t bytes) {
 }
 
 /* Until it says that it has what was written. */
-static void wait_for_disk(void) {
+static void wait_for_disk(const struct open_fd *open) {
+    if (disk.faults.snapshot_ns_max > 0 && strstr(open->path, "/snapshots") != NULL) {
+        fiber_sleep(between(0, disk.faults.snapshot_ns_max));
+    }
     u64 ns_max = MAX(disk.faults.sync_ns_max, 2 * SIM_US);
     fiber_sleep(between(SIM_US, chance(5) ? 20 * ns_max : ns_max));
 }
@@ -529,7 +532,7 @@ static ssize_t write_at(struct open_fd *open, int fd, const char *data, usize by
     promise(rest == (ssize_t)(bytes - half), "no room for the simulated disk");
     note_range(fd, open->file, (u64)at, bytes, true);
     if (open->synced) { /* everybody sees it before the disk has it */
-        wait_for_disk();
+        wait_for_disk(open);
         settle_range(open->file, (u64)at, bytes);
     }
     end();
@@ -577,7 +580,7 @@ ssize_t __wrap_writev(int fd, const struct iovec *parts, int count) {
 static int sync_fd(int fd) {
     struct open_fd *open = fd_of(fd);
     begin();
-    wait_for_disk();
+    wait_for_disk(open);
     machine_disk_call();
     if (disk.faults.full && beside_log(open)) {
         return fails(ENOSPC);

@@ -27,6 +27,7 @@ static SIM_STATE struct {
     char fronts[NUMBER_BYTES];
     char map_bytes[NUMBER_BYTES];
     char key_bytes[NUMBER_BYTES];
+    char days[NUMBER_BYTES];
     char *argv[40];
     int argc;
     enum machine_state state;
@@ -86,6 +87,10 @@ void machine_init(const char *root, const struct machine_options *options) {
     snprintf(machine.key_bytes, sizeof machine.key_bytes, "%lluK",
              (unsigned long long)(options->key_bytes / KIB));
     add_argument("--dedup-memory", machine.key_bytes);
+    snprintf(machine.days, sizeof machine.days, "%u", options->days);
+    if (options->days > 0) {
+        add_argument("--retention-days", machine.days);
+    }
     machine.data = malloc((usize)(_edata - __data_start));
     machine.bss = malloc((usize)(_end - __bss_start));
     machine.own = malloc((usize)(__stop_sim_state - __start_sim_state));

@@ -129,12 +129,15 @@ static _Noreturn void run_seed(u64 seed, bool verbose, int report) {
     sim_seed(seed);
     sim.verbose = verbose;
     promise(__real_mkdir(root, 0700) == 0, "cannot make %s", root);
-    const struct machine_options options = {.fronts = 1 + roll(3),
-                                            .snapshot_events =
-                                                snapshot_events[roll(ARRAY_COUNT(snapshot_events))],
-                                            .map_bytes = GIB,
-                                            .key_bytes = key_bytes[roll(ARRAY_COUNT(key_bytes))]};
-    truth_init(chance(50) ? 1 : 1 + roll(ACCOUNTS_MOST));
+    const u32 days = chance(40) ? 1 + roll(2) : 0;
+    const u32 accounts = chance(50) ? 1 : 1 + roll(ACCOUNTS_MOST);
+    const struct machine_options options = {
+        .fronts = 1 + roll(3),
+        .snapshot_events = snapshot_events[roll(ARRAY_COUNT(snapshot_events))],
+        .map_bytes = GIB,
+        .key_bytes = key_bytes[roll(days > 0 ? 2 : ARRAY_COUNT(key_bytes))],
+        .days = days};
+    truth_init(accounts, days);
     disk_init(root);
     machine_init(root, &options);
     fiber_start("story", false, story_run, NULL);

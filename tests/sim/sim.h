@@ -71,6 +71,7 @@ struct machine_options {
     u64 snapshot_events;
     u64 map_bytes;
     u64 key_bytes; /* memory for keys */
+    u32 days;      /* of retention; 0: none */
 };
 
 void machine_init(const char *root, const struct machine_options *options);
@@ -95,6 +96,7 @@ struct disk_faults {
     u32 write_fails;    /* one in so many writes fails; 0: none */
     u32 snapshot_fails; /* one in so many calls on files beside the log fails; 0: none */
     u64 sync_ns_max;
+    u64 snapshot_ns_max; /* more for a snapshot's */
 };
 
 void disk_init(const char *root);
@@ -132,6 +134,9 @@ struct truth_event {
     u32 variant; /* same key, other content */
     bool keyed;
     bool invalid;
+    /* As it goes out: */
+    bool known; /* it is stored, and nothing but its age removes it */
+    bool gone;  /* it is of a time whose events were removed */
 };
 
 #define REQUEST_EVENTS_MAX 128
@@ -159,7 +164,9 @@ struct truth_fields {
     i64 time; /* ms; 0: none given */
 };
 
-void truth_init(u32 accounts);
+/* Events are kept for so many days; 0: for ever. */
+void truth_init(u32 accounts, u32 days);
+bool truth_ages(void);
 u32 truth_accounts(void);
 void truth_fields_of(const struct truth_event *event, struct truth_fields *out);
 /* A request of new and old keys. */
@@ -176,13 +183,19 @@ struct truth_answer {
 /* It was answered with success. */
 void truth_answered(const struct truth_request *request, const struct truth_answer *answer);
 /* Bounds of what any total may say that is asked now: call before asking. */
-u64 truth_least(u32 account);
-/* A total was seen: that much may never be lost again. */
-void truth_seen(u32 account, u64 total, u64 least);
+struct truth_least {
+    u64 events;
+    i64 horizon; /* of what has become too old by then */
+};
+struct truth_least truth_least(u32 account);
+/* A total was seen: that much may never be lost again, but for its age. */
+void truth_seen(u32 account, u64 total, struct truth_least least);
 
 struct margin_client;
 /* Reads everything back and compares. `all_answered`: nothing is in doubt. */
-/* False: it could not be read to its end, or changed meanwhile. */
+/* False: it could not be read to its end, or changed meanwhile, or events are leaving for their age
+ * and figures say what the log does not (truth_doubt() says what). */
+const char *truth_doubt(void);
 bool truth_check(struct margin_client *client, u32 account, bool all_answered);
 u64 truth_acknowledged(void);
 u64 truth_stored(void); /* at the last checks */
@@ -194,6 +207,7 @@ struct clients {
     u32 wire;
     u32 askers;
     u32 requests; /* of each */
+    u64 pause_ns; /* after each, at most; at times longer */
 };
 
 void clients_start(const struct clients *clients);

@@ -45,6 +45,7 @@ static void set_faults(void) {
     faults.sync_fails = rare[roll(ARRAY_COUNT(rare))] * 3;
     faults.write_fails = rare[roll(ARRAY_COUNT(rare))] * 20;
     faults.snapshot_fails = chance(30) ? 1 + roll(30) : 0;
+    faults.snapshot_ns_max = truth_ages() && chance(60) ? 2 * SIM_S : 0;
     set_disk(faults);
     struct net_faults net = {.reset_permille = chance(50) ? roll(10) : 0,
                              .split_percent = chance(60) ? roll(60) : 0,
@@ -138,7 +139,7 @@ static bool check_account(u32 account, bool all_answered, u32 tries) {
         if (done) {
             return true;
         }
-        fiber_sleep(100 * SIM_MS);
+        fiber_sleep(truth_ages() ? SIM_S : 100 * SIM_MS);
     }
     return false;
 }
@@ -155,7 +156,8 @@ static bool check_keeper(void) {
 
 /* Compares everything, while the clients stand still, or with them under way. */
 static void check_all(bool all_answered) {
-    bool strict = chance(70);
+    /* An expiry that finds no space waits a minute before the next try. */
+    bool strict = chance(70) && !(truth_ages() && story.disk.full);
     clients_hold(strict);
     if (strict) {
         promise(fiber_wait(clients_idle, NULL, clock_now_ns() + DONE_NS), "requests get no answer");
@@ -167,7 +169,8 @@ static void check_all(bool all_answered) {
     if (strict && keeper_is_there()) {
         done = check_keeper() && done;
     }
-    promise(done || !strict || machine_is_down(NULL), "the log never comes to rest");
+    promise(done || !strict || machine_is_down(NULL), "the log never comes to rest%s%s",
+            truth_ages() ? ": " : "", truth_ages() ? truth_doubt() : "");
     sim_say("story: checked %llu events (%s), %llu acknowledged",
             (unsigned long long)truth_stored(), done ? "all" : "in part",
             (unsigned long long)truth_acknowledged());
@@ -177,12 +180,13 @@ static void check_all(bool all_answered) {
 /* --- rounds ----------------------------------------------------------------------------------- */
 
 static void cause_trouble(void) {
-    switch (roll(6)) {
+    switch (truth_ages() && chance(40) ? 1 : roll(6)) {
     case 0:
         net_partition(between(SIM_MS, 5 * SIM_S));
         break;
     case 1:
-        clock_jump(((i64)roll(24 * 60) - 12 * 60) * 60000);
+        clock_jump(truth_ages() ? (i64)roll(36 * 60) * 60000
+                                : ((i64)roll(24 * 60) - 12 * 60) * 60000);
         break;
     case 2: {
         struct disk_faults faults = story.disk;
@@ -285,7 +289,8 @@ static void verify(void) {
     enum err err = store_verify(store, report_damage, report_nothing, NULL);
     promise(err == ERR_OK, "cannot verify: %s", err_text(err));
     u64 events = store_next_id(store) - 1;
-    promise(events == truth_stored() || (keeper_is_there() && events > truth_stored()),
+    promise(events == truth_stored() ||
+                ((keeper_is_there() || truth_ages()) && events > truth_stored()),
             "the log has %llu events, not %llu", (unsigned long long)events,
             (unsigned long long)truth_stored());
     struct store_stats stats;
@@ -313,20 +318,27 @@ void *story_run(void *argument) {
     set_quiet();
     bring_up(chance(30));
     const struct clients clients = {
-        .http = 1 + roll(4), .wire = roll(3), .askers = roll(3), .requests = 5 + roll(60)};
+        .http = 1 + roll(4),
+        .wire = roll(3),
+        .askers = roll(3),
+        .requests = 5 + roll(60) + (truth_ages() ? 60 : 0), /* days have to pass meanwhile */
+        .pause_ns = (truth_ages() ? 10 : 2) * SIM_MS};
     clients_start(&clients);
-    if (chance(60)) {
+    if (chance(60) && !truth_ages()) { /* it uploads costs of a month that is over */
         end_machine(false);
         keeper_prepare();
         bring_up(false);
     }
-    for (u32 rounds = 1 + roll(5); rounds > 0; rounds--) {
+    for (u32 rounds = 1 + roll(truth_ages() ? 8 : 5); rounds > 0; rounds--) {
         run_round();
         if (chance(20)) {
             damage_derived("snapshots", UINT32_MAX, false);
         }
         if (chance(20)) {
             damage_derived("keys", KEYS_HEADER_BYTES, true);
+        }
+        if (truth_ages() && chance(70)) {
+            clock_jump((i64)roll(40 * 60) * 60000);
         }
         bring_up(true);
         if (chance(80)) {

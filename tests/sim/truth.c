@@ -7,6 +7,10 @@
  *  - What was once read stays, with its id and content.
  *  - Every figure is the sum over what is in the log.
  *  - A total that anybody was told is never more than what a crash leaves.
+ *
+ * Where events are kept for some days only, all this holds for those that cannot be too old yet. An
+ * older one is there or not; once it was seen to be gone, its whole day is, for ever. Clocks go
+ * forward only then, so that an event without a time is no older than its first sending.
  */
 #include "margin.h"
 #include "tests/sim/sim.h"
@@ -20,6 +24,7 @@
 #define FEATURES 5
 #define AGENTS 3
 #define HOUR_MS ((i64)3600000)
+#define DAY_MS (24 * HOUR_MS)
 #define BASE_MS ((i64)1795000000000)
 #define PRICE_INPUT 150000 /* picodollars a token: gpt-4o-mini */
 #define PRICE_OUTPUT 600000
@@ -37,6 +42,9 @@ struct known { /* of one number */
     u32 due;     /* answers when it began */
     u64 id;      /* the first, once read */
     u32 variant;
+    i64 made_ms;   /* when it was thought of, which its own time is before */
+    i64 sent_ms;   /* first */
+    i64 stored_ms; /* its time, once read */
 };
 
 struct stored {
@@ -46,6 +54,9 @@ struct stored {
 
 static SIM_STATE struct {
     u64 salt;
+    i64 days;
+    i64 gone_ms; /* no event is from before */
+    char doubt[512];
     struct known *known;
     u32 accounts;
     struct {
@@ -62,8 +73,9 @@ static SIM_STATE struct {
     u64 last_id;
 } truth;
 
-void truth_init(u32 accounts) {
+void truth_init(u32 accounts, u32 days) {
     truth.salt = sim_random();
+    truth.days = days;
     truth.known = calloc((usize)accounts * NUMBERS_MAX, sizeof *truth.known);
     promise(truth.known != NULL, "no memory");
     truth.accounts = accounts;
@@ -75,6 +87,20 @@ void truth_init(u32 accounts) {
 
 u32 truth_accounts(void) {
     return truth.accounts;
+}
+
+bool truth_ages(void) {
+    return truth.days > 0;
+}
+
+const char *truth_doubt(void) {
+    return truth.doubt;
+}
+
+/* An event from here on cannot be too old yet. */
+static i64 horizon_ms(void) {
+    i64 kept_ms = clock_wall_now_ms() - truth.days * DAY_MS;
+    return truth.days > 0 ? kept_ms - kept_ms % DAY_MS : INT64_MIN;
 }
 
 u64 truth_acknowledged(void) {
@@ -122,7 +148,22 @@ void truth_fields_of(const struct truth_event *event, struct truth_fields *out) 
     out->cost = out->priced ? out->input * PRICE_INPUT + out->output * PRICE_OUTPUT
                             : (i64)(more % (3 * (u64)PICO_PER_USD));
     out->revenue = (i64)((more >> 20) % (5 * (u64)PICO_PER_USD)) + event->variant;
-    out->time = (more >> 5) % 3 == 0 ? 0 : BASE_MS - (i64)((more >> 8) % (50 * (u64)HOUR_MS));
+    i64 made_ms = truth_ages() ? truth.known[event->number].made_ms : BASE_MS;
+    out->time = (more >> 5) % 3 == 0 ? 0 : made_ms - (i64)((more >> 8) % (50 * (u64)HOUR_MS));
+}
+
+/* 0: that of its arrival. */
+static i64 time_of(const struct truth_event *event) {
+    struct truth_fields fields;
+    truth_fields_of(event, &fields);
+    return fields.time;
+}
+
+/* No copy of it is from before. */
+static i64 earliest_of(u32 number) {
+    const struct truth_event event = {.number = number};
+    i64 time = time_of(&event);
+    return time != 0 ? time : truth.known[number].sent_ms;
 }
 
 /* One of the last numbers, to be sent again; 0: none that may be. */
@@ -137,10 +178,11 @@ static u32 pick_old(u32 account, bool single) {
 }
 
 static void make_event(struct truth_event *event, u32 account, bool single) {
-    *event = (struct truth_event){.number = chance(20) ? pick_old(account, single) : 0};
+    *event = (struct truth_event){
+        .number = chance(truth_ages() ? 35 : 20) ? pick_old(account, single) : 0};
     if (event->number != 0) {
         event->keyed = true;
-        event->variant = chance(15);
+        event->variant = chance(truth_ages() ? 40 : 15);
         return;
     }
     promise(truth.account[account].numbers < NUMBERS_MAX, "too many events for this simulation");
@@ -150,6 +192,7 @@ static void make_event(struct truth_event *event, u32 account, bool single) {
     truth.known[event->number].keyed = event->keyed;
     truth.known[event->number].invalid = event->invalid;
     truth.known[event->number].single = single;
+    truth.known[event->number].made_ms = clock_wall_now_ms();
 }
 
 void truth_make(struct truth_request *request, u32 account, bool may_be_single) {
@@ -164,10 +207,15 @@ void truth_make(struct truth_request *request, u32 account, bool may_be_single) 
 
 void truth_sent(struct truth_request *request) {
     for (u32 i = 0; i < request->count; i++) {
-        struct known *known = &truth.known[request->event[i].number];
+        struct truth_event *event = &request->event[i];
+        struct known *known = &truth.known[event->number];
         if (known->invalid) {
             continue;
         }
+        i64 time = time_of(event);
+        event->known = event->keyed && known->id != 0 && known->stored_ms >= horizon_ms();
+        event->gone = time != 0 && time < truth.gone_ms;
+        known->sent_ms = known->sends == 0 ? clock_wall_now_ms() : known->sent_ms;
         truth.account[request->account].possible += known->keyed ? known->sends == 0 : 1;
         known->sends++;
         known->variants |= (u8)(1u << request->event[i].variant);
@@ -177,9 +225,11 @@ void truth_sent(struct truth_request *request) {
 /* --- answers ---------------------------------------------------------------------------------- */
 
 struct bounds {
-    u32 invalid;
+    u32 invalid; /* or gone */
+    u32 old;     /* perhaps */
     u32 duplicates_least;
     u32 duplicates_most;
+    u32 conflicts_least;
     u32 conflicts_most;
 };
 
@@ -192,20 +242,26 @@ static bool is_repeated(const struct truth_request *request, u32 index) {
     return false;
 }
 
-/* What was known before the answer. Others may have sent the same keys meanwhile. */
+/* What was known before the answer. Others may have sent the same keys meanwhile, and what was
+ * known when it was sent may have become too old. */
 static struct bounds bounds_of(const struct truth_request *request) {
     struct bounds bounds = {0};
     for (u32 i = 0; i < request->count; i++) {
         const struct truth_event *event = &request->event[i];
         const struct known *known = &truth.known[event->number];
+        i64 time = time_of(event);
+        bool old = !event->invalid && time != 0 && time < horizon_ms();
         bool repeated = is_repeated(request, i);
-        bounds.invalid += event->invalid;
+        bool stored = event->known && known->id != 0 && known->stored_ms >= horizon_ms();
+        bounds.invalid += event->invalid || event->gone;
+        bounds.old += old && !event->gone;
         if (!event->keyed) {
             continue;
         }
-        bounds.duplicates_least += repeated;
+        bounds.duplicates_least += stored || (repeated && !old);
         bounds.duplicates_most += repeated || known->sends > 1 || known->answers > 0;
-        bounds.conflicts_most += known->variants == 3;
+        bounds.conflicts_least += stored && !request->single && event->variant != known->variant;
+        bounds.conflicts_most += stored ? event->variant != known->variant : known->variants == 3;
     }
     return bounds;
 }
@@ -215,15 +271,18 @@ void truth_answered(const struct truth_request *request, const struct truth_answ
     promise(answer->accepted + answer->rejected == request->count,
             "%u accepted and %u rejected of %u events", answer->accepted, answer->rejected,
             request->count);
-    promise(answer->rejected == answer->duplicates + bounds.invalid,
-            "%u rejected, but %u duplicates and %u invalid", answer->rejected, answer->duplicates,
-            bounds.invalid);
+    promise(answer->rejected >= answer->duplicates + bounds.invalid &&
+                answer->rejected <= answer->duplicates + bounds.invalid + bounds.old,
+            "%u rejected, but %u duplicates, %u invalid and perhaps %u too old", answer->rejected,
+            answer->duplicates, bounds.invalid, bounds.old);
     promise(answer->duplicates >= bounds.duplicates_least &&
                 answer->duplicates <= bounds.duplicates_most,
             "%u duplicates, not %u to %u", answer->duplicates, bounds.duplicates_least,
             bounds.duplicates_most);
-    promise(answer->conflicts <= MIN(bounds.conflicts_most, answer->duplicates),
-            "%u conflicts of at most %u", answer->conflicts, bounds.conflicts_most);
+    promise(answer->conflicts >= bounds.conflicts_least &&
+                answer->conflicts <= MIN(bounds.conflicts_most, answer->duplicates),
+            "%u conflicts, not %u to %u, of %u duplicates", answer->conflicts,
+            bounds.conflicts_least, bounds.conflicts_most, answer->duplicates);
     for (u32 i = 0; i < request->count; i++) {
         struct known *known = &truth.known[request->event[i].number];
         if (!known->invalid) {
@@ -233,13 +292,30 @@ void truth_answered(const struct truth_request *request, const struct truth_answ
     }
 }
 
-u64 truth_least(u32 account) {
-    return MAX(truth.account[account].acknowledged, truth.account[account].seen);
+/* Without those that may be too old. */
+static u64 count_acknowledged(u32 account) {
+    u32 first = truth.account[account].first;
+    u64 sum = 0;
+    for (u32 i = first + 1; i < first + truth.account[account].numbers; i++) {
+        const struct known *known = &truth.known[i];
+        if (known->answers > 0 && earliest_of(i) >= horizon_ms()) {
+            sum += known->keyed ? 1 : known->answers;
+        }
+    }
+    return sum;
 }
 
-void truth_seen(u32 account, u64 total, u64 least) {
-    promise(total >= least, "a total of %llu events, but %llu were acknowledged or seen before",
-            (unsigned long long)total, (unsigned long long)least);
+struct truth_least truth_least(u32 account) {
+    u64 events = truth_ages()
+                     ? count_acknowledged(account)
+                     : MAX(truth.account[account].acknowledged, truth.account[account].seen);
+    return (struct truth_least){events, horizon_ms()};
+}
+
+void truth_seen(u32 account, u64 total, struct truth_least least) {
+    promise(total >= least.events || least.horizon != horizon_ms(),
+            "a total of %llu events, but %llu were acknowledged or seen before",
+            (unsigned long long)total, (unsigned long long)least.events);
     promise(total <= truth.account[account].possible,
             "a total of %llu events, but only %llu were ever sent", (unsigned long long)total,
             (unsigned long long)truth.account[account].possible);
@@ -278,6 +354,11 @@ static void keep_stored(const struct truth_fields *fields, i64 time) {
     truth.stored[truth.stored_count++] = (struct stored){*fields, time};
 }
 
+/* An event of that time has left: so have all of its day. */
+static void note_gone(i64 time) {
+    truth.gone_ms = MAX(truth.gone_ms, time - time % DAY_MS + DAY_MS);
+}
+
 static void read_event(u32 account, const struct margin_event *event) {
     char trace[32] = "";
     struct truth_event said = {0};
@@ -288,8 +369,8 @@ static void read_event(u32 account, const struct margin_event *event) {
                 said.number > truth.account[account].first &&
                 said.number < truth.account[account].first + truth.account[account].numbers,
             "event %llu was never sent to this account", (unsigned long long)event->id);
-    promise(event->id > truth.last_id &&
-                (truth.accounts > 1 || keeper_is_there() || event->id == truth.last_id + 1),
+    promise(event->id > truth.last_id && (truth.accounts > 1 || keeper_is_there() || truth_ages() ||
+                                          event->id == truth.last_id + 1),
             "event %llu follows %llu", (unsigned long long)event->id,
             (unsigned long long)truth.last_id);
     truth.last_id = event->id;
@@ -298,15 +379,23 @@ static void read_event(u32 account, const struct margin_event *event) {
     promise((known->variants >> said.variant & 1) != 0, "%s was never sent", trace);
     truth_fields_of(&said, &fields);
     compare(event, &fields);
+    i64 time = event->number[WIRE_NUM_TIME];
+    promise(time >= truth.gone_ms, "%s is from %lld, and events from before %lld were gone", trace,
+            (long long)time, (long long)truth.gone_ms);
     known->stored++;
     if (known->stored == 1) {
-        promise(known->id == 0 || (known->id == event->id && known->variant == said.variant),
-                "%s was event %llu and is event %llu", trace, (unsigned long long)known->id,
-                (unsigned long long)event->id);
+        bool same = known->id == event->id && known->variant == said.variant;
+        bool another = fields.time == 0 && known->stored_ms < horizon_ms();
+        promise(known->id == 0 || same || another, "%s was event %llu and is event %llu", trace,
+                (unsigned long long)known->id, (unsigned long long)event->id);
+        if (known->id != 0 && !same) {
+            note_gone(known->stored_ms);
+        }
         known->id = event->id;
         known->variant = said.variant;
+        known->stored_ms = time;
     }
-    keep_stored(&fields, event->number[WIRE_NUM_TIME]);
+    keep_stored(&fields, time);
 }
 
 static bool read_all(struct margin_client *client, u32 account) {
@@ -337,15 +426,20 @@ static bool read_all(struct margin_client *client, u32 account) {
 static void check_stored(u32 account, bool all_answered) {
     u32 first = truth.account[account].first;
     for (u32 i = first + 1; i < first + truth.account[account].numbers; i++) {
-        const struct known *known = &truth.known[i];
-        u32 least = known->keyed ? known->due > 0 : known->due;
+        struct known *known = &truth.known[i];
+        bool old = known->sends > 0 && earliest_of(i) < horizon_ms();
+        u32 least = old ? 0 : known->keyed ? known->due > 0 : known->due;
         u32 most = known->keyed ? known->sends > 0 : known->sends;
         promise(known->stored >= least,
                 "event t%u was acknowledged %u times and is stored %u times", i, known->due,
                 known->stored);
         promise(known->stored <= most, "event t%u%s was sent %u times and is stored %u times", i,
                 known->keyed ? ", with a key," : "", known->sends, known->stored);
-        promise(known->id == 0 || known->stored > 0, "event t%u was read before and is lost", i);
+        if (known->id != 0 && known->stored == 0) {
+            promise(known->stored_ms < horizon_ms(), "event t%u was read before and is lost", i);
+            note_gone(known->stored_ms);
+            known->id = 0;
+        }
         promise(!all_answered || known->sends == 0 || known->answers > 0,
                 "event t%u is still in doubt", i);
     }
@@ -444,7 +538,8 @@ static void make_query(struct margin_query *query, char *customer, usize custome
     }
     if (chance(50)) {
         i64 unit = query->bucket == WIRE_BUCKET_NONE && chance(30) ? 1 : 24 * HOUR_MS;
-        query->from = (BASE_MS - (i64)roll(72) * HOUR_MS - (i64)roll(5000000)) / unit * unit;
+        i64 base_ms = truth_ages() ? clock_wall_now_ms() : BASE_MS;
+        query->from = (base_ms - (i64)roll(72) * HOUR_MS - (i64)roll(5000000)) / unit * unit;
         query->to = query->from + (1 + (i64)roll(48)) * HOUR_MS / unit * unit + unit;
     }
     if (chance(30)) {
@@ -457,7 +552,7 @@ static void make_query(struct margin_query *query, char *customer, usize custome
 static bool total_of(struct margin_client *client, u32 account, u64 *out) {
     const struct margin_cell cell = {.dimension = WIRE_DIM_NONE};
     struct margin_point point;
-    u64 least = truth_least(account);
+    struct truth_least least = truth_least(account);
     if (margin_get_point(client, &cell, &point) != MARGIN_OK) {
         return false;
     }
@@ -513,8 +608,9 @@ static bool check_query(struct margin_client *client, u32 account, u64 before) {
     if (!total_of(client, account, &after) || after != before) {
         return false;
     }
-    promise(agree, "%s", what);
-    return true;
+    snprintf(truth.doubt, sizeof truth.doubt, "%s", agree ? "" : what);
+    promise(agree || truth_ages(), "%s", what);
+    return agree;
 }
 
 /* Requests whose clients have given up may still be under way: then the log changes while we read,
@@ -531,8 +627,9 @@ bool truth_check(struct margin_client *client, u32 account, bool all_answered) {
         if (!total_of(client, account, &after) || after != before) {
             return false;
         }
-        promise(truth.stored_count > before, "a total of %llu events, but the log has %u",
-                (unsigned long long)before, truth.stored_count);
+        snprintf(truth.doubt, sizeof truth.doubt, "a total of %llu events, but the log has %u",
+                 (unsigned long long)before, truth.stored_count);
+        promise(truth.stored_count > before || truth_ages(), "%s", truth.doubt);
         return false; /* the log came by more after the total was asked for, perhaps */
     }
     for (u32 i = 0; i < QUERIES; i++) {
