@@ -1,9 +1,10 @@
 /*
- * decode_model.c: prediction must never change the answer. Random bodies (shuffled and missing
- * members, odd spacing, escapes, wrong types, nested objects, syntax errors) are decoded plainly
- * with the scalar kernel by a fresh decoder, and with prediction by decoders that have learned from
- * all the bodies before, with every kernel. Results are compared cell by cell, refusals by position
- * and text. Bodies end at a guard page.
+ * decode_model.c: neither prediction nor the list of quotes may change the answer. Random bodies of
+ * both ingest endpoints (shuffled and missing members, odd spacing, escapes, wrong types, nested
+ * objects, syntax errors) are decoded byte by byte with the scalar kernel, and by the list of
+ * quotes and with prediction by decoders that have learned from all the bodies before, with every
+ * kernel. Results are compared cell by cell, refusals by position and text. Bodies end at a guard
+ * page.
  */
 #include "event/decoder.h"
 #include "tests/support/guard.h"
@@ -164,6 +165,15 @@ static void put_object(const struct habit *habit, u32 depth) {
     put("}");
 }
 
+static void put_deep(u32 levels) {
+    for (u32 i = 0; i < levels; i++) {
+        put("[");
+    }
+    for (u32 i = 0; i < levels; i++) {
+        put("]");
+    }
+}
+
 static void put_odd_value(const struct habit *habit, u32 depth) {
     static const char *const words[] = {"null", "true", "false", "[]", "{}", "[1,2]", "[\"a\",5]"};
     u32 kind = pick(10);
@@ -173,6 +183,8 @@ static void put_odd_value(const struct habit *habit, u32 depth) {
         put_number(false);
     } else if (kind == 8 && depth < 5) {
         put_object(habit, depth);
+    } else if (kind == 9 && pick(4) == 0) {
+        put_deep(JSON_DEPTH_MAX - 5 + pick(5));
     } else {
         put_text(2);
     }
@@ -256,6 +268,18 @@ static struct habit random_habit(void) {
 /* Clients come and go slowly. */
 static struct habit habits[6];
 
+/* One body in `usual` gets bytes changed, and fewer lose their end, so that all kinds of syntax
+ * errors appear. */
+static void spoil_body(u32 usual) {
+    for (u32 i = pick(usual) == 0 ? 1 + pick(2) : 0; i > 0; i--) {
+        static const char wrong[] = "\"\\{}[],:0e.\x01\x80\xff n";
+        body[pick((u32)body_bytes)] = wrong[pick(sizeof wrong - 1)];
+    }
+    if (pick(usual * 4) == 0) {
+        body_bytes -= 1 + pick(3);
+    }
+}
+
 static void make_body(void) {
     if (pick(8) == 0 || habits[0].space == NULL) {
         u32 from = habits[0].space == NULL ? 0 : pick((u32)ARRAY_COUNT(habits));
@@ -277,11 +301,26 @@ static void make_body(void) {
         }
     }
     put("]}");
-    /* Some bodies get bytes changed, so that all kinds of syntax errors appear. */
-    for (u32 i = pick(5) == 0 ? 1 + pick(2) : 0; i > 0; i--) {
-        static const char wrong[] = "\"\\{}[],:0e.\x01\x80\xff n";
-        body[pick((u32)body_bytes)] = wrong[pick(sizeof wrong - 1)];
+    spoil_body(5);
+}
+
+/* An event, and most often another as its costInput: the body of the single-event endpoint. */
+static void make_single(void) {
+    struct habit habit = random_habit();
+    body_bytes = 0;
+    put(pick(9) == 0 ? " " : "");
+    put_event(&habit);
+    if (pick(4) != 0) {
+        body_bytes--;
+        put(habit.space);
+        put(",\"costInput\":");
+        put(habit.space);
+        put_event(&habit);
+        put(pick(9) == 0 ? ",\"customerId\":" : ",\"flowId\":");
+        put_text(habit.oddity);
+        put("}");
     }
+    spoil_body(8);
 }
 
 /* --- comparing ---------------------------------------------------------------------------------
@@ -312,15 +351,23 @@ static void side_destroy(struct side *side) {
     free(side);
 }
 
-static void side_run(struct side *side, u32 slack, char fill) {
+static void side_run(struct side *side, bool single, u32 slack, char fill) {
     struct slice text = {body, body_bytes};
     /* With slack the added text lies behind the body; without, the guard page nearly does. */
     side->batch.text = guard_copy(&side->guard, text, EVENT_TEXT_PADDING + slack, fill);
     side->batch.text_bytes = (u32)body_bytes;
     side->batch.text_bytes_max = (u32)body_bytes + slack;
     side->batch.count = 0;
-    side->err = decode_ingest(side->decoder, &side->batch, (struct text_ref){0, (u32)body_bytes},
-                              NOW_MS, &side->result, &side->error);
+    struct text_ref ref = {0, (u32)body_bytes};
+    if (!single) {
+        side->err =
+            decode_ingest(side->decoder, &side->batch, ref, NOW_MS, &side->result, &side->error);
+        return;
+    }
+    side->err = decode_client_event(side->decoder, &side->batch, ref, SLICE("key \"\\ \xc3\xa9"),
+                                    NOW_MS, &side->error);
+    side->result.reject_count = 0;
+    buf_clear(&side->result.messages);
 }
 
 static bool same_text(const struct side *a, const struct side *b, u32 row, u32 column) {
@@ -390,16 +437,22 @@ static const char *compare(const struct side *a, const struct side *b) {
 struct tally {
     u64 bodies;
     u64 events;
+    u64 singles;
     u64 rejected;
     u64 refused;
 };
 
 static bool run_body(struct side **sides, u32 count, struct tally *tally) {
-    make_body();
+    bool single = pick(2) == 0;
+    if (single) {
+        make_single();
+    } else {
+        make_body();
+    }
     u32 slack = pick(2) == 0 ? 0 : SLACK;
-    char fill = "\"\\ 0"[pick(4)];
+    char fill = "\"\\ 0}"[pick(5)];
     for (u32 i = 0; i < count; i++) {
-        side_run(sides[i], slack, fill);
+        side_run(sides[i], single, slack, fill);
         const char *difference = i > 0 ? compare(sides[0], sides[i]) : NULL;
         if (difference != NULL) {
             fprintf(stderr, "%s differs with kernel %s: err %d and %d (%s at %zu)\n%.*s\n",
@@ -410,6 +463,7 @@ static bool run_body(struct side **sides, u32 count, struct tally *tally) {
         }
     }
     tally->bodies++;
+    tally->singles += single && sides[0]->err == ERR_OK;
     tally->events += sides[0]->err == ERR_OK ? sides[0]->batch.count : 0;
     tally->rejected += sides[0]->err == ERR_OK ? sides[0]->result.reject_count : 0;
     tally->refused += sides[0]->err != ERR_OK;
@@ -418,7 +472,7 @@ static bool run_body(struct side **sides, u32 count, struct tally *tally) {
 
 int main(int argc, char **argv) {
     u64 seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    u32 rounds = argc > 2 ? (u32)strtoul(argv[2], NULL, 10) : 6000;
+    u32 rounds = argc > 2 ? (u32)strtoul(argv[2], NULL, 10) : 12000;
     random_state = seed;
     const struct scan_kernel *kernels[SCAN_KERNELS_MAX];
     u32 kernel_count = scan_list(kernels);
@@ -436,14 +490,16 @@ int main(int argc, char **argv) {
         good = run_body(sides, count, &tally);
     }
     u64 predicted = sides[count - 1]->decoder->predictor.hits;
-    printf("decode_model: %llu bodies, %llu events (%llu predicted), %llu rejected, %llu refused\n",
+    printf("decode_model: %llu bodies, %llu events (%llu predicted, %llu single), "
+           "%llu rejected, %llu refused\n",
            (unsigned long long)tally.bodies, (unsigned long long)tally.events,
-           (unsigned long long)predicted, (unsigned long long)tally.rejected,
-           (unsigned long long)tally.refused);
+           (unsigned long long)predicted, (unsigned long long)tally.singles,
+           (unsigned long long)tally.rejected, (unsigned long long)tally.refused);
     for (u32 i = 0; i < count; i++) {
         side_destroy(sides[i]);
     }
-    if (!good || predicted == 0 || tally.rejected == 0 || tally.refused == 0) {
+    if (!good || predicted == 0 || tally.singles == 0 || tally.rejected == 0 ||
+        tally.refused == 0) {
         fprintf(stderr, "decode_model: failed, seed %llu\n", (unsigned long long)seed);
         return 1;
     }
