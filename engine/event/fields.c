@@ -146,8 +146,10 @@ static inline u32 find_name(const struct field_table *table, struct slice text) 
         &table->slot[name_slot(table->multiplier, text.data, text.bytes)];
     u64 different = (text.bytes ^ name->bytes) | name_differs(name, text.data, 0) |
                     name_differs(name, text.data, 1) | name_differs(name, text.data, 2);
-    return different == 0 ? name->index : FIELD_UNKNOWN;
+    /* Without a branch: which names come nobody can guess. */
+    return name->index | (-(u32)(different != 0) & FIELD_UNKNOWN);
 }
+_Static_assert(((FIELD_UNKNOWN + 1) & FIELD_UNKNOWN) == 0, "all bits of a member's index");
 u32 field_find(const struct field_table *table, struct slice name) {
     return find_name(table, name);
 }
