@@ -193,7 +193,10 @@ Test(bodies, links) {
     } metas[] = {
         {"{\"stripe_customer_id\":\"cus_1\"}", true},
         {"{ \"a\" : \"b\" , \"stripe_customer_id\" : \"cus_1\" }", true},
+        {"{\"a\":\"b\",\"stripe_customer_id\":\"cus_1\"}", true},
+        {"{\"a\\\"b\":\"\\\\\",\"stripe_customer_id\":\"cus_1\"}", true},
         {"{\"stripe_customer_id\":7}", true}, /* becomes a string */
+        {"{\"a\":\"\\\",\\\"stripe_customer_id\\\":\"}", false},
         {"{\"a\":\"stripe_customer_id\"}", false},
         {"{\"stripe_customer_ids\":\"cus_1\"}", false},
         {"{\"x_stripe_customer_id\":\"cus_1\"}", false},

@@ -223,6 +223,7 @@ Test(decode, objects) {
                 "{\"n\":\"5.50\",\"t\":\"true\",\"f\":\"false\",\"s\":\"x\"}");
     expect_text("\"meta\" : {\"a\":1 , \"b\":2,\"c\":3,\"d\":4,\"e\":null}", TEXT_META,
                 "{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\",\"d\":\"4\"}");
+    expect_text("\"meta\":{\"s\":\"x,y}\",\"n\":5}", TEXT_META, "{\"s\":\"x,y}\",\"n\":\"5\"}");
     expect_text("\"meta\":{\"a\":null}", TEXT_META, "{}");
     const char *meta = "meta must be an object of at most 64 strings and 8 KiB";
     expect_rejected("\"meta\":{\"a\":{}}", meta);
