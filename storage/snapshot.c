@@ -1,7 +1,9 @@
 /*
  * snapshot.c: snapshots of derived state (see store.h) as plain files DIR/snapshots/<next_id>.snap.
- * They are written under another name, synced, and renamed: a file with the right name is whole, or
- * damaged by something else than us, which its checksums show. Losing one costs time, never data.
+ * They are written past the system's cache, which a gigabyte would drive the log out of and make
+ * the log's next sync wait for, under another name, synced, and renamed: a file with the right name
+ * is whole, or damaged by something else than us, which its checksums show. Losing one costs time,
+ * never data.
  *
  *   header   magic, version, log position and the hash of the event before it
  *   section  tag, bytes, checksum of the bytes; the bytes, padded to 8
@@ -35,6 +37,7 @@
 #define SUFFIX ".snap"
 #define NAME_DIGITS 20
 #define PROBE_BYTES MIB
+#define BUFFER_BYTES MIB
 #define FILES_MAX 64 /* snapshots looked at; more are never kept */
 
 struct snapshot_header {
@@ -65,6 +68,8 @@ struct snapshot_writer {
     struct footer footer;
     char dir[PATH_BYTES_MAX - 64];
     char fresh[PATH_BYTES_MAX];
+    u32 used; /* of the buffer */
+    _Alignas(FILE_PAGE_BYTES) u8 buffer[BUFFER_BYTES];
 };
 
 struct snapshot_reader {
@@ -143,12 +148,35 @@ void snapshot_files_drop_past(const char *data_dir, u64 next_id) {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+static void flush(struct snapshot_writer *writer) {
+    if (writer->err == ERR_OK) {
+        writer->err = file_write(writer->fd, writer->buffer, writer->used);
+    }
+    writer->used = 0;
+}
+
+static void put(struct snapshot_writer *writer, const void *data, usize bytes) {
+    const u8 *from = data;
+    while (bytes > 0) {
+        usize some = MIN(bytes, (usize)BUFFER_BYTES - writer->used);
+        memcpy(writer->buffer + writer->used, from, some);
+        writer->used += (u32)some;
+        from += some;
+        bytes -= some;
+        if (writer->used == BUFFER_BYTES) {
+            flush(writer);
+        }
+    }
+}
+
 enum err snapshot_file_begin(const char *data_dir, struct snapshot_position position,
                              struct snapshot_writer **out) {
-    struct snapshot_writer *writer = calloc(1, sizeof *writer);
+    struct snapshot_writer *writer =
+        aligned_alloc(_Alignof(struct snapshot_writer), sizeof *writer);
     if (writer == NULL) {
         return ERR_NO_MEMORY;
     }
+    memset(writer, 0, offsetof(struct snapshot_writer, buffer));
     writer->next_id = position.next_id;
     if (!dir_path(writer->dir, sizeof writer->dir, data_dir) ||
         (mkdir(writer->dir, 0700) != 0 && errno != EEXIST)) {
@@ -157,7 +185,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
     }
     /* The one name of unfinished snapshots: what a crash left is overwritten. */
     snprintf(writer->fresh, sizeof writer->fresh, "%s/unfinished", writer->dir);
-    writer->fd = open(writer->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    writer->fd = file_create_bulk(writer->fresh);
     if (writer->fd < 0) {
         enum err err = file_errno(errno);
         free(writer);
@@ -169,7 +197,7 @@ enum err snapshot_file_begin(const char *data_dir, struct snapshot_position posi
                                      .next_id = position.next_id,
                                      .log_hash = position.log_hash};
     header.header_hash = hash64(&header, offsetof(struct snapshot_header, header_hash), 0);
-    writer->err = file_write(writer->fd, &header, sizeof header);
+    put(writer, &header, sizeof header);
     fault_point("snapshot.begun");
     *out = writer;
     return ERR_OK;
@@ -179,13 +207,9 @@ static void section_write(struct snapshot_writer *writer, u32 tag, const void *d
     static const u8 padding[8];
     struct section_header header = {
         .tag = tag, .bytes = bytes, .hash = bytes > 0 ? hash64(data, bytes, tag) : 0};
-    writer->err = file_write(writer->fd, &header, sizeof header);
-    if (writer->err == ERR_OK) {
-        writer->err = file_write(writer->fd, data, bytes);
-    }
-    if (writer->err == ERR_OK) {
-        writer->err = file_write(writer->fd, padding, (0 - bytes) & 7);
-    }
+    put(writer, &header, sizeof header);
+    put(writer, data, bytes);
+    put(writer, padding, (0 - bytes) & 7);
     fault_point("snapshot.section-written");
     writer->footer.section_count++;
     writer->footer.headers_hash = hash64(&header, sizeof header, writer->footer.headers_hash);
@@ -214,6 +238,8 @@ enum err snapshot_finish(struct snapshot_writer *writer) {
     struct footer footer = writer->footer;
     if (writer->err == ERR_OK) {
         section_write(writer, TAG_END, &footer, sizeof footer);
+        file_end_bulk(writer->fd);
+        flush(writer);
     }
     fault_point("snapshot.written");
     if (writer->err == ERR_OK && fsync(writer->fd) != 0) {

@@ -24,7 +24,9 @@ struct cursor { /* where in one of the runs the merge is */
     u64 pages;
     u32 at;
     u32 count;
-    struct set_entry entry[READ_PAGES * RUN_PAGE_BYTES / sizeof(struct set_entry)];
+    /* whole pages, so that the system reads them into place */
+    _Alignas(RUN_PAGE_BYTES) struct set_entry
+        entry[READ_PAGES * RUN_PAGE_BYTES / sizeof(struct set_entry)];
 };
 
 struct cold_merge {
@@ -102,7 +104,7 @@ static enum err begin(struct cold *cold, u32 first, u32 count) {
     enum err err = ERR_OK;
     for (u32 i = 0; i < count && err == ERR_OK; i++) {
         const struct cold_run *run = list->run[merge->first + i];
-        struct cursor *cursor = malloc(sizeof *cursor);
+        struct cursor *cursor = aligned_alloc(_Alignof(struct cursor), sizeof *cursor);
         if (cursor == NULL) {
             err = ERR_NO_MEMORY;
             break;

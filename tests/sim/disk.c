@@ -458,7 +458,8 @@ int __wrap_open(const char *path, int flags, ...) {
     }
     bool new = (flags & O_CREAT) != 0 && access(path, F_OK) != 0;
     flags = (flags & O_ACCMODE) == O_WRONLY ? flags ^ O_WRONLY ^ O_RDWR : flags; /* we read, too */
-    int fd = __real_open(path, flags & ~O_TRUNC, mode);
+    /* Part of a write may be lost, which is not whole pages: so past no cache. */
+    int fd = __real_open(path, flags & ~(O_TRUNC | O_DIRECT), mode);
     if (fd < 0) {
         return fd;
     }
