@@ -9,7 +9,7 @@
 #
 # BENCH_RUNS     rounds (3)
 # BENCH_SECONDS  seconds a figure takes in each (5)
-# BENCH_AGE      events between the first and the last of `age` (20000000)
+# BENCH_AGE      events between the first and the last of `age` (100000000: a minute, 10 GB of disk)
 # BENCH_READING_EVENTS, BENCH_READING_RATES, BENCH_READING_ROUNDS: see reading.py
 # BENCH_DIR      where the data directories go: a real disk, not tmpfs (/var/tmp)
 set -euo pipefail
@@ -19,7 +19,7 @@ shift || true
 rows=" ${*:-decode http wire single point query disk dedup age reading tls} "
 runs=${BENCH_RUNS:-3}
 seconds=${BENCH_SECONDS:-5}
-age=${BENCH_AGE:-20000000}
+age=${BENCH_AGE:-100000000}
 work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/margin-bench.XXXXXX")
 server=
 server_options=()
@@ -276,6 +276,35 @@ query_round() {
     take without echo "$without"
 }
 
+# The first events against those after many: the same load, for the old server at once and without a
+# pause, so that what it does beside is in the figure.
+young_round() { take young http_run; }
+old_run() {
+    seed=$((seed + 1))
+    load http --connections 64 --seconds "$seconds" --seed "$seed" | field events_per_second
+}
+old_round() { take old old_run; }
+settled_round() { take settled old_run; }
+
+settle() { # until the server takes next to no processor time for two seconds; a minute at most
+    local before now=0 i
+    for ((i = 0; i < 30; i++)); do
+        before=$now
+        now=$(awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$server/stat")
+        [ $((now - before)) -ge 20 ] || break
+        sleep 2
+    done
+}
+
+# The mean over the first ones' median: what comes and goes counts as long as it lasts.
+age_row() { # age_row WHAT FLOOR GOAL NAME
+    local mean
+    mean=$(values "$4" | awk '{ sum += $1 } END { printf "%.0f", sum / NR }')
+    row "$1" "$2" "$3" "$(divide "$mean" "$young")x" \
+        "$(values "$4" | awk -v by="$young" '{ print $1 / by }' | spread x)" \
+        "$(human "$mean") events/s against $(human "$young")"
+}
+
 tls_round() {
     take cost_http cost_run http --connections 64
     take cost_wire cost_run wire --connections 24 --batch 4096
@@ -354,14 +383,22 @@ if wants dedup; then
     row 'memory a remembered key, hot' '32 B' '-' \
         "$(sed -n 's/.* \([0-9.]*\) bytes a key.*/\1/p' "$work/dedup.txt" | sort -g | tail -1) B" \
         'one run'
+    "$build/bench-keys" 40000000 512 "$work" >"$work/keys.txt" 2>/dev/null
+    row 'memory a remembered key, past the hot generation' - '3 B' \
+        "$(sed -n 's/.* runs (\([0-9.]*\) bytes each in memory.*/\1/p' "$work/keys.txt" |
+            tail -1) B" 'one run'
 fi
 if wants age; then
+    rounds young_round
     fresh_server
-    young=$(load http --events 2M | field events_per_second)
-    load wire --events "$age" --seed 77 >/dev/null
-    old=$(load http --events 2M | field events_per_second)
-    row "rate after $(human "$age") events, against the first" 0.7x 0.95x \
-        "$(divide "$old" "$young")x" 'one run' "$(human "$old") events/s against $(human "$young")"
+    load wire --connections 24 --batch 4096 --events "$age" --seed 77 >/dev/null
+    seed=100
+    rounds old_round
+    settle
+    rounds settled_round
+    young=$(value young)
+    age_row "rate after $(human "$age") events, against the first" 0.7x 0.95x old
+    age_row 'the same once its keys have come to rest in files' - - settled
 fi
 if wants reading; then
     python3 "$(dirname "$0")/reading.py" "$build"
