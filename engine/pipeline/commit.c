@@ -31,7 +31,15 @@
 #define GROUP_EVENTS 32768
 #define READY_EVENTS 8192 /* an idle disk waits for no more to be decided: half a millisecond */
 #define WAKE_EVENTS 4096  /* waiting ones that are worth waking up for while the disk is busy */
-#define IDLE_SECONDS 1    /* how often an idle commit thread lets time pass in the figures */
+/* Many small requests at a time: clients that were just answered are about to send again, and a
+ * sync for every few of them costs more than all else that they need, while the rest wait for it.
+ * So after a group of so many requests the disk rests until as many events wait as it had, or so
+ * many, or some time has passed: about one half of the requests under way is written then, while
+ * the other half keeps front threads and clients busy. */
+#define REST_REQUESTS 32
+#define REST_EVENTS 96
+#define REST_NS ((u64)1000000)
+#define IDLE_SECONDS 1 /* how often an idle commit thread lets time pass in the figures */
 
 _Static_assert(EVENT_BATCH_MAX <= GROUP_EVENTS && GROUP_EVENTS <= COMMIT_GROUP_EVENTS_MAX,
                "a group holds a batch, and a block a group");
@@ -60,6 +68,8 @@ struct commit {
     struct pipeline *pipeline;
     struct group *written; /* submitted; without slots: the disk has nothing to do */
     struct group *next;    /* being decided */
+    u32 rest_events;       /* the disk rests until so many wait, or until rest_ns; 0: it does not */
+    u64 rest_ns;
     struct group group[2];
 };
 
@@ -107,6 +117,7 @@ static bool may_take(const struct commit *commit) {
     const struct pipeline *pipeline = commit->pipeline;
     return pipeline->waiting.head != NULL && pipeline->amend == NULL &&
            fits(commit->next, pipeline->waiting.head) &&
+           pipeline->waiting_events >= commit->rest_events &&
            (pipeline->snapshot != SNAPSHOT_WANTED || commit->written->slot_count == 0);
 }
 
@@ -119,12 +130,29 @@ static bool sleep_until(struct pipeline *pipeline, u32 wake_events, const struct
     return error == ETIMEDOUT;
 }
 
+static struct timespec time_of(u64 ns) {
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                             .tv_nsec = (long)(ns % 1000000000)};
+}
+
+/* Sleeps while the disk rests. Under the lock. */
+static void rest(struct commit *commit) {
+    struct pipeline *pipeline = commit->pipeline;
+    struct timespec until = time_of(commit->rest_ns);
+    while (pipeline->waiting_events < commit->rest_events && pipeline->amend == NULL &&
+           pipeline->snapshot != SNAPSHOT_WANTED && !pipeline->stopping &&
+           !sleep_until(pipeline, commit->rest_events, &until)) {
+    }
+    commit->rest_events = 0;
+}
+
 /* What to do while the disk is idle. */
 static enum turn turn_idle(struct commit *commit, const struct timespec *until) {
     struct pipeline *pipeline = commit->pipeline;
     if (commit->written->slot_count > 0 || commit->next->slot_count > 0) {
         return TURN_WRITE;
     }
+    rest(commit);
     if (pipeline->amend != NULL) {
         return TURN_AMEND;
     }
@@ -175,6 +203,7 @@ static bool take_slot(struct commit *commit) {
         group->slot[group->slot_count++] = slot;
         group->event_count += slot->batch.count;
         group->text_bytes += slot->batch.text_bytes;
+        commit->rest_events = 0;
     }
     pthread_mutex_unlock(&pipeline->lock);
     if (taken) {
@@ -421,12 +450,25 @@ static void finish(struct pipeline *pipeline, struct group *group) {
     group->out.event_count = 0;
 }
 
+/* Whether the disk rests before the next group, after this one. */
+static void begin_rest(struct commit *commit, const struct group *done) {
+    u32 requests = 0;
+    for (u32 i = 0; i < done->slot_count; i++) {
+        requests += done->slot[i]->request_count;
+    }
+    if (requests >= REST_REQUESTS && commit->next->slot_count == 0) {
+        commit->rest_events = MIN(done->event_count, (u32)REST_EVENTS);
+        commit->rest_ns = clock_monotonic_ns() + REST_NS;
+    }
+}
+
 /* The disk is idle: it gets the next group before the one it had is applied and answered. */
 static bool write_next(struct commit *commit) {
     struct group *done = commit->written;
     if (!look_at_result(commit)) {
         return false; /* no answer is better than a wrong one: connections close without */
     }
+    begin_rest(commit, done);
     while (commit->next->event_count < READY_EVENTS && decide_one(commit)) {
     }
     submit(commit->pipeline, commit->next);

@@ -183,8 +183,9 @@ static void hand_over_open(struct front *front) {
 }
 
 /* The shared slot of an earlier turn, if it is the last one that waits and the commit thread sleeps
- * until the disk is idle: nobody would take it earlier, and single events need fewer slots, each of
- * them large in memory, than there are turns in the time of a sync. NULL: there is none. */
+ * until the disk is idle or has rested: nobody would take it earlier, and single events need fewer
+ * slots, each of them large in memory, than there are turns in the time of a sync. NULL: there is
+ * none. */
 static struct slot *take_back(struct front *front) {
     struct pipeline *pipeline = front->pipeline;
     struct slot *slot = front->last;
@@ -193,8 +194,7 @@ static struct slot *take_back(struct front *front) {
         return NULL;
     }
     pthread_mutex_lock(&pipeline->lock);
-    bool back = pipeline->waiting.tail == slot && pipeline->disk == DISK_BUSY &&
-                pipeline->wake_events != UINT32_MAX;
+    bool back = pipeline->waiting.tail == slot && pipeline->wake_events != UINT32_MAX;
     if (back) {
         slot_list_drop_last(&pipeline->waiting);
         pipeline->waiting_events -= slot->batch.count;
