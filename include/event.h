@@ -126,6 +126,11 @@ struct hash128 {
  * event would all fall into the same set of the first-level cache and drive each other out. */
 #define EVENT_BATCH_STRIDE (EVENT_BATCH_MAX + 24)
 
+/* A key that is a UUID. */
+struct packed_key {
+    u8 byte[16];
+};
+
 struct event_batch {
     u32 count;      /* events in the columns */
     u32 account;    /* of all its events, but for batches that storage keeps to itself */
@@ -143,7 +148,9 @@ struct event_batch {
     u8 granularity[EVENT_BATCH_STRIDE];
     u8 flags[EVENT_BATCH_STRIDE];
     u32 digest[EVENT_BATCH_STRIDE]; /* of the payload, to tell duplicate from conflict */
-    struct hash128 key_hash[EVENT_BATCH_STRIDE]; /* of (account, key); defined where TEXT_KEY is */
+    struct hash128 key_hash[EVENT_BATCH_STRIDE];  /* of (account, key); defined where TEXT_KEY is */
+    struct packed_key packed[EVENT_BATCH_STRIDE]; /* the key as storage keeps it, */
+    u32 packed_count;                             /* for rows 0.. so far: store_pack_keys() */
 
     i64 number[NUM_COUNT][EVENT_BATCH_STRIDE];
     struct text_ref ref[TEXT_COUNT][EVENT_BATCH_STRIDE];

@@ -76,6 +76,11 @@ struct store_group {
 /* The id the next event gets: 1 on an empty log. */
 u64 store_next_id(const struct store *store);
 
+/* Packs the keys of rows from batch->packed_count on, as far as they are UUIDs. Whoever has just
+ * made the rows has their text in its cache, and the disk thread has not. May be left out; must be
+ * left out once somebody else has the batch. A row whose key changes is not to be packed. */
+void store_pack_keys(struct event_batch *batch);
+
 /* Encodes the group as one block and commits it with sync. ERR_OK: durable. ERR_NO_SPACE,
  * ERR_NO_MEMORY: nothing was written and the same group may be tried again. ERR_LIMIT: the group's
  * texts are too large for a block; nothing was written. ERR_IO: what the disk holds is unknown; the

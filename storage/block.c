@@ -46,6 +46,8 @@ struct block_builder {
     u8 small[COL_DIGEST - COL_COST_SOURCE][FRAME_ROWS_MAX];
     i64 number[NUM_COUNT][FRAME_ROWS_MAX];
     struct slice text[STORED_TEXTS][FRAME_ROWS_MAX];
+    bool is_packed; /* all rows' keys are: */
+    struct packed_key packed[FRAME_ROWS_MAX];
     usize text_bytes; /* their share of the batches' texts */
     u32 kept_rows;    /* of them, those whose batch has gone: their texts are in `kept` */
     struct text_sink kept;
@@ -157,9 +159,13 @@ static bool are_neighbours(const u32 *rows, u32 count) {
 static void gather_texts(struct block_builder *builder, const struct event_batch *batch,
                          const u32 *rows, u32 count, u32 text) {
     struct slice *to = builder->text[text - SERIES_TEXTS] + builder->rows;
+    bool read = text != TEXT_KEY || !builder->is_packed;
     for (u32 i = 0; i < count; i++) {
         struct text_ref ref = batch->ref[text][rows[i]];
         to[i] = (struct slice){batch->text + ref.offset, ref.bytes};
+        if (!read) {
+            continue;
+        }
         /* Another processor wrote it; asked for now, it is here when the frame is coded. */
         __builtin_prefetch(to[i].data);
         __builtin_prefetch(to[i].data + ref.bytes);
@@ -191,6 +197,11 @@ static void gather(struct block_builder *builder, const struct event_batch *batc
     GATHER(builder->small[2] + at, batch->source, rows, count, near);
     GATHER(builder->small[3] + at, batch->granularity, rows, count, near);
     GATHER(builder->small[4] + at, batch->flags, rows, count, near);
+    bool packed = batch->packed_count > 0 && batch->packed_count == batch->count;
+    builder->is_packed = packed && (at == 0 || builder->is_packed);
+    if (packed) {
+        GATHER(builder->packed + at, batch->packed, rows, count, near);
+    }
     for (u32 number = 0; number < NUM_COUNT; number++) {
         if ((any & NUM_BIT(number)) != 0) {
             GATHER(builder->number[number] + at, batch->number[number], rows, count, near);
@@ -297,6 +308,16 @@ static enum err put_number_column(struct block_builder *builder, u32 number) {
     return put_numbers(builder, COL_NUMBER + number, builder->values, count);
 }
 
+static enum err put_packed_keys(struct block_builder *builder) {
+    u32 count = builder->rows;
+    if (!bytes_reserve(&builder->out, text_pack_bytes_max(count, sizeof builder->packed))) {
+        return ERR_NO_MEMORY;
+    }
+    u8 *to = builder->out.data + builder->out.bytes;
+    return section_put(builder, COL_TEXT + TEXT_KEY - SERIES_TEXTS,
+                       text_put_packed(to, builder->packed, count));
+}
+
 static enum err put_text_column(struct block_builder *builder, u32 text) {
     u32 bit = TEXT_BIT(text);
     u32 column = COL_TEXT + text - SERIES_TEXTS;
@@ -373,8 +394,11 @@ static enum err flush_frame(struct block_builder *builder) {
     for (u32 number = 0; number < NUM_COUNT && err == ERR_OK; number++) {
         err = put_number_column(builder, number);
     }
+    bool packed =
+        builder->is_packed && builder->rows > 1 && (builder->present_all & TEXT_BIT(TEXT_KEY)) != 0;
     for (u32 text = SERIES_TEXTS; text < TEXT_COUNT && err == ERR_OK; text++) {
-        err = put_text_column(builder, text);
+        err =
+            packed && text == TEXT_KEY ? put_packed_keys(builder) : put_text_column(builder, text);
     }
     note_frame(builder, &entry);
     return err;
@@ -479,6 +503,7 @@ enum err block_add_frame(struct block_builder *builder, const struct block_view 
     entry.first_row = builder->header.count;
     bytes_put(&builder->directory, &entry, sizeof entry);
     builder->rows = block_frame_rows(view, frame);
+    builder->is_packed = false;
     gather_recoded(builder, batch, recoded);
     for (u32 column = 0; column < BLOCK_COLUMNS && err == ERR_OK; column++) {
         bool again = column >= COL_TEXT && sections[column].bytes > 0 &&

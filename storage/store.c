@@ -11,6 +11,7 @@
 #include "storage/merge.h"
 #include "storage/scan.h"
 #include "storage/snapshot.h"
+#include "storage/text_hex.h"
 #include "storage/verify.h"
 
 #include <pthread.h>
@@ -98,6 +99,22 @@ void store_close(struct store *store) {
 
 u64 store_next_id(const struct store *store) {
     return log_next_id(store->log);
+}
+
+#define PACKED_AT_ONCE 64
+
+void store_pack_keys(struct event_batch *batch) {
+    struct slice keys[PACKED_AT_ONCE];
+    bool good = true;
+    while (good && batch->packed_count < batch->count) {
+        u32 from = batch->packed_count;
+        u32 count = MIN(batch->count - from, (u32)PACKED_AT_ONCE);
+        for (u32 i = 0; i < count; i++) {
+            keys[i] = event_text_of(batch, from + i, TEXT_KEY);
+        }
+        good = uuid_best()->pack(batch->packed[from].byte, keys, count);
+        batch->packed_count += good ? count : 0;
+    }
 }
 
 static enum err encode_group(struct store *store, const struct store_group *group,

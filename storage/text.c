@@ -197,6 +197,14 @@ static usize pack_uuids(u8 *out, const struct slice *values, u32 count) {
     return uuid_best()->pack(out + 1, values, count) ? 1 + (usize)count * UUID_PACKED : 0;
 }
 
+_Static_assert(UUID_PACKED == sizeof(struct packed_key), "packed keys are UUIDs");
+
+usize text_put_packed(u8 *out, const struct packed_key *packed, u32 count) {
+    out[0] = CODING_UUID;
+    memcpy(out + 1, packed, (usize)count * UUID_PACKED);
+    return 1 + (usize)count * UUID_PACKED;
+}
+
 static u8 *shape_put(u8 *at, const struct shape *shape) {
     *at++ = (u8)shape->bytes;
     memcpy(at, shape->first, shape->bytes);

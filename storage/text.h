@@ -37,6 +37,9 @@ usize text_pack_bytes_max(u32 count, usize total);
 usize text_pack(struct text_packer *packer, u8 *out, const struct slice *values, u32 count,
                 usize total, bool free_form);
 
+/* As text_pack(), of keys of a batch that are packed already: count 1..FRAME_ROWS_MAX. */
+usize text_put_packed(u8 *out, const struct packed_key *packed, u32 count);
+
 /* Where unpacked texts go: one growing memory. Offsets are 32 bits. */
 struct text_sink {
     char *data; /* at least EVENT_TEXT_PADDING bytes follow the used ones; NULL before first use */

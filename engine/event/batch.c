@@ -24,6 +24,8 @@ void batch_remove(struct event_batch *batch, u32 row) {
     REMOVE(batch->flags);
     REMOVE(batch->digest);
     REMOVE(batch->key_hash);
+    REMOVE(batch->packed);
+    batch->packed_count -= row < batch->packed_count;
     for (u32 number = 0; number < NUM_COUNT; number++) {
         REMOVE(batch->number[number]);
     }

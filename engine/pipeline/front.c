@@ -112,6 +112,7 @@ static struct slot *slot_take(struct front *front, u32 account) {
     slot->first_id = 0;
     slot->err = ERR_OK;
     slot->batch.count = 0;
+    slot->batch.packed_count = 0;
     slot->batch.account = account;
     slot->key_epoch = store_key_epoch(front->pipeline->options.store, account);
     return slot;
@@ -138,14 +139,15 @@ static struct slot *slot_take_with_text(struct front *front, u32 account, usize 
     return slot;
 }
 
-/* Series and key hash of the slot's events; `dicts` if it is a native batch. Not event by event as
- * they come: each is a look into memory that is far away, and here they overlap. */
+/* Series and keys of the slot's events; `dicts` if it is a native batch. Not event by event as they
+ * come: each is a look into memory that is far away, and here they overlap. */
 static void name_events(struct front *front, struct slot *slot, const struct dicts *dicts) {
     struct event_batch *batch = &slot->batch;
     if (dicts != NULL) {
         series_cache_resolve_dicts(front->series, batch, dicts);
     } else {
         series_cache_resolve(front->series, batch, slot->named, batch->count - slot->named);
+        store_pack_keys(batch); /* which are far apart in a body; not so in a native batch */
     }
     dedup_hash_keys(batch, slot->named, batch->count - slot->named,
                     dedup_epoch_seed(front->pipeline->options.dedup_seed, slot->key_epoch));

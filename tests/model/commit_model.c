@@ -164,6 +164,10 @@ enum err store_drop(struct store *store, bool *did) {
     return ERR_OK;
 }
 
+void store_pack_keys(struct event_batch *batch) {
+    (void)batch;
+}
+
 void store_trim(struct store *store) {
     (void)store;
 }

@@ -274,3 +274,59 @@ Test(block, refuses_directories_that_do_not_add_up) {
     free(bytes);
     block_builder_destroy(builder);
 }
+
+/* A block of all rows, added a few at a time: those whose turn's bit is set in `packed` with the
+ * keys that store_pack_keys() has made, the others by their text; every `step`th row. */
+static struct slice build_packed(struct block_builder *builder, u32 packed, u32 step) {
+    struct slice block;
+    struct block_header header;
+    u32 some[EVENT_BATCH_MAX];
+    u32 whole = batch.packed_count;
+    block_begin(builder, BLOCK_GROUP, FIRST_ID);
+    for (u32 turn = 0, from = 0; from < EVENT_BATCH_MAX; turn++, from += 300) {
+        u32 count = 0;
+        for (u32 i = from; i < MIN(from + 300, (u32)EVENT_BATCH_MAX); i += step) {
+            some[count++] = i;
+        }
+        batch.packed_count = (packed >> turn % 32 & 1) != 0 ? whole : 0;
+        cr_assert_eq(block_add(builder, &batch, some, count), ERR_OK);
+    }
+    batch.packed_count = whole;
+    cr_assert_eq(block_finish(builder, 0, 0, &block, &header), ERR_OK);
+    return block;
+}
+
+Test(block, keys_that_are_packed_already) {
+    static char text[EVENT_BATCH_MAX * 40];
+    struct block_builder *builder = builder_of(TEXT_FAST);
+    struct block_builder *other = builder_of(TEXT_FAST);
+    for (u32 i = 0; i < EVENT_BATCH_MAX; i++) {
+        snprintf(text + i * 40, 40, "%08x-0000-4000-8000-00000000%04x", i * 2654435761u, i);
+        memcpy(batch.text + batch.text_bytes, text + i * 40, 36);
+        batch.ref[TEXT_KEY][i] = (struct text_ref){batch.text_bytes, 36};
+        batch.text_bytes += 36;
+    }
+    store_pack_keys(&batch);
+    cr_assert_eq(batch.packed_count, EVENT_BATCH_MAX);
+    const u32 patterns[] = {UINT32_MAX, 0xaaaaaaaa, 0x55555555, 0x0ff0, 0xf00f};
+    for (u32 step = 1; step <= 3; step++) {
+        struct slice wanted = build_packed(other, 0, step);
+        for (u32 i = 0; i < ARRAY_COUNT(patterns); i++) {
+            struct slice block = build_packed(builder, patterns[i], step);
+            cr_assert(block.bytes == wanted.bytes &&
+                          memcmp(block.data, wanted.data, block.bytes) == 0,
+                      "pattern %u, step %u", i, step);
+        }
+    }
+    /* Rows without a key, and with another one: those before them are packed, at most. */
+    batch.packed_count = 0;
+    batch.ref[TEXT_KEY][2000].bytes = 35;
+    store_pack_keys(&batch);
+    cr_assert(batch.packed_count > 0 && batch.packed_count <= 2000);
+    batch.packed_count = 0;
+    batch.present[700] &= ~TEXT_BIT(TEXT_KEY);
+    store_pack_keys(&batch);
+    cr_assert(batch.packed_count <= 700);
+    block_builder_destroy(builder);
+    block_builder_destroy(other);
+}
