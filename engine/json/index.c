@@ -168,6 +168,9 @@ static struct json_place pass_nested(const struct json_index *index, struct json
 
 struct json_place json_index_other(const struct json_index *index, struct json_place place,
                                    u32 depth_room, struct json_value *out) {
+    if (unlikely(place.at >= index->end)) {
+        return JSON_NO_PLACE;
+    }
     bool nested = *place.at == '{' || *place.at == '[';
     return nested ? pass_nested(index, place, depth_room, out) : pass_scalar(index, place, out);
 }
