@@ -27,8 +27,7 @@ enum err decoder_create(u64 digest_seed, struct decoder **out) {
     field_table_init(&decoder->client, client_rules, 0, CLIENT_FIELDS_TOP);
     field_table_init(&decoder->cost_input, client_rules, CLIENT_FIELDS_TOP,
                      CLIENT_FIELDS - CLIENT_FIELDS_TOP);
-    /* Without vectors, listing the quotes costs more than prediction saves. */
-    decoder_configure(decoder, scan_best(), scan_best() != &scan_scalar);
+    decoder_configure(decoder, scan_best(), true);
     *out = decoder;
     return ERR_OK;
 }
@@ -372,7 +371,7 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
     };
     reset_result(&run);
     json_index_begin(&decoder->index, run.cursor.end);
-    predictor_restart(&decoder->predictor, run.cursor.begin, run.cursor.end);
+    predictor_restart(&decoder->predictor, run.cursor.end);
     enum err err = decode_body(&run);
     if (err == ERR_INVALID) {
         error->position = (usize)(run.cursor.error_at - run.cursor.begin);

@@ -30,8 +30,8 @@ struct decoder {
 };
 
 /* Whether event fields may be read by prediction, and with which kernel: for tests and benchmarks,
- * which compare them. The default is the best kernel, and prediction if it is a vector kernel; only
- * with those is the index used. */
+ * which compare them. The default is prediction with the best kernel; only with vector kernels is
+ * the index used. */
 void decoder_configure(struct decoder *decoder, const struct scan_kernel *scan, bool predict);
 
 /* members_read, by the index if possible. */

@@ -1,197 +1,236 @@
 /*
- * shape_match.h: the body of shape_match (shape.h), included once for each instruction set with two
- * things defined: MATCH_NAME, the function's name, and pieces_differ(), which tells whether the
- * bytes between the values are other than the shape's. (tidy: allow inclusion, for that reason.)
- *
- * The loops go by kind of value, not by order of members, so that each branch goes the same way all
- * the time. What is wrong is collected and looked at late: a wrong guess is rare.
+ * shape_match.h: the body of shape_match (shape.h), included once for each instruction set with
+ * MATCH_NAME, the function's name, and three functions defined:
+ *   find_quote      bytes before the first quote of the MATCH_REACH bytes at `at`, which are
+ *                   readable; MATCH_REACH if there is none among them. *special becomes not 0 if a
+ *                   byte before it is a backslash, a control character or above ASCII;
+ *   find_near       the same of MATCH_NEAR bytes, in less time;
+ *   literal_differs whether the SHAPE_PIECE bytes at `at`, which are readable, are not the literal.
+ * (tidy: allow inclusion, for that reason.)
  */
 #include "event/shape.h"
 #include "json/number.h"
 
 #include <string.h>
 
-/* Where things are: the event's quotes, and the text they are offsets into. */
-struct match_places {
-    const u16 *quote;
-    const char *base;
-};
+_Static_assert(MATCH_REACH <= EVENT_TEXT_PADDING && SHAPE_PIECE <= EVENT_TEXT_PADDING,
+               "what begins inside the body may be loaded whole");
 
-static inline bool match_texts(const struct shape *shape, struct match_places places,
-                               struct draft *draft) {
-    char *cells = (char *)draft->batch + draft->row * sizeof(struct text_ref);
-    u32 base = (u32)(places.base - draft->batch->text);
-    /* A length below 1 or past its bound leaves a sign bit here. */
-    u32 wrong = 0;
-    for (u32 i = 0; i < shape->text_count; i++) {
-        const struct shape_text *text = &shape->text[i];
-        u32 begin = places.quote[text->quote] + 1u;
-        u32 bytes = places.quote[text->quote + 1] - begin;
-        wrong |= (bytes - 1) | (text->bytes_max - bytes);
-        struct text_ref ref = {base + begin, bytes};
-        memcpy(cells + text->cell, &ref, sizeof ref);
-    }
-    return (wrong >> 31) == 0;
-}
+/* --- strings -----------------------------------------------------------------------------------
+ */
 
-/* A number that is not of the short forms, by the rule of its member. */
-static __attribute__((noinline)) bool match_other_number(const struct shape_number *number,
-                                                         const char *at, usize bytes,
-                                                         struct draft *draft) {
-    if (number_scan(at, at + bytes) != bytes) {
-        return false;
-    }
-    struct json_value value = {at, (u32)bytes, JSON_NUMBER, false, 0};
-    return number->kind == SHAPE_UNUSED ||
-           draft_put(draft, &field_rules[number->field], &value) == NULL;
-}
-
-/* One number's value by the rule of its member. */
-static inline bool match_number_value(const struct shape_number *number, const char *at,
-                                      usize bytes, struct draft *draft) {
-    i64 value;
-    bool good = false;
-    if (likely(number->kind == SHAPE_WHOLE)) {
-        good = bytes - 1 < 8 && number_whole8(at, bytes, &value);
-    } else if (number->kind == SHAPE_MONEY) {
-        good = number_scale_short(at, bytes, 12, &value) && value <= EVENT_MONEY_MAX;
-    } else if (number->kind == SHAPE_USAGE) {
-        good = number_scale_short(at, bytes, 6, &value) && value <= EVENT_USAGE_MAX;
-    }
-    if (unlikely(!good)) {
-        return match_other_number(number, at, bytes, draft);
-    }
-    memcpy((char *)draft->batch + draft->row * sizeof value + number->cell, &value, sizeof value);
-    return true;
-}
-
-/* Bytes of the number at `at`, which only its own end bounds. */
-static inline usize last_number_bytes(const char *at, const char *end) {
+static __attribute__((noinline)) usize find_far(const char *at, const char *body_end,
+                                                u64 *special) {
     usize bytes = 0;
-    while (at + bytes < end && at[bytes] != '}' && (u8)at[bytes] > ' ') {
-        bytes++;
-    }
+    usize found;
+    do {
+        found = find_quote(at + bytes, special);
+        bytes += found;
+    } while (found == MATCH_REACH && bytes < (usize)(body_end - at));
     return bytes;
 }
 
-/* The numbers; *behind_last is set where the last value of the event is one. */
-static inline bool match_numbers(const struct shape_try *try, struct match_places places,
-                                 struct draft *draft, const char **behind_last) {
-    const struct shape *shape = try->shape;
-    for (u32 i = 0; i < shape->number_count; i++) {
-        const struct shape_number *number = &shape->number[i];
-        const char *at = places.base + places.quote[number->quote] + number->after;
-        usize bytes;
-        if (unlikely(number->last)) {
-            bytes = last_number_bytes(at, try->body_end);
-            *behind_last = at + bytes;
-        } else {
-            bytes = (usize)(places.base + places.quote[number->quote + 1] - number->before - at);
+static inline usize string_bytes(struct shape_step *step, const char *at, const char *body_end,
+                                 u64 *special) {
+    if (step->usual != SHAPE_VARIES) {
+        /* Hidden from the compiler that they are the same: so what comes next has its place without
+         * waiting for what is found. */
+        usize usual = step->usual;
+        __asm__("" : "+r"(usual));
+        if (likely(find_quote(at, special) == step->usual)) {
+            return usual;
         }
-        if (unlikely(bytes - 1 >= 63 || !match_number_value(number, at, bytes, draft))) {
-            return false;
-        }
+        step->usual = SHAPE_VARIES;
     }
+    usize bytes = find_near(at, special);
+    return likely(bytes < MATCH_NEAR) ? bytes : find_far(at, body_end, special);
+}
+
+/* A time of another form or day than the last one. */
+static __attribute__((noinline)) bool match_other_time(struct predictor *predictor,
+                                                       struct shape_step *step, const char *at,
+                                                       i64 *out, usize *bytes) {
+    u64 special = 0;
+    *bytes = string_bytes(step, at, predictor->body_end, &special);
+    struct slice text = {at, *bytes};
+    if (!time_parse(text, out)) {
+        return false;
+    }
+    time_remember(&predictor->times, text);
     return true;
 }
 
-static inline bool match_time(const struct shape *shape, struct match_places places,
-                              struct time_cache *times, struct draft *draft) {
-    const char *at = places.base + places.quote[shape->time_quote] + 1;
-    usize bytes = places.quote[shape->time_quote + 1] - places.quote[shape->time_quote] - 1u;
+static inline bool match_time(struct predictor *predictor, struct draft *draft,
+                              struct shape_step *step, const char *at, usize *bytes) {
     i64 *cell = &draft->batch->number[NUM_TIME][draft->row];
-    if (unlikely(bytes != 24 || !time_parse_cached(times, at, cell))) {
-        struct slice text = {at, bytes};
-        if (!time_parse(text, cell)) {
-            return false;
-        }
-        time_remember(times, text);
+    *bytes = TIME_TEXT_BYTES;
+    if (unlikely(!time_parse_cached(&predictor->times, at, cell)) &&
+        !match_other_time(predictor, step, at, cell, bytes)) {
+        return false;
     }
     return *cell >= EVENT_TIME_MIN && *cell <= draft->now_ms + EVENT_TIME_AHEAD_MS;
 }
 
-static inline bool match_spans(const struct shape *shape, struct match_places places,
+/* --- numbers -----------------------------------------------------------------------------------
+ */
+
+/* A number that is not of the short forms, by the rule of its member. */
+static __attribute__((noinline)) bool match_other_number(struct draft *draft,
+                                                         const struct shape_step *step,
+                                                         const char *at, const char *body_end,
+                                                         usize *bytes) {
+    *bytes = number_scan(at, body_end);
+    struct json_value value = {at, (u32)*bytes, JSON_NUMBER, false, 0};
+    return *bytes > 0 && (step->kind == SHAPE_NUMBER ||
+                          draft_put(draft, &field_rules[step->field], &value) == NULL);
+}
+
+/* Of an unknown member: any number will do. */
+static __attribute__((noinline)) bool match_unused_number(const char *at, const char *body_end,
+                                                          usize *bytes) {
+    i64 value;
+    *bytes = number_decimal_short(at, 6, &value);
+    *bytes = *bytes > 0 ? *bytes : number_scan(at, body_end);
+    return *bytes > 0;
+}
+
+/* --- the walk ----------------------------------------------------------------------------------
+ */
+
+/* Reads the value at `at`. Of what is not of the usual form no more than the place of its end need
+ * be right: the literal behind it is looked at next. */
+static inline bool match_value(struct predictor *predictor, struct draft *draft,
+                               struct shape_step *step, const char *at, usize *bytes,
+                               u64 *special) {
+    struct event_batch *batch = draft->batch;
+    char *cell;
+    i64 value = 0;
+    if (step->kind == SHAPE_TEXT) {
+        *bytes = string_bytes(step, at, predictor->body_end, special);
+        struct text_ref ref = {(u32)(at - batch->text), (u32)*bytes};
+        cell = (char *)batch + draft->row * sizeof ref + step->cell;
+        memcpy(cell, &ref, sizeof ref);
+        return *bytes - 1 < step->bytes_max;
+    }
+    if (step->kind == SHAPE_WHOLE) {
+        *bytes = number_whole_short(at, &value);
+    } else if (step->kind == SHAPE_DECIMAL) {
+        *bytes = number_decimal_short(at, step->scale, &value);
+        *bytes = likely(value <= step->most) ? *bytes : 0;
+    } else if (step->kind == SHAPE_TIME) {
+        return match_time(predictor, draft, step, at, bytes);
+    } else if (step->kind == SHAPE_STRING) {
+        *bytes = string_bytes(step, at, predictor->body_end, special);
+        return true;
+    } else if (step->kind == SHAPE_UNIT) {
+        *bytes = 3;
+        return memcmp(at, "usd", 3) == 0;
+    } else if (step->kind == SHAPE_NUMBER) {
+        return match_unused_number(at, predictor->body_end, bytes);
+    } else {
+        *bytes = 0;
+        return true;
+    }
+    if (unlikely(*bytes == 0)) {
+        return match_other_number(draft, step, at, predictor->body_end, bytes);
+    }
+    cell = (char *)batch + draft->row * sizeof value + step->cell;
+    memcpy(cell, &value, sizeof value);
+    return true;
+}
+
+static inline bool is_literal(const struct shape_step *step, const char *at, const char *body_end) {
+    return likely(at + step->bytes <= body_end) && likely(!literal_differs(at, step));
+}
+
+/* The literal behind the value at `at` is not that of step number `index`. A number may be longer
+ * than it seemed: 5.0, 1e3. Or the event goes on like another shape: which one; NULL if none. */
+static __attribute__((noinline)) struct shape *match_other(struct predictor *predictor,
+                                                           struct draft *draft, struct shape *shape,
+                                                           u32 index, const char *at,
+                                                           usize *bytes) {
+    const char *body_end = predictor->body_end;
+    struct shape_step *step = &shape->step[index];
+    if (step->kind >= SHAPE_NUMBER) {
+        if (!match_other_number(draft, step, at, body_end, bytes)) {
+            return NULL;
+        }
+        if (is_literal(step, at + *bytes, body_end)) {
+            return shape;
+        }
+    }
+    for (u32 others = step->others; others != 0; others &= step->others) {
+        shape = &predictor->shape[__builtin_ctz(others)];
+        step = &shape->step[index];
+        if (is_literal(step, at + *bytes, body_end)) {
+            return shape;
+        }
+    }
+    return NULL;
+}
+
+/* Goes along the event. Returns the shape that it has, and where it ends; NULL if it has none of
+ * the known ones. */
+static inline struct shape *match_walk(struct predictor *predictor, struct draft *draft,
+                                       const char *at, const char **end, u64 *special) {
+    struct shape *shape = &predictor->shape[predictor->current];
+    const char *body_end = predictor->body_end;
+    const char *text = draft->batch->text;
+    u32 *literal = predictor->literal;
+    struct shape_step *last = shape->step + shape->step_count;
+    for (struct shape_step *step = shape->step; step < last; step++) {
+        usize bytes;
+        if (unlikely(!match_value(predictor, draft, step, at, &bytes, special))) {
+            return NULL;
+        }
+        if (unlikely(!is_literal(step, at + bytes, body_end))) {
+            u32 index = (u32)(step - shape->step);
+            shape = match_other(predictor, draft, shape, index, at, &bytes);
+            if (shape == NULL) {
+                return NULL;
+            }
+            step = &shape->step[index];
+            last = shape->step + shape->step_count;
+        }
+        at += bytes;
+        *literal++ = (u32)(at - text);
+        at += step->bytes;
+    }
+    *end = at;
+    return shape;
+}
+
+/* --- the event ---------------------------------------------------------------------------------
+ */
+
+static inline bool match_spans(const struct predictor *predictor, const struct shape *shape,
                                struct draft *draft) {
     for (u32 i = 0; i < shape->span_count; i++) {
         const struct shape_span *span = &shape->span[i];
-        const char *from = places.base + places.quote[span->from_quote] + span->from_after;
-        const char *to = places.base + places.quote[span->to_quote] + span->to_after;
-        if (to - from > span->bytes_max) {
+        u32 begin = predictor->literal[span->from_step] + span->from_after;
+        u32 bytes = predictor->literal[span->to_step] + span->to_after - begin;
+        if (bytes > span->bytes_max) {
             return false;
         }
-        draft_set_text(draft, (enum event_text)span->column, from, (usize)(to - from));
+        draft_set_text(draft, (enum event_text)span->column, draft->batch->text + begin, bytes);
     }
     return true;
 }
 
-/* The event has a block with an escape, a control character or a byte above ASCII in or beside it:
- * look closely. */
-static __attribute__((noinline)) bool match_special(const struct shape_try *try, usize from,
-                                                    usize to) {
-    const struct scan_window *window = try->window;
-    u32 controls = 0;
-    bool high = false;
-    for (usize block = from / SCAN_BLOCK; block * SCAN_BLOCK < to; block++) {
-        u64 mask = ~(u64)0;
-        if (block == from / SCAN_BLOCK) {
-            mask <<= from % SCAN_BLOCK;
-        }
-        if (to - block * SCAN_BLOCK < SCAN_BLOCK) {
-            mask &= ((u64)1 << (to - block * SCAN_BLOCK)) - 1;
-        }
-        if (window->special[block] == 0) {
-            continue;
-        }
-        if ((window->backslash[block] & mask) != 0) {
+/* A string has bytes that are special: look closely. */
+static __attribute__((noinline)) bool match_strings(const struct predictor *predictor,
+                                                    const struct shape *shape, const char *text) {
+    for (u32 i = 1; i < shape->step_count; i++) {
+        const char *at = text + predictor->literal[i - 1] + shape->step[i - 1].bytes;
+        const char *end = text + predictor->literal[i];
+        bool high = false;
+        if (shape->step[i].kind < SHAPE_NUMBER &&
+            (predictor->scan->text_stop(at, end, &high) != end ||
+             (high && predictor->scan->utf8_prefix(at, (usize)(end - at)) != (usize)(end - at)))) {
             return false;
         }
-        controls += (u32)__builtin_popcountll(window->control[block] & mask);
-        high |= (window->high[block] & mask) != 0;
     }
-    return controls == try->shape->controls &&
-           (!high || try->scan->utf8_prefix(try->base + from, to - from) == to - from);
-}
-
-static inline bool match_plain_bytes(const struct shape_try *try, const char *end) {
-    usize from = (usize)(try->at - try->base);
-    usize to = (usize)(end - try->base);
-    if (to > try->window->bytes) {
-        return false;
-    }
-    usize first = from / SCAN_BLOCK;
-    usize blocks = (to - 1) / SCAN_BLOCK + 1 - first;
-    u64 special = 0;
-    for (; unlikely(blocks > 8); first += 8, blocks -= 8) {
-        u64 flags;
-        memcpy(&flags, try->window->special + first, sizeof flags);
-        special |= flags;
-    }
-    u64 flags;
-    memcpy(&flags, try->window->special + first, sizeof flags);
-    special |= flags << (8 * (8 - blocks) & 63);
-    if (likely(special == 0)) {
-        return try->shape->controls == 0;
-    }
-    return match_special(try, from, to);
-}
-
-/* Where the event ends; NULL if what follows its last value is not what the shape has there. */
-static inline const char *match_end(const struct shape_try *try, struct match_places places,
-                                    const char *behind_last) {
-    const struct shape *shape = try->shape;
-    if (likely(behind_last == NULL)) {
-        return places.base + places.quote[shape->quotes - 1] + shape->end_after;
-    }
-    if (try->body_end - behind_last < shape->tail_bytes ||
-        memcmp(behind_last, shape->tail, shape->tail_bytes) != 0) {
-        return NULL;
-    }
-    return behind_last + shape->tail_bytes;
-}
-
-static inline bool match_unit(const struct shape *shape, struct match_places places) {
-    const u16 *quote = places.quote + shape->unit_quote;
-    return quote[1] - quote[0] == 4 && memcmp(places.base + quote[0] + 1, "usd", 3) == 0;
+    return true;
 }
 
 /* What draft_finish() does, with the questions answered when the shape was learned. */
@@ -214,22 +253,13 @@ static inline void match_finish(const struct shape *shape, struct draft *draft) 
     }
 }
 
-bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct draft *draft,
+bool MATCH_NAME(struct predictor *predictor, const char *at, struct draft *draft,
                 const char **end) {
-    const struct shape *shape = try->shape;
-    struct match_places places = {try->window->quote + try->first, try->base};
-    if (places.base + places.quote[0] - shape->before_first != try->at ||
-        places.quote[0] < shape->before_max || pieces_differ(shape, places.quote, places.base)) {
-        return false;
-    }
-    const char *behind_last = NULL;
-    if (!match_texts(shape, places, draft) || !match_numbers(try, places, draft, &behind_last)) {
-        return false;
-    }
-    const char *event_end = match_end(try, places, behind_last);
-    if (event_end == NULL || !match_plain_bytes(try, event_end) ||
-        (shape->has_time && !match_time(shape, places, times, draft)) ||
-        (shape->has_unit && !match_unit(shape, places)) || !match_spans(shape, places, draft)) {
+    const char *event_end;
+    u64 special = 0;
+    const struct shape *shape = match_walk(predictor, draft, at, &event_end, &special);
+    if (shape == NULL || !match_spans(predictor, shape, draft) ||
+        (unlikely(special != 0) && !match_strings(predictor, shape, draft->batch->text))) {
         return false;
     }
     draft->present = shape->present;
@@ -237,6 +267,7 @@ bool MATCH_NAME(const struct shape_try *try, struct time_cache *times, struct dr
         return false;
     }
     match_finish(shape, draft);
+    predictor->current = (u32)(shape - predictor->shape);
     *end = event_end;
     return true;
 }

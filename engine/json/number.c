@@ -61,6 +61,14 @@ bool number_scale16(const char *at, usize bytes, u32 scale, i64 *out) {
     return !__builtin_mul_overflow(value, number_powers[scale - decimals], out);
 }
 
+usize number_decimal16(const char *at, u32 scale, i64 *out) {
+    usize bytes = 0;
+    while (bytes < 16 && ((u8)(at[bytes] - '0') < 10 || at[bytes] == '.')) {
+        bytes++;
+    }
+    return number_scale16(at, bytes, scale, out) ? bytes : 0;
+}
+
 static bool is_digit(char c) {
     return (u8)(c - '0') < 10;
 }

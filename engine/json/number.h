@@ -54,6 +54,25 @@ static inline bool number_whole8(const char *at, usize bytes, i64 *out) {
     return number_all_digits(word) && (*at != '0' || bytes == 1);
 }
 
+/* The high bit of each byte of a word of text that is no digit; of one behind a byte above ASCII it
+ * may be wrong. */
+static inline u64 number_mask_others(u64 word) {
+    u64 digits = word ^ 0x3030303030303030;
+    return ((digits + 0x7676767676767676) | digits) & 0x8080808080808080;
+}
+
+/* The whole number at `at`, up to where its digits end; 8 bytes are readable. Returns its bytes; 0
+ * if it has more than 7, or none, or a leading zero. */
+static inline usize number_whole_short(const char *at, i64 *out) {
+    u64 word;
+    __builtin_memcpy(&word, at, sizeof word);
+    u64 others = number_mask_others(word);
+    u32 bytes = (u32)__builtin_ctzll(others | (u64)1 << 63) / 8;
+    *out = (i64)number_join8((word ^ 0x3030303030303030) << (8 * (8 - bytes) & 63));
+    bool good = bytes > 0 && (others != 0) && (*at != '0' || bytes == 1);
+    return likely(good) ? bytes : 0;
+}
+
 /* As number_scale without rounding, for a number of 1 to 8 characters without sign and exponent and
  * with no more decimals than the scale. 8 bytes are readable at `at`. False: the number is another,
  * or malformed. */
@@ -88,6 +107,41 @@ bool number_scale16(const char *at, usize bytes, u32 scale, i64 *out);
 static inline bool number_scale_short(const char *at, usize bytes, u32 scale, i64 *out) {
     return likely(bytes - 1 < 8) ? number_scale8(at, bytes, scale, out)
                                  : number_scale16(at, bytes, scale, out);
+}
+
+/* As number_decimal_short, for what does not fit a word. */
+usize number_decimal16(const char *at, u32 scale, i64 *out);
+
+/* The number at `at`, up to where it ends, * 10^scale; 16 bytes are readable. Returns its bytes; 0
+ * if it is none, has more than 16 bytes, a sign, an exponent or more decimals than the scale. */
+static inline usize number_decimal_short(const char *at, u32 scale, i64 *out) {
+    u64 word;
+    __builtin_memcpy(&word, at, sizeof word);
+    u64 others = number_mask_others(word);
+    u32 bytes = (u32)__builtin_ctzll(others | (u64)1 << 63) / 8;
+    if (likely(at[bytes] == '.')) {
+        u32 whole = bytes;
+        others &= others - 1;
+        if (unlikely(others == 0)) {
+            return number_decimal16(at, scale, out);
+        }
+        bytes = (u32)__builtin_ctzll(others) / 8;
+        u64 before = ((u64)1 << (8 * whole)) - 1;
+        word = (word & before) | (word >> 8 & ~before);
+        u32 decimals = bytes - whole - 1;
+        word = (word ^ 0x3030303030303030) << (8 * (9 - bytes) & 63);
+        if (unlikely(whole == 0 || decimals - 1 >= scale || (*at == '0' && whole > 1))) {
+            return 0;
+        }
+        return __builtin_mul_overflow((i64)number_join8(word), number_powers[scale - decimals], out)
+                   ? 0
+                   : bytes;
+    }
+    if (unlikely(others == 0 || bytes == 0 || (*at == '0' && bytes > 1))) {
+        return others == 0 ? number_decimal16(at, scale, out) : 0;
+    }
+    word = (word ^ 0x3030303030303030) << (8 * (8 - bytes) & 63);
+    return __builtin_mul_overflow((i64)number_join8(word), number_powers[scale], out) ? 0 : bytes;
 }
 
 #endif

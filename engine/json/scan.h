@@ -3,9 +3,8 @@
  * AVX2, AVX-512, NEON) gives exactly the same answers; tests compare them byte for byte. The best
  * one for this machine is chosen once, at run time.
  *
- * There is no tree and no token list. The cursor walks the bytes with `text_stop`. Events are read
- * with `index`, which lists the quotes of a window: by their shape (event/shape.h) or, where that
- * is not known, step by step (json/index.h).
+ * There is no tree and no token list. The cursor walks the bytes with `text_stop`. Objects of which
+ * nothing is known before are read with `index`, which lists the quotes of a window (json/index.h).
  */
 #ifndef MARGIN_JSON_SCAN_H
 #define MARGIN_JSON_SCAN_H

@@ -47,7 +47,8 @@ static void put(const char *text) {
 /* How one client writes: kept for a run of events, so that shapes have something to predict. */
 struct habit {
     u32 order_seed;
-    u32 members; /* bits of kinds[] */
+    u32 members;  /* bits of names[] */
+    u32 optional; /* those of them that may be missing */
     const char *space;
     u32 oddity; /* one value in so many is odd; 0: none */
     bool repeat;
@@ -231,8 +232,9 @@ static void put_event(const struct habit *habit) {
     }
     put("{");
     bool comma = false;
+    u32 members = habit->members & ~(habit->optional & (u32)random_next());
     for (u32 i = 0; i < NAMES; i++) {
-        if ((habit->members >> order[i] & 1) == 0) {
+        if ((members >> order[i] & 1) == 0) {
             continue;
         }
         put(comma ? "," : "");
@@ -258,6 +260,9 @@ static struct habit random_habit(void) {
     };
     if (pick(8) == 0) {
         habit.members &= ~((u32)1 << pick(3));
+    }
+    for (u32 i = pick(4); i > 0; i--) {
+        habit.optional |= (u32)1 << (3 + pick(NAMES - 3));
     }
     if (pick(3) != 0) {
         habit.members &= ~((u32)1 << 12 | (u32)1 << 13 | (u32)1 << 26);
@@ -358,6 +363,8 @@ static void side_run(struct side *side, bool single, u32 slack, char fill) {
     side->batch.text_bytes = (u32)body_bytes;
     side->batch.text_bytes_max = (u32)body_bytes + slack;
     side->batch.count = 0;
+    side->decoder->predictor.rest = 0; /* as if it went well before */
+    side->decoder->predictor.credit = 64;
     struct text_ref ref = {0, (u32)body_bytes};
     if (!single) {
         side->err =
