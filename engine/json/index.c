@@ -45,31 +45,8 @@ const char *json_index_space_slow(const char *at, const char *end) {
     return at;
 }
 
-/* Whether the window has an escape, a control character or more than ASCII in [from, to). */
-static bool has_special(const struct scan_window *window, usize from, usize to) {
-    for (usize block = from / SCAN_BLOCK; block * SCAN_BLOCK < to; block++) {
-        u64 mask = ~(u64)0;
-        if (block == from / SCAN_BLOCK) {
-            mask <<= from % SCAN_BLOCK;
-        }
-        if (to - block * SCAN_BLOCK < SCAN_BLOCK) {
-            mask &= ((u64)1 << (to - block * SCAN_BLOCK)) - 1;
-        }
-        if (window->special[block] != 0 &&
-            ((window->backslash[block] | window->control[block] | window->high[block]) & mask) !=
-                0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum json_index_kind json_index_look(const struct json_index *index, const char *text,
                                      usize bytes) {
-    usize from = (usize)(text - index->begin);
-    if (!has_special(&index->window, from, from + bytes)) {
-        return JSON_INDEX_PLAIN;
-    }
     struct json_value value;
     struct json_cursor cursor = json_cursor(text - 1, bytes + 2, index->scan);
     if (!json_step_string(&cursor, &value) || cursor.lone_surrogate) {

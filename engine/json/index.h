@@ -54,7 +54,23 @@ static inline const char *json_index_space(const struct json_index *index, const
     return at;
 }
 
-/* What a string of a window with escapes, control characters or more than ASCII is made of. */
+/* Whether a range of the window has a special byte. */
+static inline bool json_index_special(const struct json_index *index, const char *text,
+                                      usize bytes) {
+    const struct scan_window *window = &index->window;
+    usize from = (usize)(text - index->begin);
+    for (usize left = bytes; left > 0;) {
+        usize step = MIN(left, SCAN_BLOCK - from % SCAN_BLOCK);
+        if (window->special[from / SCAN_BLOCK] >> from % SCAN_BLOCK << (SCAN_BLOCK - step) != 0) {
+            return true;
+        }
+        from += step;
+        left -= step;
+    }
+    return false;
+}
+
+/* What a string with special bytes is made of. */
 enum json_index_kind { JSON_INDEX_PLAIN, JSON_INDEX_ESCAPED, JSON_INDEX_DOUBT };
 enum json_index_kind json_index_look(const struct json_index *index, const char *text, usize bytes);
 
@@ -69,7 +85,7 @@ static inline struct json_place json_index_string(const struct json_index *index
     const char *end = index->begin + place.quote[1];
     *out = (struct slice){place.at + 1, (usize)(end - (place.at + 1))};
     *escaped = false;
-    if (unlikely(index->window.any_special)) {
+    if (unlikely(index->window.any_special) && json_index_special(index, out->data, out->bytes)) {
         enum json_index_kind kind = json_index_look(index, out->data, out->bytes);
         if (unlikely(kind == JSON_INDEX_DOUBT)) {
             return JSON_NO_PLACE;

@@ -20,12 +20,9 @@
 struct scan_window {
     u32 bytes;
     u32 quote_count;
-    bool any_special;                 /* some block is */
-    u8 special[SCAN_BLOCKS_MAX + 8];  /* not 0: the block holds one of the three below */
-    u64 backslash[SCAN_BLOCKS_MAX];   /* defined where special[] is not 0 */
-    u64 control[SCAN_BLOCKS_MAX];     /* below 0x20; defined likewise */
-    u64 high[SCAN_BLOCKS_MAX];        /* 0x80 and above; defined likewise */
-    u16 quote[SCAN_WINDOW_MAX + 128]; /* offsets of every '"' that no backslash escapes */
+    bool any_special;                 /* some byte is */
+    u64 special[SCAN_BLOCKS_MAX];     /* escapes, other than ASCII, control characters in strings */
+    u16 quote[SCAN_WINDOW_MAX + 128]; /* offsets of every '"' but escaped ones, ascending */
 };
 
 struct scan_kernel {
@@ -40,7 +37,7 @@ struct scan_kernel {
     usize (*utf8_prefix)(const char *data, usize bytes);
 
     /* Fills the window from data[0 .. bytes); bytes <= SCAN_WINDOW_MAX and SCAN_PADDING readable
-     * bytes follow (their content does not matter). A backslash before data counts as none. */
+     * bytes follow (their content does not matter). `data` begins outside of strings. */
     void (*index)(const char *data, usize bytes, struct scan_window *out);
 };
 
@@ -56,6 +53,27 @@ static inline u64 scan_escaped(u64 backslash, u64 *carry) {
         left &= ~(lowest | lowest << 1);
     }
     return escaped;
+}
+
+/* For kernels: which bytes of a block are in strings, opening quotes among them. `open`: the block
+ * begins in one. */
+static inline u64 scan_inside(u64 quotes, bool open) {
+    for (u32 step = 1; step < SCAN_BLOCK; step *= 2) {
+        quotes ^= quotes << step;
+    }
+    return quotes ^ (0 - (u64)open);
+}
+
+/* For kernels: enters what is special in a block that has a backslash, a control character or a
+ * byte past ASCII, or comes behind a backslash. `count`: the quotes before it. Returns the block's
+ * quotes without those that are escaped. */
+static inline u64 scan_special(struct scan_window *out, usize block, u32 count, u64 quotes,
+                               u64 backslash, u64 control, u64 high, u64 *carry) {
+    quotes &= ~scan_escaped(backslash, carry);
+    u64 special = backslash | high | (control & scan_inside(quotes, (count & 1) != 0));
+    out->special[block] = special;
+    out->any_special |= special != 0;
+    return quotes;
 }
 
 /* The fastest kernel this machine can run. Any thread. */

@@ -112,36 +112,49 @@ static inline u64 join(u32 low, u32 high) {
     return (u64)high << 32 | low;
 }
 
+/* Backslashes, control characters and bytes past ASCII. */
+static inline u32 mask_odd(__m256i bytes) {
+    __m256i least = _mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f));
+    __m256i control = _mm256_cmpeq_epi8(least, bytes);
+    __m256i backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\'));
+    __m256i either = _mm256_or_si256(control, backslash);
+    return (u32)_mm256_movemask_epi8(_mm256_or_si256(either, bytes));
+}
+
+/* Enters one block, with `count` quotes before it; returns how many it has. `carry` is that of
+ * scan_escaped(). */
+static inline u32 index_block(struct scan_window *out, usize block, const char *at, u64 valid,
+                              u64 *carry, u32 count) {
+    __m256i a = load(at);
+    __m256i b = load(at + 32);
+    u64 quote = join(mask_equal(a, '"'), mask_equal(b, '"')) & valid;
+    u64 odd = join(mask_odd(a), mask_odd(b)) & valid;
+    out->special[block] = 0;
+    if (unlikely((odd | *carry) != 0)) {
+        u64 backslash = join(mask_equal(a, '\\'), mask_equal(b, '\\')) & valid;
+        u64 high = join((u32)_mm256_movemask_epi8(a), (u32)_mm256_movemask_epi8(b)) & valid;
+        u64 control = odd & ~(backslash | high);
+        quote = scan_special(out, block, count, quote, backslash, control, high, carry);
+    }
+    return put_positions(out->quote + count, quote, (u32)(block * SCAN_BLOCK));
+}
+
 static void index_window(const char *data, usize bytes, struct scan_window *out) {
     check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
     u64 carry = 0;
-    u8 any_special = 0;
-    usize blocks = (bytes + SCAN_BLOCK - 1) / SCAN_BLOCK;
-    for (usize block = 0; block < blocks; block++) {
+    usize block = 0;
+    out->any_special = false;
+    for (; (block + 1) * SCAN_BLOCK <= bytes; block++) {
         const char *at = data + block * SCAN_BLOCK;
-        __m256i a = load(at);
-        __m256i b = load(at + 32);
-        usize left = bytes - block * SCAN_BLOCK;
-        u64 valid = left >= SCAN_BLOCK ? ~(u64)0 : ((u64)1 << left) - 1;
-        u64 quote = join(mask_equal(a, '"'), mask_equal(b, '"')) & valid;
-        u64 backslash = join(mask_equal(a, '\\'), mask_equal(b, '\\')) & valid;
-        u64 control = join(mask_control(a), mask_control(b)) & valid;
-        u64 high = join((u32)_mm256_movemask_epi8(a), (u32)_mm256_movemask_epi8(b)) & valid;
-        if (unlikely((backslash | carry) != 0)) {
-            quote &= ~scan_escaped(backslash, &carry);
-        }
-        out->special[block] = (backslash | control | high) != 0;
-        any_special |= out->special[block];
-        out->backslash[block] = backslash;
-        out->control[block] = control;
-        out->high[block] = high;
-        count += put_positions(out->quote + count, quote, (u32)(block * SCAN_BLOCK));
+        count += index_block(out, block, at, ~(u64)0, &carry, count);
     }
-    memset(out->special + blocks, 0, 8);
+    if (block * SCAN_BLOCK < bytes) {
+        u64 valid = ((u64)1 << (bytes - block * SCAN_BLOCK)) - 1;
+        count += index_block(out, block, data + block * SCAN_BLOCK, valid, &carry, count);
+    }
     out->bytes = (u32)bytes;
     out->quote_count = count;
-    out->any_special = any_special;
 }
 
 const struct scan_kernel scan_avx2 = {"avx2", text_stop, utf8_prefix, index_window};

@@ -10,7 +10,6 @@
 #include "json/scan_utf8.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 static inline __mmask64 first_bytes(usize count) {
     return count >= 64 ? ~(u64)0 : _bzhi_u64(~(u64)0, (u32)count);
@@ -98,9 +97,10 @@ static inline void put_places(u16 *to, __m128i found, __m256i base) {
     _mm256_storeu_si256((__m256i *)(void *)to, offsets);
 }
 
-/* Enters one block; returns how many quotes it has. `carry` is that of scan_escaped(). */
+/* Enters one block, with `count` quotes before it; returns how many it has. `carry` is that of
+ * scan_escaped(). */
 static inline u32 index_block(struct scan_window *out, usize block, __m512i now, __mmask64 valid,
-                              u64 *carry, u16 *to) {
+                              u64 *carry, u32 count) {
     static const u8 counting[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
@@ -110,19 +110,14 @@ static inline u32 index_block(struct scan_window *out, usize block, __m512i now,
     __m512i shifted = _mm512_sub_epi8(now, _mm512_set1_epi8(0x20));
     __mmask64 outside = _mm512_mask_cmpge_epu8_mask(valid, shifted, _mm512_set1_epi8(0x60));
     __mmask64 backslash = _mm512_cmpeq_epi8_mask(now, _mm512_set1_epi8('\\'));
-    bool special = _kortestz_mask64_u8(outside, backslash) == 0;
-    out->special[block] = special;
-    out->any_special |= special;
-    if (unlikely(special)) {
-        out->backslash[block] = backslash;
-        out->high[block] = _mm512_movepi8_mask(now);
-        out->control[block] = outside & ~out->high[block];
-    }
-    if (unlikely((backslash | *carry) != 0)) {
-        quote &= ~scan_escaped(backslash, carry);
+    out->special[block] = 0;
+    if (unlikely((outside | backslash | *carry) != 0)) {
+        u64 high = _mm512_movepi8_mask(now);
+        quote = scan_special(out, block, count, quote, backslash, outside & ~high, high, carry);
     }
     __m512i found = _mm512_maskz_compress_epi8(quote, _mm512_loadu_si512(counting));
     __m256i base = _mm256_set1_epi16((i16)(block * SCAN_BLOCK));
+    u16 *to = out->quote + count;
     put_places(to, _mm512_castsi512_si128(found), base);
     u32 quotes = (u32)_mm_popcnt_u64(quote);
     if (unlikely(quotes > 16)) {
@@ -141,15 +136,14 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     out->any_special = false;
     for (; (block + 1) * SCAN_BLOCK <= bytes; block++) {
         __m512i now = _mm512_loadu_si512(data + block * SCAN_BLOCK);
-        count += index_block(out, block, now, ~(__mmask64)0, &carry, out->quote + count);
+        count += index_block(out, block, now, ~(__mmask64)0, &carry, count);
     }
     if (block * SCAN_BLOCK < bytes) {
         __mmask64 valid = first_bytes(bytes - block * SCAN_BLOCK);
         __m512i now = _mm512_maskz_loadu_epi8(valid, data + block * SCAN_BLOCK);
-        count += index_block(out, block, now, valid, &carry, out->quote + count);
+        count += index_block(out, block, now, valid, &carry, count);
         block++;
     }
-    memset(out->special + block, 0, 8);
     out->bytes = (u32)bytes;
     out->quote_count = count;
 }

@@ -59,9 +59,8 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     check(bytes <= SCAN_WINDOW_MAX);
     u32 count = 0;
     u64 carry = 0;
-    u8 any_special = 0;
-    usize blocks = (bytes + SCAN_BLOCK - 1) / SCAN_BLOCK;
-    for (usize block = 0; block < blocks; block++) {
+    out->any_special = false;
+    for (usize block = 0; block * SCAN_BLOCK < bytes; block++) {
         const char *at = data + block * SCAN_BLOCK;
         uint8x16_t v[4] = {load(at), load(at + 16), load(at + 32), load(at + 48)};
         uint8x16_t q[4];
@@ -77,20 +76,16 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
         usize left = bytes - block * SCAN_BLOCK;
         u64 valid = left >= SCAN_BLOCK ? ~(u64)0 : ((u64)1 << left) - 1;
         u64 quote = bits_of(q[0], q[1], q[2], q[3]) & valid;
-        out->backslash[block] = bits_of(s[0], s[1], s[2], s[3]) & valid;
-        out->control[block] = bits_of(k[0], k[1], k[2], k[3]) & valid;
-        out->high[block] = bits_of(h[0], h[1], h[2], h[3]) & valid;
-        quote &= ~scan_escaped(out->backslash[block], &carry);
-        out->special[block] = (out->backslash[block] | out->control[block] | out->high[block]) != 0;
-        any_special |= out->special[block];
+        u64 backslash = bits_of(s[0], s[1], s[2], s[3]) & valid;
+        u64 control = bits_of(k[0], k[1], k[2], k[3]) & valid;
+        u64 high = bits_of(h[0], h[1], h[2], h[3]) & valid;
+        quote = scan_special(out, block, count, quote, backslash, control, high, &carry);
         for (; quote != 0; quote &= quote - 1) {
             out->quote[count++] = (u16)(block * SCAN_BLOCK + (usize)__builtin_ctzll(quote));
         }
     }
-    memset(out->special + blocks, 0, 8);
     out->bytes = (u32)bytes;
     out->quote_count = count;
-    out->any_special = any_special;
 }
 
 const struct scan_kernel scan_neon = {"neon", text_stop, utf8_prefix, index_window};

@@ -27,29 +27,19 @@ static void index_window(const char *data, usize bytes, struct scan_window *out)
     out->bytes = (u32)bytes;
     out->quote_count = 0;
     out->any_special = false;
+    bool inside = false;
     bool escaped = false;
-    for (usize block = 0; block * SCAN_BLOCK < bytes; block++) {
-        u64 backslash = 0;
-        u64 control = 0;
-        u64 high = 0;
-        usize from = block * SCAN_BLOCK;
-        usize to = MIN(from + SCAN_BLOCK, bytes);
-        for (usize i = from; i < to; i++) {
-            u8 byte = (u8)data[i];
-            u64 bit = (u64)1 << (i - from);
-            backslash |= byte == '\\' ? bit : 0;
-            control |= byte < 0x20 ? bit : 0;
-            high |= byte >= 0x80 ? bit : 0;
-            if (byte == '"' && !escaped) {
-                out->quote[out->quote_count++] = (u16)i;
-            }
-            escaped = byte == '\\' && !escaped;
+    for (usize i = 0; i < bytes; i++) {
+        u8 byte = (u8)data[i];
+        if (byte == '"' && !escaped) {
+            out->quote[out->quote_count++] = (u16)i;
+            inside = !inside;
         }
-        out->backslash[block] = backslash;
-        out->control[block] = control;
-        out->high[block] = high;
-        out->special[block] = (backslash | control | high) != 0;
-        out->any_special |= out->special[block];
+        if (byte == '\\' || byte >= 0x80 || (byte < 0x20 && inside)) {
+            out->special[i / SCAN_BLOCK] |= (u64)1 << i % SCAN_BLOCK;
+            out->any_special = true;
+        }
+        escaped = byte == '\\' && !escaped;
     }
 }
 
