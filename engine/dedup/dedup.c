@@ -250,39 +250,48 @@ static inline enum err claim_in(struct dedup *dedup, struct set *set, struct set
     return ERR_OK;
 }
 
+/* Where a group of events belongs in both sets; in delta, if that is in use. */
+struct homes {
+    struct set_entry *main[GROUP];
+    struct set_entry *delta[GROUP];
+};
+
 /* Claims while there is more than main: the runs have been asked already, and the set that takes no
  * new keys is asked first. */
-static enum err claim_in_all(struct dedup *dedup, bool frozen, struct set_key claim, u32 digest,
-                             u8 *verdict) {
+static enum err claim_in_all(struct dedup *dedup, bool frozen, const struct homes *homes, u32 at,
+                             struct set_key claim, u32 digest, u8 *verdict) {
     struct set *set = frozen ? &dedup->delta : &dedup->main;
     struct set *other = frozen ? &dedup->main : &dedup->delta;
+    struct set_entry *const *home = frozen ? homes->delta : homes->main;
+    struct set_entry *const *other_home = frozen ? homes->main : homes->delta;
     bool found = false;
     const struct set_entry *entry = NULL;
     if (frozen || dedup->delta_count > 0) {
-        entry = set_seek(&other->part[set_part_of(claim.high)], claim.high, claim.low, &found);
+        struct set_part *part = &other->part[set_part_of(claim.high)];
+        struct set_entry *first =
+            unlikely(dedup->grown) ? set_home(part, claim.high) : other_home[at];
+        entry = set_seek_from(part, first, claim.high, claim.low, &found);
     }
     if (found) {
         *verdict = (u8)verdict_of(entry, digest);
         return ERR_OK;
     }
-    enum err err = claim_in(dedup, set, home_of(set, claim.high), claim, digest, verdict);
+    struct set_entry *first = unlikely(dedup->grown) ? home_of(set, claim.high) : home[at];
+    enum err err = claim_in(dedup, set, first, claim, digest, verdict);
     dedup->delta_count += frozen && err == ERR_OK && *verdict == DEDUP_NEW;
     return err;
 }
 
-/* Finds the buckets of a group of events in main and asks for them. The processor goes on from such
- * a question only when it has translated the address, for which it walks through tables that are as
+/* Finds the buckets of a group of events and asks for them. The processor goes on from such a
+ * question only when it has translated the address, for which it walks through tables that are as
  * far away: so the questions stand close together, and their walks overlap. */
-static SET_INLINED void prefetch_group(const struct dedup *dedup, const struct event_batch *batch,
-                                       u32 from, u32 to, bool two, struct set_entry **home) {
+static SET_INLINED void prefetch_group(const struct set *set, const struct event_batch *batch,
+                                       u32 from, u32 to, struct set_entry **home) {
     for (u32 i = from; i < to; i++) {
-        home[i - from] = home_of(&dedup->main, set_key_of(batch->key_hash[i]).high);
+        home[i - from] = home_of(set, set_key_of(batch->key_hash[i]).high);
     }
     for (u32 i = from; i < to; i++) {
         set_prefetch(home[i - from]);
-    }
-    for (u32 i = from; i < to && two; i++) {
-        set_prefetch(home_of(&dedup->delta, set_key_of(batch->key_hash[i]).high));
     }
 }
 
@@ -300,7 +309,7 @@ static inline enum err claim_event(struct dedup *dedup, const struct event_batch
 }
 
 static enum err claim_event_in_all(struct dedup *dedup, const struct event_batch *batch, u32 index,
-                                   bool frozen, u8 *verdict) {
+                                   bool frozen, const struct homes *homes, u32 at, u8 *verdict) {
     if (dedup->cold.current != NULL && *verdict != DEDUP_NEW) {
         return ERR_OK;
     }
@@ -309,29 +318,39 @@ static enum err claim_event_in_all(struct dedup *dedup, const struct event_batch
         return ERR_OK;
     }
     struct set_key claim = set_key_of(batch->key_hash[index]);
-    return claim_in_all(dedup, frozen, claim, batch->digest[index], verdict);
+    return claim_in_all(dedup, frozen, homes, at, claim, batch->digest[index], verdict);
 }
 
 /* Decides events in groups: while one is decided, the buckets of the next are on their way. */
 static enum err claim_all(struct dedup *dedup, const struct event_batch *batch, u32 first, u32 end,
                           bool frozen, u8 *verdict) {
-    struct set_entry *home[2][GROUP];
+    struct homes homes[2];
     bool two = frozen || dedup->delta_count > 0;
     bool plain = !two && dedup->cold.current == NULL;
     enum err err = ERR_OK;
     u32 turn = 0;
     dedup->grown = false;
-    prefetch_group(dedup, batch, first, MIN(end, first + GROUP), two, home[turn]);
+    prefetch_group(&dedup->main, batch, first, MIN(end, first + GROUP), homes[turn].main);
+    if (two) {
+        prefetch_group(&dedup->delta, batch, first, MIN(end, first + GROUP), homes[turn].delta);
+    }
     for (u32 from = first; from < end && err == ERR_OK; from += GROUP, turn ^= 1) {
         u32 to = MIN(end, from + GROUP);
-        prefetch_group(dedup, batch, to, MIN(end, to + GROUP), two, home[turn ^ 1]);
+        prefetch_group(&dedup->main, batch, to, MIN(end, to + GROUP), homes[turn ^ 1].main);
         for (u32 i = from; i < to; i++) {
-            set_prefetch_next(home[turn][i - from]);
+            set_prefetch_next(homes[turn].main[i - from]);
+        }
+        if (two) {
+            prefetch_group(&dedup->delta, batch, to, MIN(end, to + GROUP), homes[turn ^ 1].delta);
+            for (u32 i = from; i < to; i++) {
+                set_prefetch_next(homes[turn].delta[i - from]);
+            }
         }
         for (u32 i = from; i < to && err == ERR_OK; i++) {
             u8 *answer = &verdict[i - first];
-            err = likely(plain) ? claim_event(dedup, batch, i, home[turn][i - from], answer)
-                                : claim_event_in_all(dedup, batch, i, frozen, answer);
+            err = likely(plain)
+                      ? claim_event(dedup, batch, i, homes[turn].main[i - from], answer)
+                      : claim_event_in_all(dedup, batch, i, frozen, &homes[turn], i - from, answer);
         }
     }
     if (frozen) {
