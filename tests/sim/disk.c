@@ -93,6 +93,7 @@ static SIM_STATE struct {
     u32 kept_last;
     struct disk_faults faults;
     u64 errors;
+    u64 runs; /* files of keys made */
     u64 calls;
 } disk;
 
@@ -109,6 +110,10 @@ void disk_set_faults(const struct disk_faults *faults) {
 
 u64 disk_errors(void) {
     return disk.errors;
+}
+
+u64 disk_runs(void) {
+    return disk.runs;
 }
 
 u64 disk_calls(void) {
@@ -622,6 +627,7 @@ int __wrap_rename(const char *from, const char *to) {
     u32 kept = keep(to);
     int code = __real_rename(from, to);
     if (code == 0) {
+        disk.runs += strstr(to, "/keys/") != NULL;
         struct change *change = change_add(CHANGE_RENAMED, to);
         snprintf(change->from, sizeof change->from, "%s", from);
         change->kept = kept;

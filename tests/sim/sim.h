@@ -103,6 +103,7 @@ void disk_init(const char *root);
 void disk_set_faults(const struct disk_faults *faults);
 u64 disk_errors(void); /* failed calls so far */
 u64 disk_calls(void);
+u64 disk_runs(void); /* files of keys made so far */
 void disk_remove_all(const char *path);
 /* After a crash; the fibers that used files are gone. */
 void disk_crash(bool power);

@@ -239,10 +239,24 @@ static void damage_derived(const char *directory, u64 first_bytes, bool may_end)
     }
 }
 
+/* What was sifted of keys is in no snapshot for a while. */
+static bool keys_are_written(void *context) {
+    return machine_is_down(NULL) || disk_runs() > *(const u64 *)context;
+}
+
+static void wait_for_keys(void) {
+    for (u32 files = 1 + roll(6); files > 0 && !machine_is_down(NULL); files--) {
+        u64 before = disk_runs();
+        fiber_wait(keys_are_written, &before, clock_now_ns() + 2 * SIM_S);
+    }
+    fiber_wait(machine_is_down, NULL, clock_now_ns() + between(SIM_MS, SIM_S));
+}
+
 static void run_round(void) {
     bool power = chance(60);
     bool orderly = chance(15);
-    bool at_call = chance(60);
+    bool at_keys = truth_ages() && chance(40);
+    bool at_call = !at_keys && chance(60);
     u64 until = clock_now_ns() + between(0, chance(50) ? 100 * SIM_MS : 3 * SIM_S);
     set_faults();
     if (at_call) {
@@ -257,6 +271,9 @@ static void run_round(void) {
         if (chance(30)) {
             cause_trouble();
         }
+    }
+    if (at_keys) {
+        wait_for_keys();
     }
     story.disk.full = false;
     set_disk(story.disk);
