@@ -4,6 +4,7 @@
  */
 #include "agg/admit.h"
 #include "agg/agg.h"
+#include "agg/expire.h"
 
 #include "agg/state.h"
 #include "query/query.h"
@@ -462,4 +463,57 @@ Test(agg, kept_promises_count_once) {
     }
     cr_assert_eq(taken, 500);
     close_all();
+}
+
+/* An event of the customer's feature, received then. */
+static void put_received(u32 feature, i64 time, i64 created) {
+    put_event(1);
+    put_text(TEXT_FEATURE, "feature %u", feature);
+    batch->number[NUM_TIME][batch->count - 1] = time;
+    batch->created[batch->count - 1] = created;
+}
+
+/* A customer all of whose events expire, and one comes after `steps` steps of the end: to the
+ * series that is looked at first, or to the one that is last. */
+static void expire_all_but_a_new_one(u32 steps, u32 feature) {
+    const struct agg_options options = {.seed = 5};
+    const i64 midnight = NOW - NOW % 86400000;
+    struct agg_expiry *expiry;
+    bool more = true;
+    open_with(&options);
+    clear();
+    for (u32 i = 0; i < 6; i++) {
+        put_received(i, midnight - 1000, 1000 + i);
+    }
+    commit();
+    agg_advance(agg, NOW);
+    cr_assert(agg_expire_ready(agg, midnight));
+    cr_assert_eq(agg_expire_begin(agg, midnight, &expiry), ERR_OK);
+    cr_assert_eq(agg_expire_take(expiry, batch), ERR_OK);
+    while (more) {
+        cr_assert_eq(agg_expire_note(expiry, &more), ERR_OK);
+    }
+    while (agg_expire_look(expiry)) {
+    }
+    agg_expire_follow(expiry);
+    for (more = true; more; steps--) {
+        if (steps == 0) {
+            clear();
+            put_received(feature, NOW, 9000);
+            commit();
+        }
+        cr_assert_eq(agg_expire_end(expiry, 2, &more), ERR_OK); /* a series of it */
+    }
+    agg_expire_free(expiry);
+    if (batch->count == 1) {
+        cr_assert_eq(agg_customer_created(agg, 1, SLICE("a customer with a name of 1")), 9000);
+    }
+    close_all();
+}
+
+Test(agg, a_customer_who_comes_back_while_the_last_events_expire, .timeout = 60) {
+    for (u32 steps = 0; steps < 100; steps++) {
+        expire_all_but_a_new_one(steps, 0);
+        expire_all_but_a_new_one(steps, 5);
+    }
 }
