@@ -12,11 +12,12 @@ u64 hash64(const void *data, usize bytes, u64 seed);
 struct hash128 hash128(const void *data, usize bytes, u64 seed);
 
 /* A cheap bijective mixer for integers (no library call): for tables keyed by ids. */
+#define HASH_MIX_FACTOR 0xd6e8feb86659fd93u
 static inline u64 hash_mix(u64 value) {
     value ^= value >> 32;
-    value *= 0xd6e8feb86659fd93u;
+    value *= HASH_MIX_FACTOR;
     value ^= value >> 32;
-    value *= 0xd6e8feb86659fd93u;
+    value *= HASH_MIX_FACTOR;
     return value ^ (value >> 32);
 }
 

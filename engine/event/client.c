@@ -315,7 +315,7 @@ enum err decode_client_event(struct decoder *decoder, struct event_batch *batch,
     draft_finish(&run.draft);
     draft_settle(batch, run.draft.row, run.draft.change);
     draft_fill(batch, run.draft.row, 1, now_ms);
-    event_digest(batch, run.draft.row, 1, &decoder->digest_keys);
+    event_digest(batch, run.draft.row, 1, &decoder->digest_keys, decoder->scan);
     batch->count++;
     return ERR_OK;
 }

@@ -390,7 +390,8 @@ enum err decode_ingest(struct decoder *decoder, struct event_batch *batch, struc
         settle(&run);
     }
     draft_fill(batch, result->first, result->count, now_ms);
-    event_digest(batch, result->first, result->count, &decoder->digest_keys);
+    event_digest(batch, result->first, result->count, &decoder->digest_keys,
+                 decoder->scan);
     for (u32 i = 0; i < decoder->body_count; i++) { /* what they say is no part of the digest */
         bodies_settle(batch, &decoder->bodies[i]);
     }

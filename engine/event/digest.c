@@ -51,6 +51,10 @@ static inline u64 hash_text(const char *at, usize bytes, u64 low_key, u64 high_k
     return (load64(at) & load64(mask)) * low_key + (load64(at + 8) & load64(mask + 8)) * high_key;
 }
 
+u64 digest_text(const char *at, usize bytes, u64 low_key, u64 high_key) {
+    return hash_text(at, bytes, low_key, high_key);
+}
+
 void digest_keys_make(u64 seed, struct digest_keys *out) {
     for (u32 i = 0; i < TEXT_COUNT + NUM_COUNT; i++) {
         out->low[i] = hash_mix(seed + 2 * (u64)i + 1) | 1;
@@ -79,10 +83,25 @@ static u32 digest_event(const struct event_batch *batch, u32 row, const struct d
     return (u32)(hash_mix(sum) >> 32);
 }
 
-void event_digest(struct event_batch *batch, u32 first, u32 count, const struct digest_keys *keys) {
+static u32 digest_rows_none(struct event_batch *batch, u32 first, u32 count,
+                            const struct digest_keys *keys) {
+    (void)batch, (void)first, (void)count, (void)keys;
+    return 0;
+}
+
+void event_digest(struct event_batch *batch, u32 first, u32 count, const struct digest_keys *keys,
+                  const struct scan_kernel *scan) {
     check(first + count <= EVENT_BATCH_MAX);
-    for (u32 row = first; row < first + count; row++) {
-        batch->digest[row] = digest_event(batch, row, keys);
+    u32 (*rows)(struct event_batch *, u32, u32, const struct digest_keys *) = digest_rows_none;
+#if defined(__x86_64__)
+    rows = scan == &scan_avx512 ? digest_rows_avx512 : digest_rows_none;
+#endif
+    u32 end = first + count;
+    for (u32 row = first; row < end;) {
+        row += rows(batch, row, end - row, keys);
+        for (u32 i = 0; i < DIGEST_BLOCK && row < end; i++, row++) {
+            batch->digest[row] = digest_event(batch, row, keys);
+        }
     }
 }
 
@@ -155,7 +174,7 @@ static void add_numbers(struct columns *columns, u32 column) {
 void event_digest_dicts(struct event_batch *batch, const struct dicts *dicts,
                         const struct digest_keys *keys) {
     if (!dicts->good) {
-        event_digest(batch, 0, batch->count, keys);
+        event_digest(batch, 0, batch->count, keys, scan_best());
         return;
     }
     struct columns columns = {.batch = batch, .keys = keys, .all = UINT32_MAX};

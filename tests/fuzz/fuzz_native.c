@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         event_digest_dicts(&batch, &dicts, &keys);
         u32 digests[EVENT_BATCH_MAX];
         memcpy(digests, batch.digest, batch.count * sizeof digests[0]);
-        event_digest(&batch, 0, batch.count, &keys);
+        event_digest(&batch, 0, batch.count, &keys, scan_best());
         check(memcmp(digests, batch.digest, batch.count * sizeof digests[0]) == 0);
     } else {
         check(err == ERR_INVALID && error.position <= size && batch.count == 0);
