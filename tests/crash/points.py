@@ -252,7 +252,8 @@ def growing_old(case):
     case.server.start()
     client = case.server.client()
     deadline = time.monotonic() + DIE_SECONDS
-    while len(client.good("/api/events/by-customer?days=all")) != 120:
+    while (len(client.good("/api/events/by-customer?days=all")) != 120 or
+           b"\nmargind_expiring 0" not in client.get("/metrics").body):
         ensure(time.monotonic() < deadline, "old events do not leave")
         time.sleep(0.05)
     case.server.verify()

@@ -248,9 +248,12 @@ def wait_for_files(server, most):
         time.sleep(0.05)
 
 
+CONNECTS = 10000
+
+
 def test_flood_of_connections(context):
-    """10,000 connections as fast as they can be made, half of them reset; then more at a time than
-    the server holds."""
+    """10,000 connections as fast as they can be made, half of them reset, and a fourth asks and is
+    answered; then more at a time than the server holds."""
     more_files(4096)
     most = 200
     settings = ["--front-threads", "1", "--connections-max", str(most),
@@ -260,14 +263,22 @@ def test_flood_of_connections(context):
         client.ingest([event()])
         files = files_of(server)
         linger = struct.pack("ii", 1, 0)
+        answered = 0
+        begin = time.monotonic()
         with Peak(server) as peak:
-            for number in range(10000):
+            for number in range(CONNECTS):
                 one = connect(server)
                 if number % 2 == 0:
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                elif number % 4 == 1:
+                    one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    answered += status_of(one.recv(4096)) == 200
                 elif number % 5 == 0:
                     one.send(b"GET /healthz HTTP/1.1\r\n")
                 one.close()
+        print("     %d connections, %.0f a second" % (CONNECTS,
+                                                      CONNECTS / (time.monotonic() - begin)))
+        equal(answered, CONNECTS // 4, "who asked")
         ensure(peak.growth() < 64 * MIB, "%d MiB" % (peak.growth() // MIB))
         wait_for_files(server, files + 8)
         equal(server.client().get("/healthz").status, 200, "one that comes behind the flood")
