@@ -29,7 +29,7 @@ LIBS    := -luring -llmdb -lxxhash -lroaring -lzstd -lz -lssl -lcrypto -linih -l
 %_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512vbmi2 -mavx512dq -mavx2 -mbmi -mbmi2 -mlzcnt -mpclmul
 
 # Loops over columns are written to be vectorised, which -O2 does not do for unknown counts.
-%storage/column.o %storage/column_avx2.o %storage/column_avx512.o %storage/block.o %storage/block_read.o %storage/index.o: CFLAGS += -O3
+%storage/column.o %storage/column_avx2.o %storage/column_avx512.o %storage/block.o %storage/block_read.o %storage/index.o %engine/event/native.o: CFLAGS += -O3
 
 comma := ,
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
