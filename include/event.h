@@ -140,7 +140,7 @@ struct event_batch {
 
     u32 present[EVENT_BATCH_STRIDE]; /* TEXT_BIT | NUM_BIT of each event */
     u32 series[EVENT_BATCH_STRIDE];  /* id of the series, or SERIES_UNRESOLVED */
-    u64 id[EVENT_BATCH_STRIDE];      /* event id; set by the commit, 1 is the first ever */
+    u64 id[EVENT_BATCH_STRIDE];      /* event id, 1 is the first ever; of events from the log */
     i64 created[EVENT_BATCH_STRIDE]; /* time of receipt, ms */
     u8 cost_source[EVENT_BATCH_STRIDE];
     u8 revenue_source[EVENT_BATCH_STRIDE];

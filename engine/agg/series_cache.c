@@ -280,8 +280,9 @@ void series_cache_resolve_dicts(struct series_cache *cache, struct event_batch *
         return;
     }
     struct hash128 sums[EVENT_BATCH_MAX];
+    struct hash128 owner = hash_owner(cache, batch, 0); /* native batches have one source */
     for (u32 row = 0; row < batch->count; row++) {
-        sums[row] = hash_owner(cache, batch, row);
+        sums[row] = owner;
     }
     for (u32 text = 0; text < SERIES_TEXTS; text++) {
         const struct dict *dict = &dicts->text[text];

@@ -416,9 +416,6 @@ static bool look_at_result(struct commit *commit) {
 /* --- ending ----------------------------------------------------------------------------------- */
 
 static void apply(struct pipeline *pipeline, struct slot *slot) {
-    for (u32 k = 0; k < slot->row_count; k++) {
-        slot->batch.id[slot->rows[k]] = slot->first_id + k;
-    }
     agg_apply(pipeline->agg, &slot->batch, slot->rows, slot->row_count);
     usage_count(pipeline->usage, slot->batch.account, &slot->batch, slot->rows, slot->row_count);
 }

@@ -624,7 +624,7 @@ static void deliver(struct front *front, struct slot *slot) {
         count_add(&front->pipeline->counters.unpriced, count_unpriced(slot));
         if (front->pipeline->links != NULL) {
             links_note(front->pipeline->links, &front->links, &slot->batch, slot->rows,
-                       slot->row_count);
+                       slot->row_count, slot->first_id);
         }
     }
     u32 accepted_before = 0;

@@ -102,7 +102,7 @@ void links_count(struct links *links, u64 *waiting, u64 *left) {
 }
 
 static void note_row(struct links *links, struct links_seen *seen, const struct event_batch *batch,
-                     u32 row) {
+                     u32 row, u64 id) {
     char text[META_LINK_MAX];
     struct slice stripe = {text, meta_link(event_text_of(batch, row, TEXT_META), text)};
     struct slice customer = event_text_of(batch, row, TEXT_CUSTOMER);
@@ -112,19 +112,19 @@ static void note_row(struct links *links, struct links_seen *seen, const struct 
     u64 hash = hash64(customer.data, customer.bytes, batch->account);
     hash = hash64(stripe.data, stripe.bytes, hash) | 1;
     u64 *slot = &seen->hash[hash / 2 % LINKS_SEEN];
-    if (*slot != hash && add(links, batch->id[row], batch->account, customer, stripe)) {
+    if (*slot != hash && add(links, id, batch->account, customer, stripe)) {
         *slot = hash;
     }
 }
 
 void links_note(struct links *links, struct links_seen *seen, const struct event_batch *batch,
-                const u32 *rows, u32 count) {
+                const u32 *rows, u32 count, u64 first_id) {
     if (likely(!any_flag(batch))) {
         return;
     }
     for (u32 i = 0; i < count; i++) {
         if (is_flagged(batch, rows[i])) {
-            note_row(links, seen, batch, rows[i]);
+            note_row(links, seen, batch, rows[i], first_id + i);
         }
     }
 }

@@ -29,9 +29,9 @@ void links_destroy(struct links *links);
 /* How many wait, and how many were left for want of room since start. Any thread. */
 void links_count(struct links *links, u64 *waiting, u64 *left);
 
-/* Front threads: rows of a batch that were stored, with their ids. */
+/* Front threads: rows of a batch that were stored; their ids count from `first_id`. */
 void links_note(struct links *links, struct links_seen *seen, const struct event_batch *batch,
-                const u32 *rows, u32 count);
+                const u32 *rows, u32 count, u64 first_id);
 /* The background thread, again and again; the first time it looks for what a crash has left. Makes
  * a bounded number of links, each of which waits for the disk. */
 void links_work(struct links *links, struct agg *agg);
