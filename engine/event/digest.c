@@ -83,25 +83,16 @@ static u32 digest_event(const struct event_batch *batch, u32 row, const struct d
     return (u32)(hash_mix(sum) >> 32);
 }
 
-static u32 digest_rows_none(struct event_batch *batch, u32 first, u32 count,
-                            const struct digest_keys *keys) {
-    (void)batch, (void)first, (void)count, (void)keys;
-    return 0;
-}
-
 void event_digest(struct event_batch *batch, u32 first, u32 count, const struct digest_keys *keys,
                   const struct scan_kernel *scan) {
     check(first + count <= EVENT_BATCH_MAX);
-    u32 (*rows)(struct event_batch *, u32, u32, const struct digest_keys *) = digest_rows_none;
+    u32 done = 0;
 #if defined(__x86_64__)
-    rows = scan == &scan_avx512 ? digest_rows_avx512 : digest_rows_none;
+    done = scan == &scan_avx512 ? digest_rows_avx512(batch, first, count, keys) : 0;
 #endif
-    u32 end = first + count;
-    for (u32 row = first; row < end;) {
-        row += rows(batch, row, end - row, keys);
-        for (u32 i = 0; i < DIGEST_BLOCK && row < end; i++, row++) {
-            batch->digest[row] = digest_event(batch, row, keys);
-        }
+    (void)scan;
+    for (u32 row = first + done; row < first + count; row++) {
+        batch->digest[row] = digest_event(batch, row, keys);
     }
 }
 

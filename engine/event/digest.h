@@ -28,13 +28,10 @@ void event_digest_dicts(struct event_batch *batch, const struct dicts *dicts,
 
 /* --- of digest.c and digest_avx512.c ---------------------------------------------------------- */
 
-#define DIGEST_BLOCK 8 /* rows that vectors do at a time */
-
 /* A text's share of the sum. */
 u64 digest_text(const char *at, usize bytes, u64 low_key, u64 high_key);
 #if defined(__x86_64__)
-/* Digests of rows from `first` on; how many it did: it stops, too, where the rows of a block do not
- * have the same fields. */
+/* Digests of rows from `first` on, eight at a time; how many it did. */
 u32 digest_rows_avx512(struct event_batch *batch, u32 first, u32 count,
                        const struct digest_keys *keys);
 #endif
