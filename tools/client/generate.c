@@ -269,6 +269,17 @@ static char *put_unexpected(char *to, u64 random) {
     }
 }
 
+/* The members of an event that do not come, as bits. */
+static u32 missing_members(const struct generator *generator, u64 index) {
+    static const enum member optional[] = {MEMBER_DURATION, MEMBER_PROVIDER, MEMBER_REVENUE};
+    u32 missing = 0;
+    u64 random = generator->optional > 0 ? draw(generator, index, 40) : 0;
+    for (u32 i = 0; i < MIN(generator->optional, (u32)ARRAY_COUNT(optional)); i++) {
+        missing |= (u32)(random >> i & 1) << optional[i];
+    }
+    return missing;
+}
+
 /* The order of an event's members; those from MEMBERS on are the unexpected ones. */
 static u32 order_members(const struct generator *generator, u64 index,
                          u8 order[MEMBERS + GENERATED_UNEXPECTED_MAX]) {
@@ -292,9 +303,14 @@ usize generator_json(const struct generator *generator, u64 index, char *buf) {
     generator_event(generator, index, &event);
     u8 order[MEMBERS + GENERATED_UNEXPECTED_MAX];
     u32 count = order_members(generator, index, order);
+    u32 missing = missing_members(generator, index);
     char *to = buf;
     for (u32 i = 0; i < count; i++) {
-        *to++ = i == 0 ? '{' : ',';
+        if ((missing >> order[i] & 1) != 0) {
+            continue;
+        }
+        *to = to == buf ? '{' : ',';
+        to++;
         to = order[i] < MEMBERS ? put_member(to, &event, (enum member)order[i])
                                 : put_unexpected(to, draw(generator, index, 15 + order[i]));
     }

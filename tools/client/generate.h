@@ -4,7 +4,8 @@
  * a server was sent, without keeping it.
  *
  * The JSON form has a fixed order of members and no blanks, as client libraries write it, and is
- * 312 bytes on average; on demand each event has an order of its own, and members nobody expects.
+ * 312 bytes on average; on demand each event has an order of its own, lacks members, or has some
+ * that nobody expects.
  */
 #ifndef MARGIN_CLIENT_GENERATE_H
 #define MARGIN_CLIENT_GENERATE_H
@@ -21,13 +22,15 @@ struct generator {
     i64 time_span_ms;  /* events lie in [start, start + span) */
     u64 time_events;   /* events until the span is used up; later ones begin at the start again */
     bool shuffled;     /* JSON: members in another order in each event */
+    u32 optional;      /* JSON: so many members come or not, in any combination; at most 3 */
     u32 unexpected; /* JSON: members more in each, of new names; at most GENERATED_UNEXPECTED_MAX */
 };
 
 #define GENERATED_TEXT_MAX 40
 #define GENERATED_UNEXPECTED_MAX 8u
-#define GENERATED_JSON_MAX 896 /* bytes of one event, worst case; 448 without unexpected members   \
-                                */
+#define GENERATED_JSON_MAX                                                                         \
+    896 /* bytes of one event, worst case; 448 without unexpected members                          \
+         */
 
 struct generated_event {
     u64 origin; /* index of the event this one repeats; its own index if it is no duplicate */
