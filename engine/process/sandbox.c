@@ -108,7 +108,7 @@ static void allow_some(scmp_filter_ctx filter, int *error) {
         *error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     }
     /* How long a thread's own turns are. */
-    allow_if(filter, error, SCMP_SYS(sched_setattr), SCMP_A0(SCMP_CMP_EQ, 0));
+    allow_if(filter, error, SCMP_SYS(sched_setattr), SCMP_A0(SCMP_CMP_EQ, 0, 0));
     /* Signals to itself: abort() and raise(). */
     allow_if(filter, error, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, self, 0));
     allow_if(filter, error, SCMP_SYS(kill), SCMP_A0(SCMP_CMP_EQ, self, 0));
