@@ -241,10 +241,14 @@ cost_run() { # cost_run MODE OPTION...
 }
 
 # Full ingest with top-100 queries by margin beside it.
-query_run() { load http --seconds "$seconds" --customers 100000 --query-rate "$1"; }
-query_p99_run() { query_run "$1" | sed 's/.*"queries"//' | field p99; }
-query_rate_run() { query_run "$1" | field events_per_second; }
-no_query_rate_run() { load http --seconds "$seconds" --customers 100000 | field events_per_second; }
+query_p99_run() {
+    load http --seconds "$seconds" --customers 100000 --query-rate 100 | sed 's/.*"queries"//' |
+        field p99
+}
+second_with() {
+    load http --seconds 1 --customers 100000 --query-rate 1000 | field events_per_second
+}
+second_without() { load http --seconds 1 --customers 100000 | field events_per_second; }
 
 # --- rounds ---------------------------------------------------------------------------------------
 
@@ -262,18 +266,22 @@ single_round() {
 
 point_round() { take point point_run; }
 
-mean() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f\n", (a + b) / 2 }'; }
+mean() { awk '{ sum += $1 } END { if (NR) printf "%.0f\n", sum / NR }'; }
 
-# There and back: the server grows meanwhile, and what it does beside comes in waves.
+# There and back, a second at a time: the server grows meanwhile, what it does beside comes in
+# waves, and threads that share a processor by chance do so for seconds.
 query_round() {
-    local with without
-    take p99 query_p99_run 100
-    with=$(query_rate_run 1000)
-    without=$(no_query_rate_run)
-    without=$(mean "$without" "$(no_query_rate_run)")
-    with=$(mean "$with" "$(query_rate_run 1000)")
-    take with echo "$with"
-    take without echo "$without"
+    local i
+    take p99 query_p99_run
+    for ((i = 0; i < seconds; i++)); do
+        second_with >>"$work/with"
+        second_without >>"$work/without"
+        second_without >>"$work/without"
+        second_with >>"$work/with"
+    done
+    take with mean <"$work/with"
+    take without mean <"$work/without"
+    rm "$work/with" "$work/without"
 }
 
 # The first events against those after many: the same load, for the old server at once and without a
