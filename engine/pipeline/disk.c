@@ -3,20 +3,11 @@
  * thread hands it one group at a time and meanwhile applies and answers the group before and
  * decides the next; the log still has one writer, for only this thread appends.
  *
- * Everybody waits for its sync, and it sleeps several times in a commit. Threads that work without
- * a pause, our own among them, have the processors for milliseconds at a time; so this one asks the
- * scheduler for turns as short as it gives: who wants short ones need not wait for the end of
- * others' long ones.
+ * Everybody waits for its sync, and it sleeps several times in a commit: so it takes short turns.
  */
 #include "base/fault.h"
+#include "base/turns.h"
 #include "pipeline/parts.h"
-
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#define TURN_NS 100000         /* the shortest that Linux grants */
-#define FLAG_KEEP_POLICY 0x08u /* SCHED_FLAG_KEEP_POLICY */
 
 void disk_submit(struct pipeline *pipeline, const struct store_group *group) {
     pthread_mutex_lock(&pipeline->lock);
@@ -56,31 +47,10 @@ void disk_stop(struct pipeline *pipeline) {
     pthread_cond_signal(&pipeline->disk_work);
 }
 
-/* What sched_setattr() takes; not all C libraries say. */
-struct turns {
-    u32 size;
-    u32 policy;
-    u64 flags;
-    i32 nice;
-    u32 priority;
-    u64 runtime_ns;
-    u64 deadline_ns;
-    u64 period_ns;
-};
-
-/* Of this thread. Kernels before 6.12 give everybody the same turns; who refuses does no harm. */
-static void take_short_turns(void) {
-    struct turns turns = {.size = sizeof turns,
-                          .flags = FLAG_KEEP_POLICY,
-                          .nice = getpriority(PRIO_PROCESS, 0),
-                          .runtime_ns = TURN_NS};
-    syscall(SYS_sched_setattr, 0, &turns, 0);
-}
-
 void *disk_run(void *context) {
     struct pipeline *pipeline = context;
     pthread_setname_np(pthread_self(), "disk");
-    take_short_turns();
+    turns_shorten();
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->disk != DISK_STOP) {
         if (pipeline->disk == DISK_IDLE) {

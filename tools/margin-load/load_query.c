@@ -5,15 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/turns.h"
 #include "tools/margin-load/load.h"
 
-#define ASKING_SLICE_NS 100000 /* the least that there is */
-#define WINDOW 512             /* point queries written at a time; twice as many are under way */
+#define WINDOW 512 /* point queries written at a time; twice as many are under way */
 
 static struct margin_client *connect_client(struct load_worker *worker) {
     const struct load_options *options = worker->run->options;
@@ -48,28 +46,12 @@ static void lost(struct load_worker *worker, const struct margin_client *client)
     worker->failed = true;
 }
 
-/* Whoever asks stands for a program on another machine, so it is not to wait for a processor behind
- * the load that this one makes: a short slice lets the scheduler run it as soon as it wakes (Linux
- * 6.12; before, the request has no effect), which it does at its time and not 50 us later. What it
- * still waits is part of the latency. */
-static void wake_promptly(void) {
-    struct { /* sched_setattr(2), as it began */
-        u32 size;
-        u32 policy;
-        u64 flags;
-        i32 nice;
-        u32 priority;
-        u64 runtime_ns;
-        u64 deadline_ns;
-        u64 period_ns;
-    } attributes = {.size = sizeof attributes, .runtime_ns = ASKING_SLICE_NS};
-    syscall(SYS_sched_setattr, 0, &attributes, 0);
-    prctl(PR_SET_TIMERSLACK, 1);
-}
-
 void *load_query_run(void *argument) {
     struct load_worker *worker = argument;
-    wake_promptly();
+    /* Who asks stands for a program on another machine, so it is not to wait for a processor behind
+     * the load that this one makes. What it still waits is part of the latency. */
+    turns_shorten();
+    prctl(PR_SET_TIMERSLACK, 1); /* or it would wake up to 50 us late */
     struct margin_client *client = connect_client(worker);
     load_run_await_start(worker->run);
     if (client == NULL) {
