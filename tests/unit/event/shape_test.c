@@ -76,9 +76,8 @@ static void test_forms(struct side *side) {
         "\"model\":\"m\",\"inputTokens\":12,\"costAmount\":-3",
         "\"model\":null,\"inputTokens\":12,\"costAmount\":0.25",
         "\"inputTokens\":12,\"costAmount\":0.25",
-        "\"inputTokens\":12,\"costAmount\":0.25,\"properties\":{\"a\":[1,-2,{\"b\":\"c\"}],\"d\":"
-        "5}",
-        "\"inputTokens\":12,\"costAmount\":0.25,\"properties\":{\"a\":[1,-2,{\"b\":7}],\"d\":5}",
+        "\"costAmount\":0.25,\"properties\":{\"a\":[1,-2,{\"b\":\"c\"}],\"d\":5}",
+        "\"costAmount\":0.25,\"properties\":{\"a\":[1,-2,{\"b\":7}],\"d\":5}",
         "\"a name that is longer than what is compared at once\":true,\"meta\":{\"x\":\"y\"}",
         "\"a name that is longer than what is compared at once\":false,\"meta\":{\"x\":\"y\"}",
     };
