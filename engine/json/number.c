@@ -63,7 +63,7 @@ bool number_scale16(const char *at, usize bytes, u32 scale, i64 *out) {
 
 usize number_decimal16(const char *at, u32 scale, i64 *out) {
     usize bytes = 0;
-    while (bytes < 16 && ((u8)(at[bytes] - '0') < 10 || at[bytes] == '.')) {
+    while (bytes <= 16 && ((u8)(at[bytes] - '0') < 10 || at[bytes] == '.')) {
         bytes++;
     }
     return number_scale16(at, bytes, scale, out) ? bytes : 0;

@@ -112,7 +112,7 @@ static inline bool number_scale_short(const char *at, usize bytes, u32 scale, i6
 /* As number_decimal_short, for what does not fit a word. */
 usize number_decimal16(const char *at, u32 scale, i64 *out);
 
-/* The number at `at`, up to where it ends, * 10^scale; 16 bytes are readable. Returns its bytes; 0
+/* The number at `at`, up to where it ends, * 10^scale; 17 bytes are readable. Returns its bytes; 0
  * if it is none, has more than 16 bytes, a sign, an exponent or more decimals than the scale. */
 static inline usize number_decimal_short(const char *at, u32 scale, i64 *out) {
     u64 word;

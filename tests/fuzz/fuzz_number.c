@@ -8,12 +8,22 @@
 #include "json/number.h"
 #include "json/time.h"
 
+/* What a short form read: `bytes` of text that are a number, and no digit behind it. */
+static void check_begin(const char *text, usize bytes, u32 scale, i64 quick) {
+    i64 slow;
+    if (bytes > 0) {
+        check(number_scan(text, text + bytes) == bytes && (u8)(text[bytes] - '0') > 9);
+        check(number_scale((struct slice){text, bytes}, scale, NUMBER_EXACT, &slow) == ERR_OK);
+        check(quick == slow);
+    }
+}
+
 static void check_short(const char *text, usize bytes, u32 scale) {
     char padded[32];
     if (bytes > 16) {
         return;
     }
-    memset(padded, '7', sizeof padded);
+    memset(padded, scale % 2 == 0 ? '7' : ',', sizeof padded);
     memcpy(padded, text, bytes);
     i64 quick;
     i64 slow;
@@ -26,6 +36,10 @@ static void check_short(const char *text, usize bytes, u32 scale) {
         check(number_scale((struct slice){text, bytes}, 0, NUMBER_EXACT, &slow) == ERR_OK);
         check(quick == slow);
     }
+    usize begin = number_whole_short(padded, &quick);
+    check_begin(padded, begin, 0, quick);
+    begin = number_decimal_short(padded, scale, &quick);
+    check_begin(padded, begin, scale, quick);
 }
 
 static void check_scaling(struct slice text, u32 scale) {

@@ -153,6 +153,10 @@ Test(number, short_forms) {
         enum err err = number_scale((struct slice){some[i], bytes}, 12, NUMBER_EXACT, &slow);
         cr_assert_eq(number_scale_short(padded, bytes, 12, &quick), err == ERR_OK, "%s", some[i]);
         cr_assert(err != ERR_OK || quick == slow, "%s: %lld", some[i], (long long)quick);
+        padded[bytes] = '}';
+        usize wanted = err == ERR_OK ? bytes : 0;
+        cr_assert_eq(number_decimal_short(padded, 12, &quick), wanted, "%s", some[i]);
+        cr_assert(err != ERR_OK || quick == slow, "%s: %lld", some[i], (long long)quick);
     }
     for (usize i = 0; i < ARRAY_COUNT(none); i++) {
         char padded[64];
@@ -169,5 +173,8 @@ Test(number, short_forms) {
         i64 value = 0;
         cr_assert(number_whole8(padded, bytes, &value));
         cr_assert_eq(value, number);
+        padded[bytes] = ',';
+        cr_assert_eq(number_whole_short(padded, &value), bytes < 8 ? bytes : 0);
+        cr_assert(bytes == 8 || value == number);
     }
 }
