@@ -20,6 +20,7 @@ static enum err add_batch(struct amend_request *request, struct event_batch **ba
     }
     memset(text, 0, bytes); /* what follows a text may be looked at */
     batch->count = 0;
+    batch->packed_count = 0;
     batch->account = request->account;
     batch->text = text;
     batch->text_bytes = 0;
