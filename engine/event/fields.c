@@ -257,7 +257,10 @@ const char *members_read_index(struct json_index *index, const char *at,
     u32 given = members->given;
     struct json_place place = json_index_seek(index, at, index->usual);
     struct json_place end = walk_members(index, place, table, depth_room, members);
-    if (unlikely(end.at == NULL && index->end != index->text_end)) {
+    /* Where much of a window was left it is hardly that: each small event that is in doubt would
+     * have a whole one listed for itself. */
+    bool is_small = index->end != index->text_end && index->end < at + SCAN_WINDOW_MAX / 2;
+    if (unlikely(end.at == NULL && is_small)) {
         members->given = given;
         place = json_index_seek(index, at, SCAN_WINDOW_MAX);
         end = walk_members(index, place, table, depth_room, members);
