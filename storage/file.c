@@ -47,7 +47,7 @@ enum err file_read(int fd, void *into, usize bytes, u64 at) {
     char *to = into;
     while (bytes > 0) {
         ssize_t done = pread(fd, to, MIN(bytes, CALL_BYTES_MAX), (off_t)at);
-        if (done < 0 && errno == EINTR) {
+        if (done < 0 && (errno == EINTR || (errno == EINVAL && end_bulk(fd)))) {
             continue;
         }
         if (done <= 0) {

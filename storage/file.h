@@ -16,7 +16,8 @@ int file_create_bulk(const char *path);
 void file_end_bulk(int fd);
 /* Writes all of it where the file is, or fails. */
 enum err file_write(int fd, const void *data, usize bytes);
-/* Reads all of it from there. ERR_CORRUPT: the file ends before; ERR_IO. */
+/* Reads all of it from there, past the cache if the file was opened so and the file system takes
+ * the place and the memory for it. ERR_CORRUPT: the file ends before; ERR_IO. */
 enum err file_read(int fd, void *into, usize bytes, u64 at);
 
 #endif
