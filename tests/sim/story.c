@@ -341,7 +341,7 @@ void *story_run(void *argument) {
         .requests = 5 + roll(60) + (truth_ages() ? 60 : 0), /* days have to pass meanwhile */
         .pause_ns = (truth_ages() ? 10 : 2) * SIM_MS};
     clients_start(&clients);
-    if (chance(60) && !truth_ages()) { /* it uploads costs of a month that is over */
+    if (chance(90) && !truth_ages()) { /* it uploads costs of a month that is over */
         end_machine(false);
         keeper_prepare();
         bring_up(false);
