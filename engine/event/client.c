@@ -266,7 +266,8 @@ static bool decode(struct client_run *run, struct slice key) {
     if (!read_body(run)) {
         return false;
     }
-    if (!check_names(run) || !put_members(run) || !put_cost_units(run) || !check_key(run, key)) {
+    if (!check_names(run) || !put_members(run) || !put_cost_units(run) ||
+        (key.bytes > 0 && !check_key(run, key))) {
         return false;
     }
     const char *complaint = draft_check_tokens(&run->draft);
