@@ -99,9 +99,10 @@ enum err store_merge(struct store *store, bool *did);
 enum err store_drop(struct store *store, bool *did);
 
 /* Gives the file system back what merging and dropping have freed, where it has not been taken
- * again since the call before; thread as store_merge(). Appends wait meanwhile, for milliseconds.
- * Where that fails, only the space stays. */
-void store_trim(struct store *store);
+ * again since it was looked at before; thread as store_merge(). Appends wait meanwhile: so it is a
+ * bounded piece, of some 15 ms, and true says that there are more. Where it fails, only the space
+ * stays. */
+bool store_trim(struct store *store);
 
 /* --- amendments ------------------------------------------------------------------------------- */
 

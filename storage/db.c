@@ -31,7 +31,8 @@
 #define NO_TABLE UINT32_MAX        /* that a read-only environment does not have */
 #define DISK_FULL_BYTES (64 * MIB) /* below this a failed write is taken for a full disk */
 #define FREE_TABLE 0               /* where LMDB notes free pages, by the commit that freed them */
-#define TRIM_PAGES 65536           /* looked at in one call: some milliseconds */
+#define TRIM_PAGES 16384           /* looked at in one call: a millisecond or two */
+#define PUNCH_PAGES 2048           /* given back in one: 5 to 8 us each, while appends wait */
 
 struct db {
     MDB_env *env;
@@ -719,30 +720,35 @@ static enum err gather_free(MDB_txn *txn, u64 *from, u64 to, u64 last_page,
 }
 
 static int by_number(const void *a, const void *b) {
-    u64 first;
-    u64 second;
-    memcpy(&first, a, sizeof first);
-    memcpy(&second, b, sizeof second);
+    u64 first = *(const u64 *)a;
+    u64 second = *(const u64 *)b;
     return (first > second) - (first < second);
 }
 
-static enum err punch(struct db *db, struct free_pages *pages, u32 pages_min, u32 page_bytes) {
+/* From *page on; sets it to where it stopped, or to 0 behind the last. */
+static enum err punch(struct db *db, struct free_pages *pages, u32 pages_min, u32 page_bytes,
+                      u64 *page) {
     int fd;
     int code = mdb_env_get_fd(db->env, &fd);
     if (pages->count > 0) {
         qsort(pages->page, pages->count, sizeof *pages->page, by_number);
     }
-    for (usize i = 0, end; i < pages->count && code == 0; i = end) {
+    u64 from = *page;
+    u64 left = PUNCH_PAGES;
+    *page = 0;
+    for (usize i = 0, end; i < pages->count && code == 0 && *page == 0; i = end) {
         u64 first = pages->page[i];
-        for (end = i + 1; end < pages->count && pages->page[end] == first + (end - i);) {
-            end++;
+        for (end = i + 1; end < pages->count && pages->page[end] == first + (end - i); end++) {
         }
-        off_t at = (off_t)(first * page_bytes);
-        off_t bytes = (off_t)((end - i) * page_bytes);
-        if (end - i >= pages_min &&
-            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) != 0) {
+        u64 skip = from > first ? MIN(from - first, end - i) : 0;
+        u64 some = end - i < pages_min ? 0 : MIN(end - i - skip, left);
+        if (some > 0 &&
+            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      (off_t)((first + skip) * page_bytes), (off_t)(some * page_bytes)) != 0) {
             code = errno;
         }
+        left -= some;
+        *page = left == 0 ? first + skip + some : 0;
     }
     return err_of(code);
 }
@@ -768,10 +774,11 @@ static enum err list_free(struct db *db, MDB_txn *txn, u64 *from, u64 to,
     return err;
 }
 
-enum err db_trim(struct db *db, u64 *from, u64 to, u32 pages_min) {
+enum err db_trim(struct db *db, struct db_trim *place, u64 to, u32 pages_min) {
     struct db_txn lock; /* keeps others from taking the pages meanwhile */
     struct db_txn txn = {0};
     struct free_pages pages = {0};
+    u64 next = place->commit;
     MDB_stat stat;
     check(mdb_env_stat(db->env, &stat) == 0);
     enum err err = db_begin(db, true, &lock);
@@ -779,11 +786,12 @@ enum err db_trim(struct db *db, u64 *from, u64 to, u32 pages_min) {
         err = db_begin(db, false, &txn);
     }
     if (err == ERR_OK) {
-        err = list_free(db, txn.handle, from, to, &pages);
+        err = list_free(db, txn.handle, &next, to, &pages);
     }
     if (err == ERR_OK) {
         fault_point("db.trim-listed");
-        err = punch(db, &pages, pages_min, stat.ms_psize);
+        err = punch(db, &pages, pages_min, stat.ms_psize, &place->page);
+        place->commit = place->page == 0 ? next : place->commit;
     }
     db_abort(&txn);
     db_abort(&lock);

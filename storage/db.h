@@ -76,15 +76,20 @@ u64 db_version(struct db *db); /* id of the last commit of any process */
 /* Of what the transaction sees. While a commit is on its way to the disk, the environment's is
  * newer than what a transaction that begins then sees. */
 u64 db_txn_version(const struct db_txn *txn);
-u64 db_seen_version(struct db *db); /* of one that begins now; 0: none can */
+u64 db_seen_version(struct db *db);    /* of one that begins now; 0: none can */
 u64 db_used_bytes(struct db_txn *txn); /* pages that hold tables, in bytes */
 u64 db_map_bytes(struct db *db);
+/* Where giving back goes on. */
+struct db_trim {
+    u64 commit; /* with the pages that it freed; 0: there is no more */
+    u64 page;   /* of those of a call, this one and those behind it */
+};
 /* Gives pages that no table uses back to the file system, where at least `pages_min` lie side by
- * side: those that commits from *from to `to` freed, a bounded number a call. Where some are left,
- * *from is where to go on, otherwise 0. What open read transactions may see, and what the last
- * commit freed, stays. No commit begins meanwhile. ERR_NO_MEMORY, ERR_CORRUPT, ERR_NO_SPACE,
- * ERR_IO, and ERR_SYSTEM where the file system cannot do it. */
-enum err db_trim(struct db *db, u64 *from, u64 to, u32 pages_min);
+ * side: those that commits from place->commit to `to` freed, a bounded number a call; *place is
+ * where the next one goes on. What open read transactions may see, and what the last commit freed,
+ * stays. No commit begins meanwhile. ERR_NO_MEMORY, ERR_CORRUPT, ERR_NO_SPACE, ERR_IO, and
+ * ERR_SYSTEM where the file system cannot do it. */
+enum err db_trim(struct db *db, struct db_trim *place, u64 to, u32 pages_min);
 /* Read transactions that are open now, of all processes, and how many commits the oldest one lags
  * behind: pages freed since then cannot be used again. */
 void db_readers(struct db *db, u64 *count, u64 *lag);

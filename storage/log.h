@@ -122,8 +122,8 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
                      const struct block_header *header, struct slice index);
 
 /* Gives the file system back what merges and drops have freed, and no commit has taken again since
- * the call before. Of the merging thread. */
-void log_trim(struct log *log);
+ * they were looked at before. True: there is more of it. Of the merging thread. */
+bool log_trim(struct log *log);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -28,10 +28,10 @@ struct log_hidden {
 
 /* Commits and what they freed. */
 struct log_trim {
-    u64 from;     /* where the next call goes on; 0: at the beginning */
-    u64 to;       /* the last that it looks at */
-    u64 seen;     /* the last there was then */
-    bool refused; /* by the file system */
+    struct db_trim place; /* where the next call goes on; commit 0: at the beginning */
+    u64 to;               /* the last that it looks at */
+    u64 seen;             /* the last there was then */
+    bool refused;         /* by the file system */
 };
 
 struct log {

@@ -477,24 +477,22 @@ enum err log_replace(struct log *log, const struct log_run *run, struct slice bl
 
 /* Under load pages are taken again within seconds, and one that the file system has taken back
  * costs more to write. What stays free would be all that a file of merged blocks has to spare. */
-void log_trim(struct log *log) {
+bool log_trim(struct log *log) {
     struct log_trim *trim = &log->trim;
-    if (trim->from == 0) {
+    if (trim->place.commit == 0) {
         bool over = trim->to == trim->seen;
         trim->to = trim->seen;
         trim->seen = db_version(log->db);
-        if (over && trim->to == trim->seen) {
-            return;
+        if ((over && trim->to == trim->seen) || trim->refused) {
+            return false;
         }
-        trim->from = 1;
+        trim->place = (struct db_trim){.commit = 1};
     }
-    if (trim->refused) {
-        return;
-    }
-    enum err err = db_trim(log->db, &trim->from, trim->to, TRIM_PAGES_MIN);
+    enum err err = db_trim(log->db, &trim->place, trim->to, TRIM_PAGES_MIN);
     if (err != ERR_OK) { /* nothing but space is lost */
-        trim->from = 0;
+        trim->place = (struct db_trim){0};
         trim->refused = err != ERR_NO_MEMORY && err != ERR_NO_SPACE;
         log_info("space_kept", "reason=%s", err_text(err));
     }
+    return trim->place.commit != 0;
 }

@@ -236,8 +236,8 @@ enum err store_drop(struct store *store, bool *did) {
     return err == ERR_OK && !*did ? merge_or_drop(store, merge_thin, did) : err;
 }
 
-void store_trim(struct store *store) {
-    log_trim(store->log);
+bool store_trim(struct store *store) {
+    return log_trim(store->log);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

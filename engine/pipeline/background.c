@@ -233,8 +233,8 @@ static void rewrite_some(struct pipeline *pipeline,
 static void trim_if_due(struct pipeline *pipeline) {
     u64 now_ns = clock_monotonic_ns();
     if (now_ns >= pipeline->trim_ns) {
-        store_trim(pipeline->options.store);
-        pipeline->trim_ns = now_ns + (u64)TRIM_PAUSE_MS * 1000000;
+        bool more = store_trim(pipeline->options.store);
+        pipeline->trim_ns = more ? now_ns : now_ns + (u64)TRIM_PAUSE_MS * 1000000;
     }
 }
 

@@ -168,8 +168,9 @@ void store_pack_keys(struct event_batch *batch) {
     (void)batch;
 }
 
-void store_trim(struct store *store) {
+bool store_trim(struct store *store) {
     (void)store;
+    return false;
 }
 
 void store_get_stats(struct store *store, struct store_stats *out) {
