@@ -127,7 +127,8 @@ static const struct setting settings[] = {
      "memory past which events are refused with 503 until there is less; 0: no limit"},
     {"dedup-memory", "storage", "dedup-memory", KIND_BYTES, AT(dedup_memory), "SIZE", "0", 0,
      1024 * GIB, NULL,
-     "memory for idempotency keys, older ones go to files; 0: a quarter of memory-max or machine"},
+     "memory for idempotency keys, older ones go to files; 0: a quarter of memory-max or machine, "
+     "2G at most"},
     {"compat-published-limits", "compat", "published-limits", KIND_CHOICE,
      AT(compat_published_limits), "off|on", "off", 0, 0, switch_choices,
      "the 60 management requests a minute of the published API instead of limit-management"},

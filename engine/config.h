@@ -64,7 +64,7 @@ struct config {
     u64 account_models_max;
     u64 account_traces_max;
     u64 memory_max;   /* bytes; 0: none */
-    u64 dedup_memory; /* bytes of keys in memory; 0: a quarter of what there is */
+    u64 dedup_memory; /* bytes of keys in memory; 0: a quarter of what there is, 2 GiB at most */
     enum log_level log_level;
     char price_models[CONFIG_PATH_BYTES_MAX]; /* files of prices; empty: the built-in ones */
     char price_providers[CONFIG_PATH_BYTES_MAX];

@@ -46,7 +46,8 @@
 #define HANDSHAKE_NS 10000000000u /* TLS must be established within this */
 #define BODY_NS 30000000000u      /* and each HTTP_PROGRESS_BYTES of its body */
 #define LAST_USE_SECONDS 5
-#define KEYS_SHARE 4 /* of the memory, a part in so many is for keys */
+#define KEYS_SHARE 4              /* of the memory, a part in so many is for keys */
+#define KEYS_MEMORY_MAX (2 * GIB) /* unless somebody asks for more */
 #define POOL_BYTES_MIN (64 * MIB)
 #define POOL_BYTES (2 * GIB) /* a front thread: bodies and text under way */
 
@@ -614,13 +615,16 @@ static void stop_fronts(struct server *server) {
     }
 }
 
-/* A small machine keeps its keys in memory as long as they are a small part of it. */
+/* A small machine keeps its keys in memory as long as they are a small part of it. On a large one
+ * more would not be faster: a key waits longer for a place in a larger set, and making a file of
+ * more keys at once takes longer. */
 static struct dedup_options keys_of(const struct config *config) {
     u64 memory = config->dedup_memory;
     if (memory == 0) {
         u64 pages = (u64)MAX(sysconf(_SC_PHYS_PAGES), 0);
         u64 machine = pages * (u64)MAX(sysconf(_SC_PAGESIZE), 0);
-        memory = (config->memory_max > 0 ? config->memory_max : machine) / KEYS_SHARE;
+        memory = config->memory_max > 0 ? config->memory_max : machine;
+        memory = MIN(memory / KEYS_SHARE, (u64)KEYS_MEMORY_MAX);
     }
     return (struct dedup_options){.dir = config->data_dir, .memory_bytes = memory};
 }
