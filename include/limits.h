@@ -131,8 +131,7 @@
 #define FRAME_TEXT_BYTES (32 * MIB) /* texts that make a frame end before it has all its rows */
 #define TEXT_FRAME_BYTES_MAX (256 * MIB) /* texts of one column in one frame, or of definitions */
 #define BLOCK_BYTES_MAX (2000 * MIB) /* offsets in a block are 32 bits, an LMDB value 2^32 - 1 */
-#define TRIM_PAGES_MIN 16  /* of the log's free pages, side by side: given back to the file system \
-                            */
+#define TRIM_PAGES_MIN 16  /* free pages of the log side by side that go back to the file system */
 #define TRIM_PAUSE_MS 5000 /* after which what is free then and now is given back */
 #define LOG_MAP_BYTES_DEFAULT ((usize)1 << 40) /* address space, not memory */
 #define DB_READERS_MAX 1024                    /* read transactions at a time, over all processes */

@@ -204,10 +204,10 @@ enum err run_finish(struct run_writer *writer, const void *extra, usize extra_by
     put_pages(writer);
     writer->header.extra_bytes = extra_bytes;
     writer->header.extra_hash = extra_bytes > 0 ? hash64(extra, extra_bytes, 0) : 0;
-    put(writer, extra, extra_bytes / RUN_PAGE_BYTES * RUN_PAGE_BYTES);
+    usize whole = extra_bytes / RUN_PAGE_BYTES * RUN_PAGE_BYTES; /* pages */
+    put(writer, extra, whole);
     file_end_bulk(writer->fd);
-    put(writer, (const u8 *)extra + extra_bytes / RUN_PAGE_BYTES * RUN_PAGE_BYTES,
-        extra_bytes % RUN_PAGE_BYTES);
+    put(writer, (const u8 *)extra + whole, extra_bytes - whole);
     fault_point("keys.written");
     put_header(writer);
     if (writer->err == ERR_OK && fsync(writer->fd) != 0) {

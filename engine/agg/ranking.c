@@ -594,8 +594,7 @@ static void cut(struct ranking *ranking, u32 k) {
     ranking->best_count = kept;
 }
 
-/* Most times the bound that the question before has left still has enough keys above it, and few.
- */
+/* Most times the bound that the question before left still has enough keys above it, and few. */
 bool ranking_best(struct ranking *ranking, u32 k) {
     u32 groups = (ranking->count + RANKING_GROUP - 1) / RANKING_GROUP;
     bool good =

@@ -238,7 +238,6 @@ void predictor_init(struct predictor *predictor, const struct scan_kernel *scan,
     predictor->rest = 0;
     predictor->hits = 0;
     predictor->misses = 0;
-    predictor->times = (struct time_cache){.date = {0}};
 }
 
 void predictor_restart(struct predictor *predictor, const char *body_end) {

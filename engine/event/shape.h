@@ -22,7 +22,6 @@
 #define MARGIN_EVENT_SHAPE_H
 
 #include "event/fields.h"
-#include "json/time.h"
 
 #define SHAPES_MAX 16        /* learned shapes a decoder keeps */
 #define SHAPE_STEPS_MAX 96   /* values, and long literals more than once */
@@ -111,7 +110,6 @@ struct predictor {
     u32 rest;    /* events still to be read plainly without a try */
     u64 hits;    /* events read by prediction, since the start */
     u32 misses;
-    struct time_cache times;
     u32 literal[SHAPE_STEPS_MAX]; /* where they are in the text, of the event under way */
     struct shape shape[SHAPES_MAX];
     struct shape learned; /* on its way among them */

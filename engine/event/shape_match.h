@@ -48,15 +48,15 @@ static inline usize string_bytes(struct shape_step *step, const char *at, const 
 
 /* A time of another form or day than the last one. */
 static __attribute__((noinline)) bool match_other_time(struct predictor *predictor,
-                                                       struct shape_step *step, const char *at,
-                                                       i64 *out, usize *bytes) {
+                                                       struct draft *draft, struct shape_step *step,
+                                                       const char *at, usize *bytes) {
     u64 special = 0;
     *bytes = string_bytes(step, at, predictor->body_end, &special);
     struct slice text = {at, *bytes};
-    if (!time_parse(text, out)) {
+    if (!time_parse(text, &draft->batch->number[NUM_TIME][draft->row])) {
         return false;
     }
-    time_remember(&predictor->times, text);
+    time_remember(draft->times, text);
     return true;
 }
 
@@ -64,8 +64,8 @@ static inline bool match_time(struct predictor *predictor, struct draft *draft,
                               struct shape_step *step, const char *at, usize *bytes) {
     i64 *cell = &draft->batch->number[NUM_TIME][draft->row];
     *bytes = TIME_TEXT_BYTES;
-    if (unlikely(!time_parse_cached(&predictor->times, at, cell)) &&
-        !match_other_time(predictor, step, at, cell, bytes)) {
+    if (unlikely(!time_parse_cached(draft->times, at, cell)) &&
+        !match_other_time(predictor, draft, step, at, bytes)) {
         return false;
     }
     return *cell >= EVENT_TIME_MIN && *cell <= draft->now_ms + EVENT_TIME_AHEAD_MS;

@@ -118,6 +118,7 @@ static void order_best(const struct plan *plan, const struct ranked *ranked, str
     }
     qsort_r(best, count, sizeof *best, compare_best, agg);
 }
+
 /* Their rows, once all that they need was asked for. */
 static enum err write_rows(const struct plan *plan, const struct best *best, struct groups *groups,
                            u32 count) {

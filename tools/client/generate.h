@@ -28,9 +28,7 @@ struct generator {
 
 #define GENERATED_TEXT_MAX 40
 #define GENERATED_UNEXPECTED_MAX 8u
-#define GENERATED_JSON_MAX                                                                         \
-    896 /* bytes of one event, worst case; 448 without unexpected members                          \
-         */
+#define GENERATED_JSON_MAX 896 /* bytes of one event; without unexpected members 448 */
 
 struct generated_event {
     u64 origin; /* index of the event this one repeats; its own index if it is no duplicate */
